@@ -1,1 +1,5 @@
-//! Millstream.
+//! Millstream: Spark Streaming's model in one binary.
+
+pub mod check;
+pub mod model;
+pub mod plan;

@@ -1,0 +1,6 @@
+//! What data is: types, columns, schemas and their Arrow form. Knows no syntax tree, no plan and no engine.
+
+pub mod time;
+pub mod types;
+
+pub use types::{Column, Schema, Slot, Type};

@@ -20,6 +20,15 @@ fn stages() -> Vec<Arc<crate::plan::StageEntry>> {
         operators::rename::entry(),
         operators::explode::entry(),
         operators::aggregate::entry(),
+        operators::union::entry(),
+        operators::distinct::entry(),
+        operators::sort::entry(),
+        operators::limit::entry(),
+        operators::top::entry(),
+        operators::sample::entry(),
+        operators::repartition::entry(),
+        operators::split::entry(),
+        operators::tap::entry(),
     ];
     entries.into_iter().map(Arc::new).collect()
 }

@@ -80,7 +80,7 @@ impl Extend {
     fn added(&self) -> impl Iterator<Item = (&TypedExpr, &str)> {
         let stays = |(value, name): &(&TypedExpr, &str)| {
             let from = projected(name, value).from;
-            !from.is_some_and(|i| self.input.columns[i].name == *name)
+            from.is_none_or(|i| self.input.columns[i].name != *name)
         };
         self.values.iter().zip(self.output.names()).filter(move |pair| stays(pair))
     }

@@ -296,16 +296,8 @@ impl CompiledCall {
         for arg in &rows.columns()[self.args.clone()] {
             columns.push(take(arg, chosen, None).map_err(bug)?);
         }
-        // New keys get the next numbers, so a row is the first of its kind where the next number stands.
-        let mut next = seen.len();
-        let mut first = Vec::new();
-        for (row, number) in chosen.values().iter().zip(seen.assign(&columns)?) {
-            if number == next {
-                first.push(*row);
-                next += 1;
-            }
-        }
-        Ok(UInt32Array::from(first))
+        let first = seen.first_of_each(&columns)?;
+        Ok(first.into_iter().map(|i| chosen.value(i as usize)).collect())
     }
 }
 

@@ -43,6 +43,20 @@ impl KeyTable {
         Ok(numbers)
     }
 
+    /// The positions of rows whose keys have not been seen; from now on they have.
+    pub(super) fn first_of_each(&mut self, columns: &[ArrayRef]) -> Result<Vec<u32>, TaskError> {
+        // New keys get the next numbers, so a row is the first of its key where the next number stands.
+        let mut next = self.len();
+        let mut first = Vec::new();
+        for (row, number) in self.assign(columns)?.into_iter().enumerate() {
+            if number == next {
+                first.push(row as u32);
+                next += 1;
+            }
+        }
+        Ok(first)
+    }
+
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.numbers.len()

@@ -8,17 +8,28 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use crate::operators::aggregate::Aggregate;
+use crate::operators::gathering::gathering;
 use crate::operators::groups::CompiledGrouping;
 use crate::operators::show;
 use crate::operators::values::{BadRows, Values, batch_of};
-use crate::plan::operator::{
-    BatchTime, Distribution, Evaluated, KeyedTask, NotRunnable, RowTask, SavedTable, StepTime, Task, TaskError,
-};
+use crate::plan::operator::{BatchTime, Distribution, Evaluated, NotRunnable, RowTask, Task, TaskError};
 use crate::plan::{Operator, Port, Properties};
 
 /// Both halves in one place.
 pub(super) fn whole(of: &Aggregate) -> Result<Task, NotRunnable> {
-    Ok(Task::Keyed(Box::new(Whole { first: Inputs::new(of)?, second: Second::new(of)? })))
+    let (first, second) = (Inputs::new(of)?, Second::new(of)?);
+    Ok(gathering(second.schema.clone(), move |inputs, batch| {
+        let mut rows = Vec::new();
+        let mut aside = Vec::new();
+        for block in inputs.into_iter().flatten() {
+            let (computed, bad) = first.of(&block, batch)?;
+            rows.push(computed);
+            aside.extend(bad.into_rows());
+        }
+        let mut out = Evaluated { rows: vec![(Port::Out, second.group(&rows, batch)?)], filtered: 0 };
+        out.rows.extend(aside);
+        Ok(out)
+    }))
 }
 
 /// The half before the shuffle and the one behind it.
@@ -93,7 +104,12 @@ impl Operator for SecondHalf {
 
     fn task(&self) -> Result<Task, NotRunnable> {
         let second = Second::new(&self.of)?;
-        Ok(Task::Keyed(Box::new(Behind { second, merges: self.merges })))
+        let merges = self.merges;
+        Ok(gathering(second.schema.clone(), move |inputs, batch| {
+            let rows: Vec<_> = inputs.into_iter().flatten().collect();
+            let out = if merges { second.merge(&rows, batch) } else { second.group(&rows, batch) };
+            Ok(Evaluated { rows: vec![(Port::Out, out?)], filtered: 0 })
+        }))
     }
 }
 
@@ -228,63 +244,4 @@ impl Second {
 fn relaxed(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
     Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// The second half by itself.
-struct Behind {
-    second: Second,
-    merges: bool,
-}
-
-impl KeyedTask for Behind {
-    fn schema(&self) -> SchemaRef {
-        self.second.schema.clone()
-    }
-
-    fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, time: &StepTime) -> Result<Evaluated, TaskError> {
-        let rows = inputs.into_iter().next().unwrap_or_default();
-        let out =
-            if self.merges { self.second.merge(&rows, &time.batch) } else { self.second.group(&rows, &time.batch) };
-        Ok(BadRows::none().evaluated(Port::Out, out?, 0))
-    }
-
-    fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
-        Ok(Vec::new())
-    }
-
-    fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {
-        Ok(())
-    }
-}
-
-/// Both halves one after the other.
-struct Whole {
-    first: Inputs,
-    second: Second,
-}
-
-impl KeyedTask for Whole {
-    fn schema(&self) -> SchemaRef {
-        self.second.schema.clone()
-    }
-
-    fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, time: &StepTime) -> Result<Evaluated, TaskError> {
-        let mut rows = Vec::new();
-        let mut evaluated = Evaluated::default();
-        for block in inputs.into_iter().flatten() {
-            let (computed, bad) = self.first.of(&block, &time.batch)?;
-            rows.push(computed);
-            evaluated.rows.extend(bad.into_rows());
-        }
-        evaluated.rows.insert(0, (Port::Out, self.second.group(&rows, &time.batch)?));
-        Ok(evaluated)
-    }
-
-    fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
-        Ok(Vec::new())
-    }
-
-    fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {
-        Ok(())
-    }
 }

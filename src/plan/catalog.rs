@@ -475,26 +475,43 @@ pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types"),
     OptionSpec::optional("time", OptionKind::Column, "the column of event time"),
     OptionSpec::optional("watermark", OptionKind::Duration, "how late rows may come behind the newest event time"),
-    OptionSpec::optional("idle", OptionKind::Duration, "after how long without rows the source no longer holds back the watermark"),
+    OptionSpec::optional(
+        "idle",
+        OptionKind::Duration,
+        "after how long without rows the source no longer holds back the watermark",
+    ),
     OptionSpec::optional("max_rows", OptionKind::Integer { min: 1, max: i64::MAX }, "at most so many rows a batch"),
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch"),
 ];
 
 /// Options of every table, beside those of a source.
 pub fn table_options() -> Vec<OptionSpec> {
-    const WHEN: &[(&str, &str)] = &[
-        ("on_change", "when what it is read from has changed"),
-        ("never", "only at the start"),
-    ];
+    const WHEN: &[(&str, &str)] =
+        &[("on_change", "when what it is read from has changed"), ("never", "only at the start")];
     let kind = OptionKind::AnyOf(vec![OptionKind::Symbol(WHEN), OptionKind::Duration]);
-    vec![OptionSpec::with_default("refresh", kind, "on_change", "when it is read anew; takes effect between two batches")]
+    vec![OptionSpec::with_default(
+        "refresh",
+        kind,
+        "on_change",
+        "when it is read anew; takes effect between two batches",
+    )]
 }
 
 /// Options of every sink, whatever it is; `format` only where [`SinkEntry::format`] says so.
 pub const SINK_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("format", OptionKind::Format, "how rows become bytes"),
-    OptionSpec::with_default("retries", OptionKind::Integer { min: 0, max: 1_000_000 }, "10", "how often a delivery is tried again"),
-    OptionSpec::with_default("deadline", OptionKind::Duration, "5m", "after how long a delivery that keeps failing stops the pipeline"),
+    OptionSpec::with_default(
+        "retries",
+        OptionKind::Integer { min: 0, max: 1_000_000 },
+        "10",
+        "how often a delivery is tried again",
+    ),
+    OptionSpec::with_default(
+        "deadline",
+        OptionKind::Duration,
+        "5m",
+        "after how long a delivery that keeps failing stops the pipeline",
+    ),
 ];
 
 /// Every word a pipeline may use.

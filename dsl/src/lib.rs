@@ -17,7 +17,7 @@ pub mod parse;
 pub mod print;
 pub mod span;
 // pub mod suggest;
-// pub mod walk;
+pub mod walk;
 // pub mod yaml;
 
 pub use ast::File;

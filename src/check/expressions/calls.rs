@@ -7,7 +7,7 @@ use millstream_dsl::{Diagnostic, Span, suggest};
 use super::{DEEPEST, Env, constant};
 use crate::check::checker::{Checker, Space};
 use crate::check::coerce;
-use crate::model::{Column, Slot, Type};
+use crate::model::{Column, Slot};
 use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, find};
 use crate::plan::expr::Node;
 use crate::plan::{Scope, TypedExpr};
@@ -328,18 +328,4 @@ fn values(count: usize) -> String {
         1 => "one value".into(),
         n => format!("{n} values"),
     }
-}
-
-/// Whether an expression gives another result each time.
-pub(in crate::check) fn volatile(expr: &TypedExpr) -> Option<&TypedExpr> {
-    use crate::plan::catalog::Stability;
-    if matches!(&expr.node, Node::Call { function, .. } if function.stability == Stability::Volatile) {
-        return Some(expr);
-    }
-    expr.children().into_iter().find_map(volatile)
-}
-
-/// Whether the type is a text.
-pub(super) fn is_text(ty: &Type) -> bool {
-    *ty == Type::String
 }

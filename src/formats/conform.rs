@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
-use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, is_not_null, not};
+use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, SchemaRef};
 
 use crate::plan::seams::BadRow;
@@ -27,8 +27,7 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<(Record
         RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(loose)), columns).map_err(|e| e.to_string())?;
     let Some(fits) = fits else { return Ok((strict(&all, schema)?, Vec::new())) };
     let kept = filter_record_batch(&all, &fits).map_err(|e| e.to_string())?;
-    let refused = not(&fits).and_then(|mask| filter_record_batch(&all, &mask)).map_err(|e| e.to_string())?;
-    Ok((strict(&kept, schema)?, bad_rows(&refused, schema)))
+    Ok((strict(&kept, schema)?, bad_rows(&all, &fits, schema)))
 }
 
 fn column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, String> {
@@ -47,13 +46,14 @@ fn strict(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String
     RecordBatch::try_new(schema.clone(), batch.columns().to_vec()).map_err(|e| e.to_string())
 }
 
-fn bad_rows(refused: &RecordBatch, schema: &SchemaRef) -> Vec<BadRow> {
+fn bad_rows(all: &RecordBatch, fits: &BooleanArray, schema: &SchemaRef) -> Vec<BadRow> {
     let missing = |row: usize| {
-        let fields = schema.fields().iter().zip(refused.columns());
+        let fields = schema.fields().iter().zip(all.columns());
         let absent = fields.filter(|(f, c)| !f.is_nullable() && c.is_null(row)).map(|(f, _)| format!("`{}`", f.name()));
         format!("null in {}", absent.collect::<Vec<_>>().join(", "))
     };
-    (0..refused.num_rows())
+    (0..all.num_rows())
+        .filter(|row| !fits.value(*row))
         .map(|row| BadRow { text: String::new(), reason: missing(row), place: String::new(), line: row as u64 })
         .collect()
 }

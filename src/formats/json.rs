@@ -74,22 +74,29 @@ impl FormatCodec for Json {
 impl Json {
     /// Reads so many lines in one go.
     fn read(&self, bytes: &[u8], rows: usize) -> Result<RecordBatch, String> {
-        let bytes = bytes.trim_ascii_end();
         let mut decoder =
             ReaderBuilder::new(self.arrow.clone()).with_batch_size(rows).build_decoder().map_err(|e| plain(&e))?;
-        let batch = match decoder.decode(bytes) {
-            Ok(used) if used < bytes.len() => return Err("more than one value in a line".into()),
-            Ok(_) => decoder.flush().map_err(|e| self.explain(bytes, rows, &e))?,
-            Err(e) => return Err(self.explain(bytes, rows, &e)),
-        };
+        let mut start = 0;
+        let mut read = 0;
+        while start < bytes.len() {
+            let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+            let line = bytes[start..end].trim_ascii();
+            start = end + 1;
+            if line.is_empty() {
+                continue;
+            }
+            let used = decoder.decode(line).map_err(|e| self.explain(line, &e))?;
+            read += 1;
+            if used < line.len() || decoder.len() != read {
+                return Err(self.explain(line, &ArrowError::JsonError("not one JSON object".into())));
+            }
+        }
+        let batch = decoder.flush().map_err(|e| if rows == 1 { self.explain(bytes, &e) } else { plain(&e) })?;
         batch.filter(|b| b.num_rows() == rows).ok_or_else(|| "not one JSON object".into())
     }
 
     /// What is wrong with a line, in the words of the schema where that is possible.
-    fn explain(&self, bytes: &[u8], rows: usize, error: &ArrowError) -> String {
-        if rows > 1 {
-            return String::new();
-        }
+    fn explain(&self, bytes: &[u8], error: &ArrowError) -> String {
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => {
                 let missing = |name: &str| fields.get(name).is_none_or(Value::is_null);
@@ -183,7 +190,7 @@ mod tests {
         let bad: Vec<_> = decoded.bad.iter().map(|b| (b.line, b.reason.as_str())).collect();
         assert_eq!(bad[0], (1, "field `id` is missing or null"));
         assert!(bad[1].1.starts_with("not JSON"), "{bad:?}");
-        assert_eq!(bad[2], (5, "more than one value in a line"));
+        assert_eq!(bad[2], (5, "not JSON: trailing characters at line 1 column 11"));
         assert_eq!(bad.len(), 5, "an object on two lines is two bad lines: {bad:?}");
         assert_eq!(decoded.blank, [2]);
     }

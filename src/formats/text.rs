@@ -67,7 +67,7 @@ impl Text {
     /// The slower way, where some line is no UTF-8.
     fn several(&self, bytes: &[u8]) -> Result<RecordBatch, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
-        let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let lines: Vec<_> = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
         self.block(StringArray::from_iter_values(lines))
     }
 }

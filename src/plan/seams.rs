@@ -7,7 +7,7 @@ use std::fmt;
 use arrow::array::RecordBatch;
 
 use crate::model::{Column, Schema, Slot, Type};
-use crate::plan::operator::TaskError;
+use crate::plan::operator::{BatchTime, TaskError};
 
 /// A source at work. It is told what to read and remembers nothing the engine relies on.
 pub trait Source: Send {
@@ -92,12 +92,12 @@ impl BadRow {
     }
 }
 
-/// A sink at work: takes batches by their number, idempotently.
+/// A sink at work: takes batches by their number, idempotently. Batches come in order.
 pub trait Sink: Send {
     /// Prepares a batch's rows so that delivering them cannot fail for lack of anything of ours.
-    fn stage(&mut self, batch: u64, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
+    fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
     /// Makes them visible, once, however often it is called.
-    fn deliver(&mut self, batch: u64, artifact: Artifact) -> Result<Delivered, TaskError>;
+    fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
 }

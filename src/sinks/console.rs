@@ -10,7 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crate::connect::COUNT;
 use crate::plan::catalog::Endpoint;
 use crate::plan::edge::OP;
-use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
+use crate::plan::operator::{BatchTime, TaskError};
 use crate::plan::seams::{Artifact, Delivered, Sink};
 use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SinkEntry};
 use crate::sinks::{shared, takes_anything};

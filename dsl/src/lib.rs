@@ -16,7 +16,7 @@ mod lexis;
 pub mod parse;
 pub mod print;
 pub mod span;
-// pub mod suggest;
+pub mod suggest;
 pub mod walk;
 // pub mod yaml;
 

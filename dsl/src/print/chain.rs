@@ -70,8 +70,13 @@ pub(super) fn stage(page: &mut Page, stage: &Stage) {
         page.text(head(stage));
         page.indent(HANG, |page| {
             arguments(page, stage);
-            for value in &stage.clauses {
-                page.line(" ");
+            for (index, value) in stage.clauses.iter().enumerate() {
+                // Without arguments the first clause stands beside the word.
+                if index == 0 && stage.args.is_empty() {
+                    page.text(" ")
+                } else {
+                    page.line(" ")
+                }
                 clause(page, value);
             }
         });

@@ -5,6 +5,7 @@ use std::fmt;
 
 use arrow::array::RecordBatch;
 
+use crate::model::{Column, Schema, Slot, Type};
 use crate::plan::operator::TaskError;
 
 /// A source at work. It is told what to read and remembers nothing the engine relies on.
@@ -28,13 +29,17 @@ pub struct Split {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position(pub Vec<u8>);
 
-/// How much a read may return, about.
+/// How much a read may return, about, and what time it is: a source reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Rows.
     pub rows: usize,
     /// Bytes of input.
     pub bytes: u64,
+    /// The time of the batch, in microseconds since 1970 UTC.
+    pub now: i64,
+    /// The run ends when all is read (`--once`): nothing is to be waited for.
+    pub drain: bool,
 }
 
 /// What a read gave.
@@ -59,8 +64,23 @@ pub struct BadRow {
     pub text: String,
     /// What is wrong with it.
     pub reason: String,
-    /// File and line, topic and offset.
+    /// The file, the topic and partition, the peer.
     pub place: String,
+    /// The line in it, from 1, or the offset.
+    pub line: u64,
+}
+
+impl BadRow {
+    /// What a source's `bad to x` looks like.
+    pub fn schema() -> Schema {
+        let text = || Slot::required(Type::String);
+        Schema::new(vec![
+            Column::new("text", text()),
+            Column::new("_place", text()),
+            Column::new("_line", Slot::required(Type::Int64)),
+            Column::new("_reason", text()),
+        ])
+    }
 }
 
 /// A sink at work: takes batches by their number, idempotently.
@@ -89,12 +109,29 @@ pub struct Delivered {
     pub rejected: Vec<(RecordBatch, String)>,
 }
 
-/// A format at work.
+/// A format at work. Without memory, so that the pieces of a file can be read by several threads.
 pub trait FormatCodec: Send + Sync {
-    /// Reads whole records from the front of `bytes`. `last`: nothing follows.
-    fn decode(&self, bytes: &[u8], last: bool) -> Result<Decoded, TaskError>;
+    /// How many bytes at the front of a file are no records (a line of names); none where `front` is too short to
+    /// tell. `last`: nothing follows.
+    fn header(&self, front: &[u8], last: bool) -> Option<usize> {
+        let _ = (front, last);
+        Some(0)
+    }
+    /// Reads whole records from the front of a piece.
+    fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError>;
     /// Appends rows to `out`; `first`: nothing has been written yet (headers).
     fn encode(&self, rows: &RecordBatch, first: bool, out: &mut Vec<u8>) -> Result<(), TaskError>;
+}
+
+/// Bytes that start with a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// What [`FormatCodec::header`] found at the front of the same file.
+    pub header: &'a [u8],
+    /// The records.
+    pub bytes: &'a [u8],
+    /// Nothing follows, so that what is left unread is a record too.
+    pub last: bool,
 }
 
 /// What [`FormatCodec::decode`] read.
@@ -102,8 +139,10 @@ pub trait FormatCodec: Send + Sync {
 pub struct Decoded {
     /// The rows.
     pub blocks: Vec<RecordBatch>,
-    /// What could not be read; `place` holds the line within `bytes`.
+    /// What could not be read; `line` counts from 0 within the piece and `place` is empty.
     pub bad: Vec<BadRow>,
+    /// How many lines (or records, where there are no lines) were used, bad and empty ones included.
+    pub lines: u64,
     /// Bytes used; the rest is the start of a record whose end is missing.
     pub used: usize,
 }

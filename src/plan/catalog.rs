@@ -90,6 +90,8 @@ pub enum OptionKind {
     Symbol(&'static [(&'static str, &'static str)]),
     /// `10s`
     Duration,
+    /// `10s`, or months and years of the calendar: `1mo`, `1y` (read as [`OptionValue::Months`](crate::plan::OptionValue)).
+    Period,
     /// `64mb`
     Size,
     /// `"2026-01-01T00:00:00Z"` or `timestamp "..."`
@@ -98,6 +100,8 @@ pub enum OptionKind {
     Schema,
     /// A column of the rows (of the source's schema, or of what the sink is given).
     Column,
+    /// A free name, e.g. of a column that a stage adds (read as text).
+    Name,
     /// A format, by its word or call: `json`, `csv`, `regex(r"...")`.
     Format,
     /// `env("X")`, `secret("name")`; plain text is accepted with the warning `secret-in-text`.

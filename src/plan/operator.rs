@@ -95,8 +95,13 @@ pub enum Distribution {
     ByKey(Vec<Vec<usize>>),
     /// All in one place.
     Single,
-    /// Into so many partitions.
-    Partitions(usize),
+    /// Into so many partitions: equal values of the columns in one place, or just evenly where there are none.
+    Partitions {
+        /// How many.
+        count: usize,
+        /// Positions of the columns.
+        by: Vec<usize>,
+    },
 }
 
 /// What runs an operator. The ladder: use the first that does.

@@ -22,6 +22,8 @@ pub enum OptionValue {
     Symbol(String),
     /// `10s` in microseconds.
     Duration(i64),
+    /// `1mo`, `2y` in calendar months.
+    Months(u32),
     /// `64mb` in bytes.
     Size(u64),
     /// A moment, in microseconds since 1970 UTC.

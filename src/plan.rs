@@ -18,6 +18,6 @@ pub use catalog::{
 pub use context::{Planned, Port, Scope, SideOutput, StageContext};
 pub use edge::{Edge, EventTime, Guarantee, Mode};
 pub use expr::{AggregateCall, Node, TypedExpr};
-pub use graph::{Plan, PlanNode};
+pub use graph::{Plan, PlanNode, RowFate};
 pub use operator::{Operator, Properties};
 pub use settings::{OptionValue, Settings};

@@ -191,6 +191,8 @@ pub enum Names {
     Optional,
     /// `extend c = b * 2`
     Always,
+    /// `split small = amount < 10`: demanded, and each name defines a stream.
+    Streams,
 }
 
 /// A stage: `|> word args clauses`.

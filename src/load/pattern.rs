@@ -16,7 +16,7 @@ pub fn unmatched_patterns(plan: &Plan, catalog: &Catalog) -> Vec<Diagnostic> {
     for id in plan.ordered() {
         let (Work::Source(endpoint) | Work::Table(endpoint)) = &plan.node(id).work else { continue };
         let Some(entry) = find(&catalog.sources, &endpoint.word) else { continue };
-        let paths = entry.args.iter().chain(&entry.options).filter(|spec| spec.kind == OptionKind::Path);
+        let paths = entry.args.iter().filter(|spec| spec.kind == OptionKind::Path);
         warnings.extend(paths.filter_map(|spec| warning(endpoint, spec)));
     }
     warnings

@@ -1,5 +1,7 @@
 //! Syntax trees and the catalog to a [`Plan`], or all the problems.
 
+pub mod codes;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ mod text;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use millstream_dsl::{Diagnostic, FileId, SourceMap, ast};
+use millstream_dsl::{Diagnostic, FileId, ast};
 
 use crate::check::{Program, ProgramFile};
 

@@ -18,11 +18,11 @@ const FILES: [(&str, &str); 2] = [
 pub(crate) fn new(args: &New, terminal: &mut Terminal) -> Outcome {
     let dir = &args.dir;
     let shown = dir.display();
-    match fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => {
+    match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => {
             return Err(Failure::new(format!("folder `{shown}` is not empty: name one that does not exist yet")));
         }
-        Ok(_) => {}
+        Ok(false) => {}
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
         Err(refused) => return Err(Failure::of(dir, &refused)),
     }

@@ -35,8 +35,8 @@ impl Form {
 /// Reads a text in its form.
 pub fn parse(text: &str, file: FileId, form: Form) -> Parsed<ast::File> {
     match form {
-        Form::Stream => millstream_dsl::parse::file(text, file),
-        Form::Yaml => millstream_dsl::yaml::read(text, file),
+        Form::Stream => millstream_dsl::parse::file(file, text),
+        Form::Yaml => millstream_dsl::yaml::read(file, text),
     }
 }
 

@@ -112,19 +112,23 @@ pub fn all_words(catalog: &Catalog) -> Vec<Word<'_>> {
 }
 
 fn sources(catalog: &Catalog) -> Vec<Word<'_>> {
-    let word = |entry: &'_ _| -> Word<'_> {
-        let crate::plan::SourceEntry { doc, args, options, rewinds, table, feature, .. } = entry;
-        let mut facts = vec![if *rewinds {
-            "read again from its position after a crash".to_string()
+    let words = catalog.sources.iter().map(|entry| {
+        let rewinds = if entry.rewinds {
+            "read again from its position after a crash"
         } else {
-            "cannot be read again: what was taken in and not finished is lost with a crash".to_string()
-        }];
-        facts.extend(table.then(|| "can be a `table` too".into()));
-        facts.extend(feature.and_then(needs));
-        let (args, options) = (args.iter().collect(), options.iter().collect());
-        Word { args, options, shared: SOURCE_OPTIONS, facts, ..Word::new(Kind::Source, doc) }
-    };
-    catalog.sources.iter().map(|entry| word(entry)).collect()
+            "cannot be read again: what was taken in and not finished is lost with a crash"
+        };
+        let table = entry.table.then(|| "can be a `table` too".to_string());
+        let facts = [Some(rewinds.to_string()), table, entry.feature.and_then(needs)];
+        Word {
+            args: entry.args.iter().collect(),
+            options: entry.options.iter().collect(),
+            shared: SOURCE_OPTIONS,
+            facts: facts.into_iter().flatten().collect(),
+            ..Word::new(Kind::Source, &entry.doc)
+        }
+    });
+    words.collect()
 }
 
 fn stages(catalog: &Catalog) -> Vec<Word<'_>> {
@@ -194,9 +198,9 @@ fn aggregates(catalog: &Catalog) -> Vec<Word<'_>> {
     words.collect()
 }
 
+/// What is to be said of a feature that this program was built without.
 fn needs(feature: Feature) -> Option<String> {
-    let state = if feature.built { "which this program has" } else { "which this program was built without" };
-    Some(format!("needs the feature `{}`, {state}", feature.name))
+    (!feature.built).then(|| format!("needs a build with the feature `{}`", feature.name))
 }
 
 /// What may be written, in a few words: `duration`, `json or csv`, `list of columns`.

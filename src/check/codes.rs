@@ -210,8 +210,6 @@ const CODES: &[Code] = &[
     error("unreadable-file", include_str!("codes/unreadable-file.md")),
     error("invalid-utf8", include_str!("codes/invalid-utf8.md")),
     error("invalid-regex", include_str!("codes/invalid-regex.md")),
-    error("unknown-zone", include_str!("codes/unknown-zone.md")),
-    error("out-of-range", include_str!("codes/out-of-range.md")),
     error("format-direction", include_str!("codes/format-direction.md")),
 ];
 

@@ -1,0 +1,45 @@
+//! The one list of everything a pipeline may use.
+
+use std::sync::Arc;
+
+use crate::operators;
+use crate::plan::Catalog;
+use crate::windows;
+
+/// Every word there is.
+pub fn catalog() -> Catalog {
+    Catalog { stages: stages(), windows: windows(), ..Catalog::default() }
+}
+
+fn stages() -> Vec<Arc<crate::plan::StageEntry>> {
+    let entries = vec![
+        operators::r#where::entry(),
+        operators::select::entry(),
+        operators::extend::entry(),
+        operators::drop::entry(),
+        operators::rename::entry(),
+        operators::explode::entry(),
+        operators::aggregate::entry(),
+        operators::union::entry(),
+        operators::distinct::entry(),
+        operators::sort::entry(),
+        operators::limit::entry(),
+        operators::top::entry(),
+        operators::sample::entry(),
+        operators::repartition::entry(),
+        operators::split::entry(),
+        operators::tap::entry(),
+    ];
+    entries.into_iter().map(Arc::new).collect()
+}
+
+fn windows() -> Vec<Arc<crate::plan::WindowEntry>> {
+    let entries = vec![
+        windows::tumbling::entry(),
+        windows::sliding::entry(),
+        windows::session::entry(),
+        windows::cumulative::entry(),
+        windows::count::entry(),
+    ];
+    entries.into_iter().map(Arc::new).collect()
+}

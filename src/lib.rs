@@ -1,5 +1,6 @@
 //! Millstream: Spark Streaming's model in one binary.
 
 pub mod check;
+pub mod functions;
 pub mod model;
 pub mod plan;

@@ -12,8 +12,8 @@ pub mod seams;
 pub mod settings;
 
 pub use catalog::{
-    AggregateEntry, Catalog, ClauseSpec, Doc, FormatEntry, FunctionEntry, OptionKind, OptionSpec, SinkEntry, SourceEntry,
-    StageEntry, WindowEntry,
+    AggregateEntry, Catalog, ClauseSpec, Doc, FormatEntry, FunctionEntry, OptionKind, OptionSpec, SinkEntry,
+    SourceEntry, StageEntry, WindowEntry,
 };
 pub use context::{Planned, Port, Scope, SideOutput, StageContext};
 pub use edge::{Edge, EventTime, Guarantee, Mode};

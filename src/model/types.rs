@@ -149,7 +149,9 @@ impl Schema {
     pub fn from_arrow(fields: &Fields) -> Option<Self> {
         let columns = fields
             .iter()
-            .map(|f| Some(Column::new(f.name(), Slot { ty: Type::from_arrow(f.data_type())?, nullable: f.is_nullable() })))
+            .map(|f| {
+                Some(Column::new(f.name(), Slot { ty: Type::from_arrow(f.data_type())?, nullable: f.is_nullable() }))
+            })
             .collect::<Option<Vec<_>>>()?;
         Some(Schema { columns })
     }
@@ -289,13 +291,17 @@ impl Type {
             }
             DataType::Decimal256(p, s) => Type::Decimal { precision: (*p).min(38), scale: *s },
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Type::String,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Type::Bytes,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Type::Bytes
+            }
             DataType::Date32 | DataType::Date64 => Type::Date,
             DataType::Time32(_) | DataType::Time64(_) => Type::Time,
             DataType::Timestamp(_, None) => Type::Timestamp(None),
             DataType::Timestamp(_, Some(zone)) if &**zone == "UTC" || &**zone == "+00:00" => Type::Timestamp(None),
             DataType::Timestamp(_, Some(zone)) => Type::Timestamp(Some(zone.clone())),
-            DataType::Duration(_) | DataType::Interval(IntervalUnit::DayTime | IntervalUnit::MonthDayNano) => Type::Duration,
+            DataType::Duration(_) | DataType::Interval(IntervalUnit::DayTime | IntervalUnit::MonthDayNano) => {
+                Type::Duration
+            }
             DataType::List(f) | DataType::LargeList(f) | DataType::ListView(f) | DataType::FixedSizeList(f, _) => {
                 Type::List(Box::new(field_slot(f)?))
             }

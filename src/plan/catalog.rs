@@ -11,6 +11,7 @@ use millstream_dsl::ast;
 
 use crate::model::{Column, Slot, Type};
 use crate::plan::context::{Planned, StageContext};
+use crate::plan::expr::{Node, TypedExpr};
 use crate::plan::operator::NotRunnable;
 use crate::plan::seams::{FormatCodec, Sink, Source};
 use crate::plan::settings::Settings;
@@ -394,6 +395,9 @@ pub enum FunctionBody {
     Scalar(Arc<ScalarUDF>),
     /// One that takes lambdas.
     HigherOrder(Arc<dyn HigherOrderBody>),
+    /// A shorter way to write a node, given the arguments of the types they were resolved to. Such a call is
+    /// lazy where its node is: `if` evaluates the branch that is taken.
+    Shorthand(fn(&[TypedExpr]) -> Node),
 }
 
 /// A function that takes lambdas; what DataFusion's own trait leaves to its planner.
@@ -460,7 +464,11 @@ pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types"),
     OptionSpec::optional("time", OptionKind::Column, "the column of event time"),
     OptionSpec::optional("watermark", OptionKind::Duration, "how late rows may come behind the newest event time"),
-    OptionSpec::optional("idle", OptionKind::Duration, "after how long without rows the source no longer holds back the watermark"),
+    OptionSpec::optional(
+        "idle",
+        OptionKind::Duration,
+        "after how long without rows the source no longer holds back the watermark",
+    ),
     OptionSpec::optional("max_rows", OptionKind::Integer { min: 1, max: i64::MAX }, "at most so many rows a batch"),
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch"),
 ];
@@ -468,8 +476,18 @@ pub const SOURCE_OPTIONS: &[OptionSpec] = &[
 /// Options of every sink, whatever it is.
 pub const SINK_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("format", OptionKind::Format, "how rows become bytes"),
-    OptionSpec::with_default("retries", OptionKind::Integer { min: 0, max: 1_000_000 }, "10", "how often a delivery is tried again"),
-    OptionSpec::with_default("deadline", OptionKind::Duration, "5m", "after how long a delivery that keeps failing stops the pipeline"),
+    OptionSpec::with_default(
+        "retries",
+        OptionKind::Integer { min: 0, max: 1_000_000 },
+        "10",
+        "how often a delivery is tried again",
+    ),
+    OptionSpec::with_default(
+        "deadline",
+        OptionKind::Duration,
+        "5m",
+        "after how long a delivery that keeps failing stops the pipeline",
+    ),
 ];
 
 /// Every word a pipeline may use.

@@ -56,7 +56,13 @@ pub trait StageContext {
 
     /// Types an expression over aggregates: the calls found are appended to `calls`; columns of the result are
     /// the `keys` (by their names), then the calls.
-    fn aggregate(&mut self, expr: &ast::Expr, scope: &Scope, keys: &Schema, calls: &mut Vec<AggregateCall>) -> TypedExpr;
+    fn aggregate(
+        &mut self,
+        expr: &ast::Expr,
+        scope: &Scope,
+        keys: &Schema,
+        calls: &mut Vec<AggregateCall>,
+    ) -> TypedExpr;
 
     /// Types `by` items as an order.
     fn order(&mut self, items: &[ast::SortItem], scope: &Scope) -> Vec<SortKey>;

@@ -155,7 +155,9 @@ impl TypedExpr {
     pub fn children(&self) -> Vec<&TypedExpr> {
         match &self.node {
             Node::Unknown | Node::Column { .. } | Node::LambdaVariable(_) | Node::Literal(_) => Vec::new(),
-            Node::Negate(e) | Node::Not(e) | Node::Try(e) | Node::IsNull(e) | Node::Cast(e) | Node::Field(e, _) => vec![e],
+            Node::Negate(e) | Node::Not(e) | Node::Try(e) | Node::IsNull(e) | Node::Cast(e) | Node::Field(e, _) => {
+                vec![e]
+            }
             Node::Binary(a, _, b) | Node::Coalesce(a, b) | Node::In(a, b) | Node::Like(a, b) | Node::Index(a, b) => {
                 vec![a, b]
             }

@@ -4,7 +4,6 @@
 pub mod model;
 pub mod plan;
 
-pub mod expressions;
 pub mod formats;
 pub mod functions;
 pub mod operators;

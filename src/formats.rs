@@ -3,8 +3,10 @@
 pub mod arrow_ipc;
 pub mod avro;
 pub mod binary;
+mod conform;
 pub mod csv;
 pub mod json;
+mod lines;
 pub mod logfmt;
 pub mod parquet;
 pub mod protobuf;

@@ -355,8 +355,11 @@ pub struct FormatEntry {
     /// Whether sources read it and sinks write it.
     pub directions: Directions,
     /// Makes the reader and writer.
-    pub open: fn(&FormatCall, &crate::model::Schema) -> Result<Box<dyn FormatCodec>, NotRunnable>,
+    pub open: OpenFormat,
 }
+
+/// Makes the reader and writer of a format for rows of that schema.
+pub type OpenFormat = fn(&FormatCall, &crate::model::Schema) -> Result<Box<dyn FormatCodec>, NotRunnable>;
 
 /// Which ways a format goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,6 +38,8 @@ pub(super) struct Env<'s> {
     pub(super) aggregates: Option<Aggregates<'s>>,
     /// Whether this is the inside of an aggregate, where no other may stand.
     pub(super) inside_aggregate: bool,
+    /// Whether functions of the user are unfolded; not where a function is only defined.
+    pub(super) unfolds: bool,
     /// How many functions of the user have been unfolded around this.
     pub(super) depth: usize,
     /// How many parts there are so far.
@@ -55,7 +57,7 @@ pub(super) struct Aggregates<'s> {
 impl<'s> Env<'s> {
     /// Only the columns of `scope`.
     pub(super) fn new(scope: &'s Scope) -> Self {
-        Env { scope, locals: Vec::new(), aggregates: None, inside_aggregate: false, depth: 0, size: 0 }
+        Env { scope, locals: Vec::new(), aggregates: None, inside_aggregate: false, unfolds: true, depth: 0, size: 0 }
     }
 }
 

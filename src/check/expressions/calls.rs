@@ -247,15 +247,33 @@ impl Checker<'_> {
         let Some(function) = function else { return TypedExpr::unknown(span) };
         let Some(locals) = self.bound(function, args, call, span) else { return TypedExpr::unknown(span) };
         let declared = self.fn_result(name);
-        if declared.ty.is_unknown() || env.depth >= DEEPEST {
+        if declared.ty.is_unknown() {
+            return TypedExpr::unknown(span);
+        }
+        if !env.unfolds {
+            return TypedExpr { fails: true, ..TypedExpr::new(Node::Unknown, declared, span) };
+        }
+        if env.depth >= DEEPEST {
+            let message = format!("functions call functions more than {DEEPEST} deep");
+            self.report(Diagnostic::error("nesting-too-deep", span, message).label("too deep to be unfolded"));
             return TypedExpr::unknown(span);
         }
         let scope = Scope { place: format!("function `{name}`"), ..Scope::default() };
         let mut inner = Env { locals, depth: env.depth + 1, size: env.size, ..Env::new(&scope) };
-        let body = self.typed(function.body, &mut inner);
+        let body = self.unfolded_body(function.body, &mut inner, &declared);
         env.size = inner.size;
-        let body = self.fitted(body, &declared);
         TypedExpr { span, ..body }
+    }
+
+    /// What the definition was warned about is not said again at each call.
+    fn unfolded_body(&mut self, body: &ast::Expr, env: &mut Env<'_>, declared: &Slot) -> TypedExpr {
+        let mark = self.problems.mark();
+        let typed = self.typed(body, env);
+        let typed = self.fitted(typed, declared);
+        for problem in self.problems.take_since(mark).into_iter().filter(Diagnostic::is_error) {
+            self.report(problem);
+        }
+        typed
     }
 
     /// Arguments cast to the types of the parameters; defaults where there are no arguments.

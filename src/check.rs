@@ -25,6 +25,8 @@ mod types;
 mod walk;
 mod windows;
 
+pub mod codes;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

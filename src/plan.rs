@@ -10,6 +10,7 @@ pub mod graph;
 pub mod operator;
 pub mod seams;
 pub mod settings;
+pub mod vocabulary;
 
 pub use catalog::{
     AggregateEntry, Catalog, ClauseSpec, Doc, FormatEntry, FunctionEntry, OptionKind, OptionSpec, SinkEntry,

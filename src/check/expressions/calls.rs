@@ -57,7 +57,7 @@ impl Checker<'_> {
                 let body = body.clone();
                 self.higher_order_args(&*body, call, env)
             }
-            FunctionBody::Scalar(_) => call.args.iter().map(|a| self.typed(&a.value, env)).collect(),
+            FunctionBody::Scalar(_) | FunctionBody::Shorthand(_) => call.args.iter().map(|a| self.typed(&a.value, env)).collect(),
         };
         self.resolved(&entry, args, call.name.at.0, span)
     }
@@ -130,7 +130,11 @@ impl Checker<'_> {
         let fails = entry.failure == Failure::Fallible || args.iter().any(|a| a.fails);
         let nullable = signature.result.nullable || entry.failure == Failure::NullOnFailure;
         let slot = Slot { nullable, ..signature.result };
-        TypedExpr { node: Node::Call { function: entry.clone(), args }, slot, fails, span }
+        let node = match &entry.body {
+            FunctionBody::Shorthand(make) => make(&args),
+            FunctionBody::Scalar(_) | FunctionBody::HigherOrder(_) => Node::Call { function: entry.clone(), args },
+        };
+        TypedExpr { node, slot, fails, span }
     }
 
     /// Finds the overload and casts the arguments to what it takes.

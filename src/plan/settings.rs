@@ -102,6 +102,27 @@ impl Settings {
         }
     }
 
+    /// A size in bytes.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        match self.get(name)? {
+            OptionValue::Size(bytes) => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// The texts, symbols or columns of a list; none of them where it was not given.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        let one = |value| match value {
+            &OptionValue::Text(ref s) | &OptionValue::Symbol(ref s) | &OptionValue::Column(ref s) => Some(s.as_str()),
+            _ => None,
+        };
+        match self.get(name) {
+            Some(OptionValue::List(values)) => values.iter().filter_map(one).collect(),
+            Some(value) => one(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
     /// A schema.
     pub fn schema(&self, name: &str) -> Option<&Schema> {
         match self.get(name)? {

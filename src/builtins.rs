@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::operators;
+use crate::{formats, functions, operators, sinks, sources};
 use crate::plan::Catalog;
 use crate::windows;
 
 /// Every word there is.
 pub fn catalog() -> Catalog {
-    Catalog { stages: stages(), windows: windows(), ..Catalog::default() }
+    Catalog {
+        stages: stages(),
+        sources: sources::entries().into_iter().map(Arc::new).collect(),
+        sinks: sinks::entries().into_iter().map(Arc::new).collect(),
+        formats: formats::entries().into_iter().map(Arc::new).collect(),
+        windows: windows(),
+        functions: functions::scalars(),
+        aggregates: functions::aggregates(),
+    }
 }
 
 fn stages() -> Vec<Arc<crate::plan::StageEntry>> {

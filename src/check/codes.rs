@@ -145,7 +145,7 @@ const CODES: &[Code] = &[
     error("invalid-cast", include_str!("codes/invalid-cast.md")),
     error("unhandled-failure", include_str!("codes/unhandled-failure.md")),
     warning("needless-handling", include_str!("codes/needless-handling.md")),
-    warning("nullable-key", include_str!("codes/nullable-key.md")),
+    error("nullable-key", include_str!("codes/nullable-key.md")),
     error("mixed-decimal", include_str!("codes/mixed-decimal.md")),
     error("branch-mismatch", include_str!("codes/branch-mismatch.md")),
     error("not-iterable", include_str!("codes/not-iterable.md")),
@@ -210,7 +210,6 @@ const CODES: &[Code] = &[
     error("unreadable-file", include_str!("codes/unreadable-file.md")),
     error("invalid-utf8", include_str!("codes/invalid-utf8.md")),
     error("invalid-regex", include_str!("codes/invalid-regex.md")),
-    error("format-direction", include_str!("codes/format-direction.md")),
 ];
 
 #[cfg(test)]

@@ -203,8 +203,8 @@ impl Checker<'_> {
         if let Some((_, here)) = OTHER_WORDS.iter().find(|(word, _)| *word == lower) {
             return problem.label("not a word of this language").help(format!("write `{here}`")).edit(name.at.0, *here);
         }
-        let declared = self.names.types.keys().map(String::as_str);
-        match suggest::closest(&name.name, declared.chain(Type::words())) {
+        let declared = suggest::closest(&name.name, self.names.types.keys().map(String::as_str));
+        match declared.or_else(|| suggest::closest(&name.name, Type::words())) {
             Some(close) => {
                 let help = format!("did you mean `{close}`?");
                 problem.label("not known").edit(name.at.0, close.to_owned()).help(help)

@@ -7,7 +7,7 @@ use millstream_dsl::{Diagnostic, Span, suggest};
 use super::{DEEPEST, Env, constant};
 use crate::check::checker::{Checker, Space};
 use crate::check::coerce;
-use crate::model::{Column, Slot, Type};
+use crate::model::{Column, Slot};
 use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, find};
 use crate::plan::expr::Node;
 use crate::plan::{Scope, TypedExpr};
@@ -57,7 +57,7 @@ impl Checker<'_> {
                 let body = body.clone();
                 self.higher_order_args(&*body, call, env)
             }
-            FunctionBody::Scalar(_) => call.args.iter().map(|a| self.typed(&a.value, env)).collect(),
+            FunctionBody::Scalar(_) | FunctionBody::Shorthand(_) => call.args.iter().map(|a| self.typed(&a.value, env)).collect(),
         };
         self.resolved(&entry, args, call.name.at.0, span)
     }
@@ -130,7 +130,11 @@ impl Checker<'_> {
         let fails = entry.failure == Failure::Fallible || args.iter().any(|a| a.fails);
         let nullable = signature.result.nullable || entry.failure == Failure::NullOnFailure;
         let slot = Slot { nullable, ..signature.result };
-        TypedExpr { node: Node::Call { function: entry.clone(), args }, slot, fails, span }
+        let node = match &entry.body {
+            FunctionBody::Shorthand(make) => make(&args),
+            FunctionBody::Scalar(_) | FunctionBody::HigherOrder(_) => Node::Call { function: entry.clone(), args },
+        };
+        TypedExpr { node, slot, fails, span }
     }
 
     /// Finds the overload and casts the arguments to what it takes.
@@ -328,18 +332,4 @@ fn values(count: usize) -> String {
         1 => "one value".into(),
         n => format!("{n} values"),
     }
-}
-
-/// Whether an expression gives another result each time.
-pub(in crate::check) fn volatile(expr: &TypedExpr) -> Option<&TypedExpr> {
-    use crate::plan::catalog::Stability;
-    if matches!(&expr.node, Node::Call { function, .. } if function.stability == Stability::Volatile) {
-        return Some(expr);
-    }
-    expr.children().into_iter().find_map(volatile)
-}
-
-/// Whether the type is a text.
-pub(super) fn is_text(ty: &Type) -> bool {
-    *ty == Type::String
 }

@@ -12,7 +12,7 @@ use crate::plan::expr::Node;
 
 impl Checker<'_> {
     /// `10.00`, `"text"`, `10s`
-    pub(super) fn literal(&mut self, literal: &Literal, span: Span) -> TypedExpr {
+    pub(in crate::check) fn literal(&mut self, literal: &Literal, span: Span) -> TypedExpr {
         let value = match literal {
             Literal::Null => Ok(ScalarValue::Null),
             Literal::Bool(value) => Ok(ScalarValue::Boolean(Some(*value))),

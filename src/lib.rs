@@ -4,6 +4,8 @@
 pub mod model;
 pub mod plan;
 
+pub mod expressions;
+
 pub mod formats;
 pub mod functions;
 pub mod operators;

@@ -4,6 +4,7 @@ pub mod builtins;
 pub mod check;
 pub mod connect;
 pub mod formats;
+pub mod functions;
 pub mod model;
 pub mod operators;
 pub mod plan;

@@ -12,6 +12,7 @@ use millstream_dsl::ast;
 use crate::model::{Column, Slot, Type};
 use crate::plan::context::{Planned, StageContext};
 use crate::plan::edge::Mode;
+use crate::plan::expr::{Node, TypedExpr};
 use crate::plan::operator::NotRunnable;
 use crate::plan::seams::{FormatCodec, Sink, Source};
 use crate::plan::settings::Settings;
@@ -415,6 +416,9 @@ pub enum FunctionBody {
     Scalar(Arc<ScalarUDF>),
     /// One that takes lambdas.
     HigherOrder(Arc<dyn HigherOrderBody>),
+    /// A shorter way to write a node, given the arguments of the types they were resolved to. Such a call is
+    /// lazy where its node is: `if` evaluates the branch that is taken.
+    Shorthand(fn(&[TypedExpr]) -> Node),
 }
 
 /// A function that takes lambdas; what DataFusion's own trait leaves to its planner.

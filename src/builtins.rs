@@ -2,13 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::operators;
 use crate::plan::Catalog;
-use crate::windows;
+use crate::{formats, functions, operators, sinks, sources, windows};
 
 /// Every word there is.
 pub fn catalog() -> Catalog {
-    Catalog { stages: stages(), windows: windows(), ..Catalog::default() }
+    Catalog {
+        stages: stages(),
+        sources: shared(sources::entries()),
+        sinks: shared(sinks::entries()),
+        formats: shared(formats::entries()),
+        windows: windows(),
+        functions: functions::scalars(),
+        aggregates: functions::aggregates(),
+    }
+}
+
+fn shared<E>(entries: Vec<E>) -> Vec<Arc<E>> {
+    entries.into_iter().map(Arc::new).collect()
 }
 
 fn stages() -> Vec<Arc<crate::plan::StageEntry>> {
@@ -20,8 +31,12 @@ fn stages() -> Vec<Arc<crate::plan::StageEntry>> {
         operators::rename::entry(),
         operators::explode::entry(),
         operators::aggregate::entry(),
+        operators::window::entry(),
+        operators::join::entry(),
+        operators::cogroup::entry(),
         operators::union::entry(),
         operators::distinct::entry(),
+        operators::dedupe::entry(),
         operators::sort::entry(),
         operators::limit::entry(),
         operators::top::entry(),

@@ -1,13 +1,22 @@
 //! Millstream: Spark Streaming's model in one binary.
+#![doc = include_str!("ARCHITECTURE.md")]
 
-pub mod builtins;
-pub mod check;
+pub mod model;
+pub mod plan;
+
 pub mod connect;
 pub mod formats;
 pub mod functions;
-pub mod model;
 pub mod operators;
-pub mod plan;
 pub mod sinks;
 pub mod sources;
 pub mod windows;
+
+pub mod builtins;
+
+pub mod check;
+pub mod cli;
+pub mod engine;
+pub mod load;
+pub mod reference;
+pub mod schema;

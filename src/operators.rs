@@ -2,10 +2,13 @@
 //! what several need is in the private modules, which know no stage.
 
 pub mod aggregate;
+pub mod cogroup;
+pub mod dedupe;
 pub mod distinct;
 pub mod drop;
 pub mod explode;
 pub mod extend;
+pub mod join;
 pub mod limit;
 pub mod rename;
 pub mod repartition;
@@ -17,8 +20,10 @@ pub mod tap;
 pub mod top;
 pub mod union;
 pub mod r#where;
+pub mod window;
 
 mod carry;
+mod envelope;
 mod gathering;
 mod groups;
 mod input;

@@ -8,3 +8,11 @@ const DEFINING: &[&str] = &["extend", "meter", "split"];
 pub(crate) fn names_first(stage: &str) -> bool {
     DEFINING.contains(&stage)
 }
+
+/// Stages whose single argument is no definition: in YAML its name stands apart, under `as`.
+const NAMING: &[&str] = &["explode"];
+
+/// Whether the name of the single argument of `stage` stands apart from it in YAML.
+pub(crate) fn names_apart(stage: &str) -> bool {
+    NAMING.contains(&stage)
+}

@@ -18,7 +18,7 @@ pub mod print;
 pub mod span;
 pub mod suggest;
 pub mod walk;
-// pub mod yaml;
+pub mod yaml;
 
 pub use ast::File;
 pub use diagnostic::{Diagnostic, Edit, Label, Severity};

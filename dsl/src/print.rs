@@ -58,6 +58,26 @@ pub fn clause(value: &ast::Clause) -> String {
     on_one_line(|page| chain::clause(page, value))
 }
 
+/// A step of a test on one line, without comments.
+pub(crate) fn step(value: &ast::Step) -> String {
+    on_one_line(|page| tests::step(page, value))
+}
+
+/// The word of a stage with what stands before it: `left join`.
+pub(crate) fn stage_head(value: &ast::Stage) -> String {
+    chain::head(value)
+}
+
+/// An argument of a stage, its name behind it.
+pub(crate) fn stage_argument(value: &ast::Arg) -> String {
+    on_one_line(|page| chain::argument(page, value, false))
+}
+
+/// An argument of a call, with its label.
+pub(crate) fn call_argument(value: &ast::Arg) -> String {
+    on_one_line(|page| call::argument(page, value))
+}
+
 fn on_one_line(content: impl FnOnce(&mut Page)) -> String {
     let mut page = Page::default();
     content(&mut page);

@@ -79,6 +79,20 @@ pub fn stage<'a>(stage: &'a Stage, visit: impl FnMut(Node<'a>)) {
     todo.run(visit);
 }
 
+/// Visits a clause and every node in it, each before what is in it.
+pub fn clause<'a>(clause: &'a Clause, visit: impl FnMut(Node<'a>)) {
+    let mut todo = Todo::default();
+    todo.nodes.push(Node::Clause(clause));
+    todo.run(visit);
+}
+
+/// Visits a type and every node in it, each before what is in it.
+pub fn type_expr<'a>(ty: &'a TypeExpr, visit: impl FnMut(Node<'a>)) {
+    let mut todo = Todo::default();
+    todo.nodes.push(Node::Type(ty));
+    todo.run(visit);
+}
+
 /// The nodes that are still to be visited, the next one last.
 #[derive(Default)]
 struct Todo<'a> {

@@ -34,6 +34,8 @@ pub(super) struct Taken {
     pub(super) blocks: Vec<RecordBatch>,
     pub(super) bad: Vec<BadRow>,
     pub(super) bytes: u64,
+    /// What the watermark is behind these rows.
+    pub(super) mark: Option<i64>,
     /// Positions that moved, to be acknowledged when the batch is delivered.
     pub(super) moved: Vec<(Split, Position)>,
 }
@@ -87,6 +89,7 @@ impl Intake {
                 taken.moved.push((split, read.to));
             }
         }
+        taken.mark = self.mark_after(&taken);
         Ok(taken)
     }
 
@@ -105,8 +108,7 @@ impl Intake {
         }
     }
 
-    /// What the watermark will be when these rows are done with.
-    pub(super) fn mark_after(&self, taken: &Taken) -> Option<i64> {
+    fn mark_after(&self, taken: &Taken) -> Option<i64> {
         let (column, delay) = self.time?;
         let newest = taken.blocks.iter().filter_map(|block| {
             let times = block.column(column).as_primitive_opt::<TimestampMicrosecondType>()?;

@@ -168,7 +168,7 @@ fn modifier(reader: &mut Reader<'_>, node: Node<'_>) -> Option<JoinWord> {
     for part in node.into_inner() {
         match JoinWord::from_word(part.as_str()) {
             Some(word) => modifier = Some(word),
-            None => slip::join_word(reader, &part),
+            None => slip::join_word(reader, &part, modifier),
         }
     }
     modifier

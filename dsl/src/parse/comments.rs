@@ -23,23 +23,8 @@ pub(super) fn attach(file: &mut File, text: &str, reader: &Reader<'_>, comments:
     }
 }
 
-/// The same for the items inside a fragment of a file. Gives back the comments that stand in no item.
-pub(super) fn attach_inside<T>(
-    tree: &mut T,
-    text: &str,
-    reader: &Reader<'_>,
-    comments: &[(usize, usize)],
-    visit: impl FnOnce(&mut Walk<'_>, &mut T),
-) -> Vec<Comment> {
-    let mut walk = Walk::new(text, reader, comments);
-    visit(&mut walk, tree);
-    let rest = walk.before(usize::MAX);
-    walk.strays.extend(rest);
-    walk.strays
-}
-
 /// The walk.
-pub(super) struct Walk<'t> {
+struct Walk<'t> {
     text: &'t str,
     reader: &'t Reader<'t>,
     /// Those that have no place yet.
@@ -238,8 +223,7 @@ impl<'t> Walk<'t> {
         self.block(*at, entries, end, extent, |o| (&mut o.trivia, Inner::Expr(&mut o.value)));
     }
 
-    /// Arguments of a stage or a call.
-    pub(super) fn args(&mut self, args: &mut [Arg]) {
+    fn args(&mut self, args: &mut [Arg]) {
         args.iter_mut().for_each(|arg| self.expr(&mut arg.value));
     }
 
@@ -247,8 +231,7 @@ impl<'t> Walk<'t> {
         clauses.iter_mut().for_each(|clause| self.clause(&mut clause.kind));
     }
 
-    /// A clause.
-    pub(super) fn clause(&mut self, clause: &mut ClauseKind) {
+    fn clause(&mut self, clause: &mut ClauseKind) {
         match clause {
             ClauseKind::By(items) => self.sort_items(items),
             ClauseKind::Per(values) => values.iter_mut().for_each(|e| self.expr(e)),
@@ -292,16 +275,14 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// What an `expect` demands.
-    pub(super) fn expected(&mut self, expected: &mut Expected) {
+    fn expected(&mut self, expected: &mut Expected) {
         match expected {
             Expected::Exactly(rows) | Expected::Contains(rows) | Expected::InOrder(rows) => self.rows(rows),
             Expected::Nothing => {}
         }
     }
 
-    /// The rows of a test.
-    pub(super) fn rows(&mut self, rows: &mut Rows) {
+    fn rows(&mut self, rows: &mut Rows) {
         let Rows { rows, end, at } = rows;
         self.block(*at, rows, end, |r| r.at.0, |Row { trivia, cells, at }| (trivia, Inner::Cells(cells, *at)));
     }
@@ -311,8 +292,7 @@ impl<'t> Walk<'t> {
         self.block(at, &mut fields.fields, &mut fields.end, extent, open_field);
     }
 
-    /// A type.
-    pub(super) fn ty(&mut self, ty: &mut TypeExpr) {
+    fn ty(&mut self, ty: &mut TypeExpr) {
         match &mut ty.kind {
             TypeKind::Named { args, .. } => {
                 for arg in args {
@@ -329,7 +309,7 @@ impl<'t> Walk<'t> {
     }
 
     /// An expression: only structs in it hold items.
-    pub(super) fn expr(&mut self, expr: &mut Expr) {
+    fn expr(&mut self, expr: &mut Expr) {
         let at = expr.at;
         match &mut expr.kind {
             ExprKind::Struct(fields) => self.fields(fields, at),

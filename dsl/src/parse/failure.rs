@@ -19,7 +19,8 @@ pub(super) fn missing_pipe(reader: &mut Reader<'_>, failed: &Failure, start: usi
 pub(super) fn stage_after_head(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> Option<usize> {
     let in_the_way = || {
         let (before, found) = around(reader, failed.at.clamp(start, end), start, end);
-        found.filter(|t| t.kind == Kind::Word && before.is_some_and(|b| complete(reader, b)))
+        let may_end = |b: Token| complete(reader, b) || &reader.text[b.start..b.end] == "=";
+        found.filter(|t| t.kind == Kind::Word && before.is_some_and(may_end))
     };
     stage_line(reader, failed, start, end).or_else(in_the_way).map(|token| token.start)
 }
@@ -104,16 +105,21 @@ fn explain(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> D
             (reader.span(at, at), "the end".to_owned())
         }
     };
-    if let Some(problem) = sql(reader, before, found) {
+    if let Some(problem) = habit(reader, before, found) {
         return problem;
     }
     let after = said.map_or(String::new(), |text| format!(" after `{text}`"));
-    let Some(wanted) = wanted(&failed.wanted) else {
+    let before = before.map_or("", |b| &reader.text[b.start..b.end]);
+    let Some(wanted) = wanted(&failed.wanted, before) else {
         let problem = match found {
             Some(_) => Diagnostic::error("syntax", span, format!("unexpected {there}{after}")),
             None => Diagnostic::error("syntax", span, format!("something is missing{after}")),
         };
-        return problem.help(missing_sign(reader, failed.at, start));
+        let help = match failed.wanted.contains(&Rule::kw_then) {
+            true => CASE.to_owned(),
+            false => missing_sign(reader, failed.at, start),
+        };
+        return problem.help(help);
     };
     let problem = Diagnostic::error("syntax", span, format!("expected {}{after}, found {there}", wanted.0));
     let help = match found.filter(|t| wanted.0 == "a name" && t.kind == Kind::Word) {
@@ -126,34 +132,40 @@ fn explain(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> D
     problem.help(help)
 }
 
-/// Habits from elsewhere that leave a word where none can stand.
-fn sql(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Option<Diagnostic> {
-    let token = found.filter(|t| t.kind == Kind::Word)?;
-    let word = &reader.text[token.start..token.end];
+/// `if` as a statement, in the two forms that people know.
+const CHOICE: &str = "choose with a call, or with `case`:\n  if(amount > 100, \"big\", \"small\")\n  \
+                      case when amount > 100 then \"big\" else \"small\" end";
+
+const CASE: &str = "in `case` each `when` has its `then`:\n  case when amount > 100 then \"big\" else \"small\" end";
+
+/// Habits from elsewhere that leave a token where none can stand.
+fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Option<Diagnostic> {
+    let token = found?;
+    let text = &reader.text[token.start..token.end];
     let span = reader.span(token.start, token.end);
-    let upper = word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase());
-    match word.to_ascii_lowercase().as_str() {
-        "then" => Some(
-            Diagnostic::error("syntax", span, "`then` stands in `case` only").help(
-                "choose with a call, or with `case`:\n  if(amount > 100, \"big\", \"small\")\n  case when amount > 100 then \"big\" else \"small\" end",
-            ),
+    let before = before.map_or("", |b| &reader.text[b.start..b.end]);
+    let syntax = |message: &str| Diagnostic::error("syntax", span, message);
+    match (token.kind, before, text) {
+        (Kind::Quoted, ..) if text.starts_with('"') && text.contains("${") => Some(
+            syntax("this string holds an expression that cannot be read")
+                .help("between `${` and `}` stands one expression; for the signs themselves write:\n  \\${"),
         ),
-        "where" | "having" | "select" | "from" | "order" | "group" | "limit" | "inner" | "outer" if upper => {
-            let lower = word.to_ascii_lowercase();
-            let problem = Diagnostic::error("sql-word", span, format!("word `{word}` has no meaning here"));
-            Some(problem.help(format!("words are written in lower case, and every stage starts with `|>`:\n  |> {lower} ...")))
+        (Kind::Word | Kind::Number | Kind::Quoted, "?", _) => Some(syntax("`?` does not choose").help(CHOICE)),
+        (Kind::Word, "if", _) => Some(syntax("`if` is a function").help(CHOICE)),
+        (_, "is", _) => {
+            Some(syntax("`is` asks for `null` only").help("write one of these:\n  x is null\n  x is not null\n  x == 3"))
         }
-        "when" | "else" => None,
-        _ if before.is_some_and(|b| &reader.text[b.start..b.end] == "if") => Some(
-            Diagnostic::error("syntax", span, "`if` is a function")
-                .help("write its three parts in parentheses:\n  if(amount > 100, \"big\", \"small\")"),
-        ),
+        (Kind::Word, _, "then" | "THEN") => Some(syntax("`then` stands in `case` only").help(CHOICE)),
+        (Kind::Word, _, "WHERE" | "HAVING" | "SELECT" | "FROM" | "ORDER" | "GROUP" | "LIMIT" | "JOIN") => {
+            let help = format!("words are in lower case, and every stage starts with `|>`:\n  |> {} ...", text.to_lowercase());
+            Some(Diagnostic::error("sql-word", span, format!("word `{text}` has no meaning here")).help(help))
+        }
         _ => None,
     }
 }
 
 /// What the grammar had been ready to read, in the user's words, and what that looks like.
-fn wanted(rules: &[Rule]) -> Option<(&'static str, &'static str)> {
+fn wanted(rules: &[Rule], before: &str) -> Option<(&'static str, &'static str)> {
     let any = |these: &[Rule]| rules.iter().any(|r| these.contains(r));
     if any(&[Rule::expr, Rule::operand, Rule::named, Rule::stage_arg, Rule::call_arg, Rule::sort_item, Rule::number])
         && !any(&[Rule::op, Rule::kw_and, Rule::access])
@@ -166,7 +178,10 @@ fn wanted(rules: &[Rule]) -> Option<(&'static str, &'static str)> {
     if any(&[Rule::type_expr, Rule::named_type, Rule::struct_type]) {
         return Some(("a type", "types are written like these:\n  string\n  decimal(12, 2)\n  list(string)"));
     }
-    if any(&[Rule::endpoint]) {
+    if any(&[Rule::from_word]) {
+        return Some(("`from` and a name", "a stream starts from another, or from a source or table:\n  from orders"));
+    }
+    if any(&[Rule::endpoint]) || before == "into" || before == "=" && any(&[Rule::name]) {
         return Some((
             "a source or sink",
             "write its name and its arguments:\n  files(\"data/*.json\") { format: json }",
@@ -178,7 +193,7 @@ fn wanted(rules: &[Rule]) -> Option<(&'static str, &'static str)> {
             "the steps are:\n  given X [ ... ]\n  step\n  advance 10s\n  restart\n  expect X [ ... ]",
         ));
     }
-    if any(&[Rule::rows]) {
+    if any(&[Rule::rows, Rule::expected, Rule::contains, Rule::in_order, Rule::nothing]) {
         return Some(("rows", "rows stand in square brackets:\n  [ { user_id: \"u1\", amount: 10.00 } ]"));
     }
     if any(&[Rule::assign]) {

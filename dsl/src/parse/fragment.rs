@@ -1,8 +1,9 @@
-//! Single expressions, types, arguments, clauses and rows, as a YAML file holds them. Comments in them are skipped.
+//! Single expressions, types, arguments, clauses and rows, as a YAML file holds them. Comments in them are no part of
+//! the trees; [`comments`] hands them out.
 
 use super::reader::{Node, Reader, Rule};
 use super::{Parsed, Positions, chain, clause as clauses, expr, failure, operand, scan, test_block, types};
-use crate::ast::{Arg, At, ClauseKind, Expected, Expr, ExprKind, Rows, StepKind, TypeExpr};
+use crate::ast::{Arg, At, ClauseKind, Comment, Expected, Expr, ExprKind, Rows, StepKind, TypeExpr};
 use crate::diagnostic::Diagnostic;
 
 /// One expression.
@@ -49,6 +50,17 @@ pub fn step(text: &str, positions: &Positions) -> Parsed<StepKind> {
         node.into_inner().next().and_then(|inner| test_block::step(reader, inner))
     });
     or_else(read, |_| StepKind::Broken, text, positions)
+}
+
+/// The comments of a fragment, which belong above the item it says something about.
+pub fn comments(text: &str, positions: &Positions) -> Vec<Comment> {
+    let reader = Reader::of_fragment(text, positions);
+    let comment = |(start, end): &(usize, usize)| Comment {
+        text: text[start + 1..*end].to_owned(),
+        gap: false,
+        at: At(reader.span(*start, *end)),
+    };
+    scan::fragment(positions.file, text).comments.iter().map(comment).collect()
 }
 
 fn or_else<T>(read: Parsed<Option<T>>, none: impl Fn(At) -> T, text: &str, positions: &Positions) -> Parsed<T> {

@@ -78,7 +78,7 @@ fn invalid(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Literal> {
     let fixed = if text.ends_with('.') { format!("{text}0") } else { plain };
     let is_number = fixed.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let problem = if is_number {
-        problem.help(format!("write it without further signs:\n  {}", slip::short(&fixed))).edit(at, fixed.clone())
+        problem.help(format!("write:\n  {}", slip::short(&fixed))).edit(at, fixed.clone())
     } else {
         problem.help("numbers are written like these:\n  42\n  10.00\n  1e9\n  10s\n  64mb")
     };

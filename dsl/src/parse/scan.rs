@@ -157,10 +157,12 @@ impl Scanner<'_> {
     fn indented_statement(&mut self, token: Token, word: &str) -> bool {
         let line = self.text[token.end..line_end(self.text, token.end)].trim_start();
         let rest = line.trim_start_matches(super::lex::is_word_char);
-        let named = rest.len() < line.len() && rest.trim_start().starts_with(['=', ':', '{', '(']);
-        let quoted = matches!(word, "import" | "test") && line.starts_with('"');
-        let continues = self.last.is_some_and(|t| matches!(t.kind, Kind::Symbol | Kind::Pipe));
-        let starts = word != "from" && !continues && (named || quoted);
+        let starts = match word {
+            "from" => self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init(),
+            "import" | "test" => line.starts_with('"'),
+            _ => rest.len() < line.len() && rest.trim_start().starts_with(['=', ':', '{', '(']),
+        };
+        let starts = starts && self.last.is_none_or(|t| !matches!(t.kind, Kind::Symbol | Kind::Pipe));
         if starts {
             let line_start = self.text[..token.start].rfind('\n').map_or(0, |i| i + 1);
             let message = format!("statement `{word}` does not start in column 1");
@@ -170,6 +172,11 @@ impl Scanner<'_> {
             self.report(problem);
         }
         starts
+    }
+
+    /// `init` at the end of the line above: `from` goes on with it.
+    fn last_is_init(&self) -> bool {
+        self.last.is_some_and(|t| &self.text[t.start..t.end] == "init")
     }
 
     fn next_sign(&self, token: Token) -> Option<char> {
@@ -201,10 +208,14 @@ impl Scanner<'_> {
 
     fn unclosed(&mut self, token: Token) {
         let quote = self.text[token.start..].chars().find(|c| !matches!(c, 'r' | '#')).unwrap_or('"');
-        let what = if quote == '`' { "name" } else { "string" };
         let span = self.span(token.start, token.end);
-        let problem = Diagnostic::error("unclosed-string", span, format!("this {what} is not closed on its line"))
-            .help(format!("close it with `{quote}` before the line ends; a line break inside a string is written \\n"));
+        let problem = if quote == '`' {
+            Diagnostic::error("unclosed-string", span, "this name in backticks is not closed on its line")
+                .help("close it with a second backtick")
+        } else {
+            Diagnostic::error("unclosed-string", span, "this string is not closed on its line")
+                .help("close it with `\"` before the line ends; a line break inside a string is written \\n")
+        };
         self.fault(token.start, problem);
     }
 

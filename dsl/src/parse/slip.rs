@@ -2,7 +2,7 @@
 
 use super::literal::meant_unit;
 use super::reader::{Node, Reader, Rule};
-use crate::ast::{Expr, Ident, Literal};
+use crate::ast::{Expr, Ident, JoinWord, Literal};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
@@ -215,17 +215,16 @@ pub(super) fn no_ttl(reader: &mut Reader<'_>, node: &Node<'_>) {
 }
 
 /// `left outer join`, `inner join`
-pub(super) fn join_word(reader: &mut Reader<'_>, node: &Node<'_>) {
+pub(super) fn join_word(reader: &mut Reader<'_>, node: &Node<'_>, modifier: Option<JoinWord>) {
     let at = reader.place(node);
     let text = node.as_str();
     let end = reader.range(node).1;
     let rest = &reader.text[end..];
     let blank = end + rest.len() - rest.trim_start().len();
     let problem = Diagnostic::error("sql-word", at, format!("word `{text}` is not written"));
-    let help = if text == "outer" {
-        "write:\n  left join"
-    } else {
-        "a join without a word before it is an inner join:\n  join"
+    let help = match modifier {
+        Some(modifier) => format!("write:\n  {} join", modifier.word()),
+        None => "a join without a word before it is an inner join:\n  join".to_owned(),
     };
     reader.report(problem.help(help).edit(reader.span(reader.range(node).0, blank), ""));
 }

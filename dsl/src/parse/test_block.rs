@@ -11,9 +11,13 @@ use super::scan::Chunk;
 use super::slip;
 use crate::ast::{At, Expected, Expr, ExprKind, Row, Rows, StatementKind, Step, StepKind, Trivia};
 use crate::diagnostic::Diagnostic;
+use crate::suggest;
 
 /// The words that a step starts with.
 const WORDS: &[&str] = &["given", "step", "advance", "restart", "expect"];
+
+/// Words that may start a line inside a step.
+const GOES_ON: &[&str] = &["from", "contains", "in", "nothing", "to", "of", "batch", "count", "and", "or"];
 
 /// Reads a `test` statement.
 pub(super) fn test(reader: &mut Reader<'_>, chunk: &Chunk) -> Option<StatementKind> {
@@ -58,7 +62,7 @@ struct Block {
 
 fn block(reader: &Reader<'_>, start: usize, end: usize) -> Option<Block> {
     let mut block: Option<Block> = None;
-    let mut depth = 0usize;
+    let (mut depth, mut after_value) = (0usize, false);
     for token in Lexer::new(&reader.text[start..end]) {
         let at = start + token.start;
         match (&mut block, token.kind) {
@@ -74,12 +78,14 @@ fn block(reader: &Reader<'_>, start: usize, end: usize) -> Option<Block> {
             (Some(_), Kind::Close) => depth -= 1,
             (Some(block), _) if block.starts.is_empty() => block.starts.push(at),
             (Some(block), Kind::Word) if token.first && depth == 0 => {
-                if WORDS.contains(&&reader.text[at..start + token.end]) {
+                let word = &reader.text[at..start + token.end];
+                if WORDS.contains(&word) || after_value && !GOES_ON.contains(&word) {
                     block.starts.push(at);
                 }
             }
             _ => {}
         }
+        after_value = matches!(token.kind, Kind::Close | Kind::Number | Kind::Quoted);
     }
     block
 }
@@ -103,10 +109,27 @@ fn read_steps(reader: &mut Reader<'_>, chunk: &Chunk, start: usize, end: usize, 
             }
         }
         Err(failed) => {
-            failure::report(reader, &failed, start, end);
+            if !unknown_step(reader, start) {
+                failure::report(reader, &failed, start, end);
+            }
             steps.push(hole(reader));
         }
     }
+}
+
+/// Whether the word at `start` is none that a step starts with, which is reported.
+fn unknown_step(reader: &mut Reader<'_>, start: usize) -> bool {
+    let word = chain::first_word(&reader.text[start..]);
+    if word.is_empty() || WORDS.contains(&word) {
+        return false;
+    }
+    let at = reader.span(start, start + word.len());
+    let problem = Diagnostic::error("syntax", at, format!("test step `{}` does not exist", slip::short(word)));
+    reader.report(match suggest::closest(word, WORDS.iter().copied()) {
+        Some(near) => problem.help(format!("did you mean:\n  {near}")).edit(at, near),
+        None => problem.help(format!("a step starts with one of these words:\n  {}", WORDS.join(" "))),
+    });
+    true
 }
 
 /// What a node under `test_step` says.

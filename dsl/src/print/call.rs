@@ -60,7 +60,7 @@ fn ordered(page: &mut Page, args: &[Arg], order: &[SortItem]) {
 }
 
 /// `amount`, `every 10s`. A value that could go on with the label before it stands first: `(a + b) as every`.
-fn argument(page: &mut Page, arg: &Arg) {
+pub(super) fn argument(page: &mut Page, arg: &Arg) {
     let Some(label) = arg.names.first() else {
         return expr::expr(page, &arg.value);
     };

@@ -83,7 +83,8 @@ pub(super) fn stage(page: &mut Page, stage: &Stage) {
     });
 }
 
-fn head(stage: &Stage) -> String {
+/// The word of a stage and what stands before it.
+pub(super) fn head(stage: &Stage) -> String {
     let name = &stage.name.name;
     match stage.modifier {
         Some(modifier) => format!("{} {}", modifier.word(), words::field(name)),
@@ -114,7 +115,8 @@ fn arguments(page: &mut Page, stage: &Stage) {
     }
 }
 
-fn argument(page: &mut Page, arg: &Arg, names_first: bool) {
+/// An argument of a stage, with its name.
+pub(super) fn argument(page: &mut Page, arg: &Arg, names_first: bool) {
     match arg.names.as_slice() {
         [] => expr::expr_after(page, &arg.value, CLAUSE_WORDS),
         [name] if names_first => {

@@ -96,6 +96,9 @@ impl Checker<'_> {
         settings.set("every", OptionValue::Duration(1_000_000), Span::default());
         self.header = HeaderSettings { every: 1_000_000, settings, ..HeaderSettings::default() };
         let Some(file) = self.program.files.first() else { return };
+        if self.lost(file, "pipeline") {
+            return;
+        }
         let name = file.path.file_stem().and_then(|s| s.to_str()).unwrap_or("example").replace(|c: char| !c.is_alphanumeric(), "_");
         let start = Span::new(file.id, 0, 0);
         self.report(

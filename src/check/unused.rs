@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_dsl::ast::{ExprKind, Ident, StatementKind, StepKind, TypeKind};
 use millstream_dsl::{Diagnostic, Span};
 
+use crate::check::ProgramFile;
 use crate::check::chains::Wiring;
 use crate::check::checker::{Checker, Space};
 use crate::check::names::FlowKind;
+use crate::plan::catalog::{Names, find};
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::{Edge, PlanNode, Port};
 
@@ -33,7 +35,7 @@ impl Checker<'_> {
     pub(super) fn check_output(&mut self) {
         let has_sink = self.names.chains.iter().any(|c| c.into.is_some());
         let has_hole = self.program.files.first().is_some_and(|file| {
-            file.tree.statements.iter().any(|s| matches!(s.kind, StatementKind::Broken { .. }))
+            file.tree.statements.iter().any(|s| matches!(s.kind, StatementKind::Broken { .. })) || self.lost(file, "into")
         });
         if has_sink || has_hole || self.names.pipelines.is_empty() {
             return;
@@ -44,6 +46,12 @@ impl Checker<'_> {
                 .label("writes nothing")
                 .help(format!("for a first look:\n  from {last} |> into console")),
         );
+    }
+
+    /// Whether a YAML file speaks of something that its tree has not: what has the wrong shape there leaves no hole.
+    pub(super) fn lost(&self, file: &ProgramFile, word: &str) -> bool {
+        let yaml = self.program.sources.get(file.id).filter(|f| f.name.ends_with(".yaml") || f.name.ends_with(".yml"));
+        yaml.is_some_and(|f| f.text.contains(word))
     }
 
     /// Warns of everything that is defined and never used.
@@ -66,7 +74,7 @@ impl Checker<'_> {
     fn warn_unused_flows(&mut self) {
         let flows: Vec<_> = self.names.flows.iter().map(|(name, flow)| (name.clone(), *flow)).collect();
         for (name, flow) in flows {
-            if self.is_used(Space::Flow, &name) || !self.is_own(flow.at) {
+            if self.is_used(Space::Flow, &name) || !self.is_own(flow.at) || self.only_splits(flow.kind) {
                 continue;
             }
             let problem = match flow.kind {
@@ -85,6 +93,14 @@ impl Checker<'_> {
             };
             self.report(problem);
         }
+    }
+
+    /// A stream that ends in a `split` lives in its branches.
+    fn only_splits(&self, kind: FlowKind) -> bool {
+        let FlowKind::Stream(index) = kind else { return false };
+        let last = self.names.chains.get(index).and_then(|c| c.chain.stages.last());
+        let entry = last.and_then(|s| find(&self.catalog.stages, &s.name.name));
+        entry.is_some_and(|e| e.arity.names == Names::Streams)
     }
 
     fn warn_unused_definitions(&mut self) {

@@ -4,6 +4,9 @@
 pub mod model;
 pub mod plan;
 
+pub mod connect;
+pub mod expressions;
+
 pub mod formats;
 pub mod functions;
 pub mod operators;
@@ -15,7 +18,7 @@ pub mod builtins;
 
 pub mod check;
 pub mod cli;
-pub mod connect;
+pub mod engine;
 pub mod load;
 pub mod reference;
 pub mod schema;

@@ -12,7 +12,7 @@ use crate::check::names::InputStatement;
 use crate::check::options::Around;
 use crate::check::seat::is_moment;
 use crate::model::{Column, Schema, Slot, Type};
-use crate::plan::catalog::{Directions, Endpoint, FormatCall, RowsFrom, SOURCE_OPTIONS, SourceEntry, table_options};
+use crate::plan::catalog::{Directions, Endpoint, EndpointEntry, FormatCall, RowsFrom, SOURCE_OPTIONS, SourceEntry, table_options};
 use crate::plan::edge::OP;
 use crate::plan::graph::Work;
 use crate::plan::seams::BadRow;
@@ -64,6 +64,7 @@ impl Checker<'_> {
         let endpoint = Endpoint {
             name: name.name.clone(),
             word: entry.doc.name.clone(),
+            entry: EndpointEntry::Source(entry.clone()),
             settings,
             format,
             schema,

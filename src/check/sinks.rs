@@ -12,7 +12,7 @@ use crate::check::draft::Draft;
 use crate::check::names::ChainStatement;
 use crate::check::options::Around;
 use crate::model::{Column, Schema, Slot, Type};
-use crate::plan::catalog::{Changes, Directions, Endpoint, SINK_OPTIONS, SinkEntry};
+use crate::plan::catalog::{Changes, Directions, Endpoint, EndpointEntry, SINK_OPTIONS, SinkEntry};
 use crate::plan::graph::Work;
 use crate::plan::{Edge, Mode, OptionSpec, Port, RowFate, Settings};
 
@@ -49,6 +49,7 @@ impl Checker<'_> {
         let endpoint = Endpoint {
             name: chain.chain.from.name.clone(),
             word: entry.doc.name.clone(),
+            entry: EndpointEntry::Sink(entry.clone()),
             settings,
             format,
             schema: place.edge.schema.clone(),

@@ -27,7 +27,7 @@ pub fn entry() -> StageEntry {
     let clauses = vec![ClauseSpec::optional("else", "where rows go for which no condition is true")];
     StageEntry {
         doc,
-        arity: Arity { min: 1, max: 1024, names: Names::Always },
+        arity: Arity { min: 1, max: 1024, names: Names::Streams },
         clauses,
         options: vec![],
         modifiers: false,

@@ -314,6 +314,15 @@ pub enum Changes {
     ByKey(Vec<String>),
 }
 
+/// What an [`Endpoint`] is opened by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EndpointEntry {
+    /// A source or a table.
+    Source(Arc<SourceEntry>),
+    /// A sink.
+    Sink(Arc<SinkEntry>),
+}
+
 /// A checked source, table or sink, as its `open` gets it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -321,6 +330,8 @@ pub struct Endpoint {
     pub name: String,
     /// The entry's word.
     pub word: String,
+    /// The entry, which opens it.
+    pub entry: EndpointEntry,
     /// Arguments and options.
     pub settings: Settings,
     /// The format and its options, where the entry takes one.

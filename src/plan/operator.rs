@@ -170,6 +170,11 @@ pub struct StepTime {
     pub mark_after: Option<i64>,
 }
 
+impl StepTime {
+    /// The mark behind the last row of all: every window closes.
+    pub const END: i64 = i64::MAX;
+}
+
 /// What goes wrong at run time, sorted by what the engine does next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskError {

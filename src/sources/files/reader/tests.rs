@@ -6,7 +6,7 @@ use millstream_dsl::Span;
 
 use super::*;
 use crate::model::{Column, Slot, Type};
-use crate::plan::catalog::FormatCall;
+use crate::plan::catalog::{EndpointEntry, FormatCall};
 use crate::sources::files;
 
 fn endpoint(
@@ -24,6 +24,7 @@ fn endpoint(
     Endpoint {
         name: "lines".into(),
         word: "files".into(),
+        entry: EndpointEntry::Source(Arc::new(files::entry())),
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema,

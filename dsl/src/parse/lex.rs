@@ -184,6 +184,17 @@ enum Inside {
     Hole(usize),
 }
 
+/// Where the raw string or the name in backticks that may start at `at` ends; right there where none does.
+fn quoted_in_hole(text: &str, at: usize, first: char) -> usize {
+    let rest = &text[at + 1..line_end(text, at)];
+    let (from, close) = match (first, raw_hashes(rest)) {
+        ('`', _) => (0, "`".to_owned()),
+        (_, Some(hashes)) if !text[..at].ends_with(is_word_char) => (hashes + 1, format!("\"{}", "#".repeat(hashes))),
+        _ => return at,
+    };
+    rest[from..].find(&close).map_or(at, |i| at + 1 + from + i + close.len())
+}
+
 /// A string with whatever strings are nested in its holes.
 fn string(text: &str, start: usize) -> (Kind, usize, usize) {
     let mut inside = vec![Inside::String];
@@ -208,6 +219,10 @@ fn string(text: &str, start: usize) -> (Kind, usize, usize) {
             (Some(Inside::Hole(open)), '}') if *open > 0 => *open -= 1,
             (Some(Inside::Hole(_)), '}') => {
                 inside.pop();
+            }
+            (Some(Inside::Hole(_)), 'r' | '`') => {
+                let end = quoted_in_hole(text, at, c);
+                while rest.next_if(|(at, _)| *at < end).is_some() {}
             }
             (Some(Inside::Hole(_)), '(' | '[') => brackets += 1,
             (Some(Inside::Hole(_)), ')' | ']') => brackets = brackets.saturating_sub(1),

@@ -190,6 +190,9 @@ impl Scanner<'_> {
     }
 
     fn foreign_comment(&mut self, token: Token) {
+        if self.full() {
+            return self.blank(token.start, token.end);
+        }
         let sign = &self.text[token.start..token.start + 2];
         let span = self.span(token.start, token.start + 2);
         let text = self.text[token.start + 2..token.end].trim();
@@ -201,12 +204,17 @@ impl Scanner<'_> {
     }
 
     fn stray(&mut self, token: Token, code: &'static str, message: &str, help: &str) {
-        let span = self.span(token.start, token.end);
-        self.report(Diagnostic::error(code, span, message).help(help).edit(span, ""));
+        if !self.full() {
+            let span = self.span(token.start, token.end);
+            self.report(Diagnostic::error(code, span, message).help(help).edit(span, ""));
+        }
         self.blank(token.start, token.end);
     }
 
     fn unclosed(&mut self, token: Token) {
+        if self.full() {
+            return;
+        }
         let quote = self.text[token.start..].chars().find(|c| !matches!(c, 'r' | '#')).unwrap_or('"');
         let span = self.span(token.start, token.end);
         let problem = if quote == '`' {
@@ -251,6 +259,7 @@ impl Scanner<'_> {
                 }
                 self.open.truncate(i);
             }
+            None if self.full() => {}
             None => {
                 let close = char::from(close);
                 let problem = Diagnostic::error(
@@ -297,9 +306,14 @@ impl Scanner<'_> {
     }
 
     fn report(&mut self, problem: Diagnostic) {
-        if self.problems.len() <= MOST_PROBLEMS {
+        if !self.full() {
             self.problems.push(problem);
         }
+    }
+
+    /// Whether so much is wrong that statements from here on are not read anyway.
+    fn full(&self) -> bool {
+        self.problems.len() >= MOST_PROBLEMS
     }
 
     fn end_chunk(&mut self, at: usize) {

@@ -58,8 +58,6 @@ pub(super) struct Document {
     pub(super) root: Option<Node>,
     /// Where the comments are, `#` included, trailing white space cut.
     pub(super) comments: Vec<(usize, usize)>,
-    /// Where the scalars start.
-    pub(super) scalars: Vec<usize>,
     pub(super) problems: Vec<Diagnostic>,
 }
 
@@ -69,8 +67,7 @@ pub(super) fn read(file: FileId, text: &str) -> Document {
     loader.run();
     let Loader { root, scalars, problems, .. } = loader;
     let comments = comments(text, &scalars);
-    let scalars = scalars.iter().map(|(start, _)| *start).collect();
-    Document { root, comments, scalars, problems }
+    Document { root, comments, problems }
 }
 
 /// A list or mapping that is being read.
@@ -273,7 +270,7 @@ fn comments(text: &str, scalars: &[(usize, usize)]) -> Vec<(usize, usize)> {
             at = at.max(*end);
             continue;
         }
-        let fresh = at == 0 || bytes[at - 1].is_ascii_whitespace() || text[..at].ends_with('\u{FEFF}');
+        let fresh = at == 0 || bytes[at - 1].is_ascii_whitespace() || bytes[..at].ends_with("\u{FEFF}".as_bytes());
         if bytes[at] == b'#' && fresh {
             let line = text[at..].find('\n').map_or(text.len(), |i| at + i);
             found.push((at, at + text[at..line].trim_end().len()));

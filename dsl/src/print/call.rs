@@ -2,7 +2,7 @@
 
 use super::page::Page;
 use super::{expr, items, words};
-use crate::ast::{Arg, Call, Case, Direction, Expr, ExprKind, Literal, Nulls, SortItem};
+use crate::ast::{Arg, Call, Case, Direction, Expr, ExprKind, Literal, Nulls, SortItem, TypedWord};
 use crate::lexis;
 
 /// `count(distinct user_id) filter (where amount > 0)`

@@ -147,6 +147,7 @@ fn calls_take_labels_orders_and_filters() {
         ("filter(xs, x -> x > 1)", "filter(xs, (x -> (x > 1)))"),
         ("if(a > 1, b, c)", "if((a > 1), b, c)"),
         ("f(date \"2026-01-01\")", "f(date \"2026-01-01\")"),
+        ("f(r\"\\d\", x)", "f(r\"\\\\d\", x)"),
         ("date(x)", "date(x)"),
         ("timestamp", "timestamp"),
     ] {

@@ -69,6 +69,10 @@ fn clauses_and_joins_of_sql_are_read() {
     mended("top 3 order by c", "group-by", "order by", "by");
     mended("left outer join c using id", "sql-word", "outer", "left join");
     mended("inner join c using id", "sql-word", "inner", "join");
+    mended("aggregate count(*) as n per batch", "sql-word", "*", "count()");
+    mended("aggregate count() as n by user_id, per batch", "syntax", ",", "one after the other");
+    mended("aggregate count() as n, per batch", "syntax", ",", "one after the other");
+    one("stream a = from b |> f c by d having n > 3", "sql-word", "having", "|> where n > 3");
     mended("aggregate count() as n running 30d", "syntax", "", "running ttl 30d");
 }
 

@@ -2,14 +2,15 @@
 
 use super::page::Page;
 use super::{expr, items, words};
-use crate::ast::{Arg, Call, Case, Direction, Expr, ExprKind, Literal, Nulls, SortItem};
+use crate::ast::{Arg, Call, Case, Direction, Expr, ExprKind, Literal, Nulls, SortItem, TypedWord};
 use crate::lexis;
 
 /// `count(distinct user_id) filter (where amount > 0)`
 pub(super) fn call(page: &mut Page, call: &Call, taken: &[&str]) {
     let name = &call.name.name;
     // A statement's word before a bracket could be taken for a statement that is indented by mistake.
-    let taken = taken.contains(&name.as_str()) || lexis::STATEMENTS.contains(&name.as_str());
+    let name = name.as_str();
+    let taken = taken.contains(&name) || lexis::STATEMENTS.contains(&name) || name == "distinct";
     page.text(if taken { words::ticked(name) } else { words::name(name) });
     page.group(|page| {
         page.text("(");

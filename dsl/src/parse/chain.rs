@@ -159,6 +159,7 @@ fn stage(reader: &mut Reader<'_>, node: Node<'_>, at: At) -> Stage {
             Rule::modifier => stage.modifier = modifier(reader, part),
             Rule::stage_word => stage.name = reader.ident(&part),
             Rule::call_form | Rule::stage_args => stage.args = args(reader, part),
+            Rule::clause_comma => slip::clause_comma(reader, &part),
             _ => stage.clauses.extend(clause::clause(reader, part)),
         }
     }

@@ -148,12 +148,25 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
                 .help("between `${` and `}` stands one expression; for the signs themselves write:\n  \\${"),
         ),
         (Kind::Word | Kind::Number | Kind::Quoted, "?", _) => Some(syntax("`?` does not choose").help(CHOICE)),
+        (Kind::Word, _, "having" | "HAVING") => {
+            let problem = Diagnostic::error("sql-word", span, format!("word `{text}` has no meaning here"));
+            Some(problem.help("results are filtered by a stage of their own:\n  |> where n > 3").edit(span, "|> where"))
+        }
+        (Kind::Word, "all" | "ALL", _) => {
+            let problem = Diagnostic::error("syntax", span, format!("unexpected `{}` after `{before}`", short(text)));
+            Some(problem.help("duplicates are kept without a word for it:\n  union b, c"))
+        }
+        (Kind::Symbol, _, ".") => {
+            Some(syntax("nothing is called with `.` here").help(
+                "what happens to rows is a chain of stages:\n  from lines\n  |> explode split(line, \" \") as word",
+            ))
+        }
         (Kind::Word, "if", _) => Some(syntax("`if` is a function").help(CHOICE)),
         (_, "is", _) => Some(
             syntax("`is` asks for `null` only").help("write one of these:\n  x is null\n  x is not null\n  x == 3"),
         ),
         (Kind::Word, _, "then" | "THEN") => Some(syntax("`then` stands in `case` only").help(CHOICE)),
-        (Kind::Word, _, "WHERE" | "HAVING" | "SELECT" | "FROM" | "ORDER" | "GROUP" | "LIMIT" | "JOIN") => {
+        (Kind::Word, _, "WHERE" | "SELECT" | "FROM" | "ORDER" | "GROUP" | "LIMIT" | "JOIN") => {
             let help =
                 format!("words are in lower case, and every stage starts with `|>`:\n  |> {} ...", text.to_lowercase());
             Some(Diagnostic::error("sql-word", span, format!("word `{text}` has no meaning here")).help(help))

@@ -9,7 +9,8 @@ use crate::lexis;
 pub(super) fn call(page: &mut Page, call: &Call, taken: &[&str]) {
     let name = &call.name.name;
     // A statement's word before a bracket could be taken for a statement that is indented by mistake.
-    let taken = taken.contains(&name.as_str()) || lexis::STATEMENTS.contains(&name.as_str());
+    let name = name.as_str();
+    let taken = taken.contains(&name) || lexis::STATEMENTS.contains(&name) || name == "distinct";
     page.text(if taken { words::ticked(name) } else { words::name(name) });
     page.group(|page| {
         page.text("(");

@@ -188,7 +188,8 @@ pub(super) fn clause(page: &mut Page, clause: &Clause) {
             expr::expr_after(page, value, &["forever"]);
         }
         ClauseKind::Running(Ttl::Forever) => page.text("ttl forever"),
-        ClauseKind::OnExpiry(value) | ClauseKind::Over(value) => expr::expr(page, value),
+        ClauseKind::OnExpiry(value) => expr::expr(page, value),
+        ClauseKind::Over(value) => expr::expr_after(page, value, CLAUSE_WORDS),
         ClauseKind::Within(value) | ClauseKind::Step(value) | ClauseKind::Yield(value) => {
             expr::of_clause(page, value, &[]);
         }

@@ -189,7 +189,9 @@ impl<'t> Loader<'t> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, start: usize, end: usize) -> Node {
         if style == ScalarStyle::Plain && text.is_empty() {
-            return Node { kind: Kind::Empty, start: self.last, end: self.last };
+            let rest = &self.text[self.last..];
+            let colon = rest.trim_start().strip_prefix(':').map_or(0, |after| rest.len() - after.len());
+            return Node { kind: Kind::Empty, start: self.last, end: self.last + colon };
         }
         let places = scalar::places(self.text, start, end, text, style);
         self.scalars.push((start, places.end));

@@ -82,7 +82,7 @@ impl<'t> Reader<'t> {
         let mut lines = self.text[..at].rsplit('\n');
         let own = lines.next().unwrap_or("");
         let first = own.chars().all(|c| c.is_whitespace() || matches!(c, '-' | '\u{FEFF}'));
-        first && lines.next().is_some_and(|above| above.trim().is_empty())
+        first && lines.next().is_some_and(|above| above.trim_start_matches('\u{FEFF}').trim().is_empty())
     }
 
     /// An item that stands at `start..end`, the first of its list or not: the comments and the empty line around it,

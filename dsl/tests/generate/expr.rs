@@ -141,7 +141,11 @@ impl Dice<'_> {
         let name = self.ident();
         let args = self.call_args(depth);
         let distinct = !args.is_empty() && self.one_in(5);
-        let order_by = if !args.is_empty() && self.one_in(6) { self.several(1, 2, |dice, _| dice.sort_item(depth)) } else { Vec::new() };
+        let order_by = if !args.is_empty() && self.one_in(6) {
+            self.several(1, 2, |dice, _| dice.sort_item(depth))
+        } else {
+            Vec::new()
+        };
         let filter = if self.one_in(6) { Some(self.expr(depth)) } else { None };
         Call { name, distinct, args, order_by, filter }
     }

@@ -31,7 +31,7 @@ impl Dice<'_> {
         let args = self.stage_args();
         let mut clauses = self.clauses();
         let bare = ClauseKind::Running(Ttl::Missing);
-        clauses.retain(|clause| clause.kind.word() != name.name && !(args.is_empty() && clause.kind == bare));
+        clauses.retain(|clause| first_word(&clause.kind) != name.name && !(args.is_empty() && clause.kind == bare));
         Stage { trivia, modifier, name, args, clauses, broken: false, at: At::default() }
     }
 
@@ -49,10 +49,7 @@ impl Dice<'_> {
     fn clauses(&mut self) -> Vec<Clause> {
         let mut clauses = self.several(0, 3, |dice, _| Clause { kind: dice.clause(), at: At::default() });
         let mut words = BTreeSet::new();
-        clauses.retain(|clause| {
-            let word = clause.kind.word();
-            words.insert(if word == "on expiry" { word } else { word.split(' ').next().unwrap_or(word) })
-        });
+        clauses.retain(|clause| words.insert(first_word(&clause.kind)));
         clauses
     }
 
@@ -118,7 +115,13 @@ impl Dice<'_> {
         let args = self.in_text(|dice| dice.call_args(2));
         let options = self.options();
         let mut clauses = if self.one_in(2) { self.clauses() } else { Vec::new() };
-        clauses.retain(|clause| clause.kind.word() != name.name);
+        clauses.retain(|clause| first_word(&clause.kind) != name.name);
         Endpoint { name, args, options, clauses, at: At::default() }
     }
+}
+
+/// The key of a clause in YAML.
+fn first_word(kind: &ClauseKind) -> &'static str {
+    let word = kind.word();
+    if word == "on expiry" { word } else { word.split(' ').next().unwrap_or(word) }
 }

@@ -9,6 +9,7 @@ mod clock;
 pub(crate) mod coerce;
 mod fact;
 mod facts;
+pub(crate) mod json;
 mod kernel;
 mod lambdas;
 pub(crate) mod resolve;
@@ -27,6 +28,7 @@ pub fn scalars() -> Vec<Arc<FunctionEntry>> {
     let mut all: Vec<_> = facts::FAMILIES.iter().flat_map(|family| borrowed::entries(family, &udfs)).collect();
     all.extend(choose::entries());
     all.extend(clock::entries());
+    all.extend(json::entries());
     all.extend(lambdas::entries());
     all.sort_by(|a, b| (a.group, &a.doc.name).cmp(&(b.group, &b.doc.name)));
     all

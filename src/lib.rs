@@ -5,6 +5,7 @@ pub mod model;
 pub mod plan;
 
 pub mod connect;
+pub mod expressions;
 pub mod formats;
 pub mod functions;
 pub mod operators;

@@ -35,8 +35,9 @@ fn folder(path: &Path) -> String {
     first.trim_end_matches(".rs").to_string()
 }
 
-/// The folders a text names as `crate::folder`, also in `use crate::{a, b}`. Comments do not count.
+/// The folders a text names as `crate::folder`, also in `use crate::{a, b}`. Comments and tests do not count.
 fn used(text: &str) -> Vec<String> {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
     let mut used = Vec::new();

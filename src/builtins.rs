@@ -42,7 +42,10 @@ fn stages() -> Vec<Arc<crate::plan::StageEntry>> {
         operators::top::entry(),
         operators::sample::entry(),
         operators::repartition::entry(),
+        operators::fold::entry(),
         operators::split::entry(),
+        operators::meter::entry(),
+        operators::through::entry(),
         operators::tap::entry(),
     ];
     entries.into_iter().map(Arc::new).collect()

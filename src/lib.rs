@@ -6,6 +6,7 @@ pub mod plan;
 
 pub mod connect;
 pub mod expressions;
+
 pub mod formats;
 pub mod functions;
 pub mod operators;

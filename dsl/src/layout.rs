@@ -10,7 +10,7 @@ pub(crate) fn names_first(stage: &str) -> bool {
 }
 
 /// Stages whose single argument is no definition: in YAML its name stands apart, under `as`.
-const NAMING: &[&str] = &["explode"];
+const NAMING: &[&str] = &["explode", "join"];
 
 /// Whether the name of the single argument of `stage` stands apart from it in YAML.
 pub(crate) fn names_apart(stage: &str) -> bool {

@@ -66,5 +66,5 @@ fn guarantee(catalog: &Catalog, reader: &PlanNode, edge: &Edge) -> String {
     {
         return (entry.guarantee)(&endpoint.settings);
     }
-    if edge.state.is_empty() { edge.guarantee.to_string() } else { format!("state {}", edge.state) }
+    if edge.state.is_empty() { edge.guarantee.to_string() } else { edge.state.clone() }
 }

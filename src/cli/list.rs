@@ -6,12 +6,15 @@ use std::io::Write;
 use millstream_dsl::suggest;
 
 use super::args::List;
-use super::table::aligned;
+use super::table::{aligned, wrapped};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
 use crate::plan::vocabulary::{Kind, Word, all_words, words};
 use crate::plan::{Catalog, OptionSpec};
+
+/// Where prose is broken.
+const WIDTH: usize = 100;
 
 /// Prints the kinds, a kind, or one word in full.
 pub(crate) fn list(args: &List, terminal: &mut Terminal) -> Outcome {
@@ -19,8 +22,9 @@ pub(crate) fn list(args: &List, terminal: &mut Terminal) -> Outcome {
     let text = match (&args.what, &args.name) {
         (None, _) => kinds(&catalog),
         (Some(what), None) => match Kind::from_word(what) {
-            Some(kind) => one_kind(&words(&catalog, kind)),
-            None => in_full(all_words(&catalog), what, "word")?,
+            // `aggregate` and `window` are stages too.
+            Some(kind) if what == kind.many() || !exists(&all_words(&catalog), what) => one_kind(&words(&catalog, kind)),
+            _ => in_full(all_words(&catalog), what, "word")?,
         },
         (Some(what), Some(name)) => {
             let kind = Kind::from_word(what).ok_or_else(|| unknown("kind", what, Kind::ALL.iter().map(|(_, many, _)| *many)))?;
@@ -61,10 +65,17 @@ fn one_kind(words: &[Word<'_>]) -> String {
     text
 }
 
+fn is_called(word: &Word<'_>, name: &str) -> bool {
+    word.doc.name == name || word.doc.aliases.iter().any(|alias| alias == name)
+}
+
+fn exists(words: &[Word<'_>], name: &str) -> bool {
+    words.iter().any(|word| is_called(word, name))
+}
+
 /// Every word of that name: `count` is a window and an aggregate.
 fn in_full(words: Vec<Word<'_>>, name: &str, what: &str) -> Result<String, Failure> {
-    let is_it = |word: &&Word<'_>| word.doc.name == name || word.doc.aliases.iter().any(|alias| alias == name);
-    let found: Vec<String> = words.iter().filter(is_it).map(|word| page(word)).collect();
+    let found: Vec<String> = words.iter().filter(|word| is_called(word, name)).map(page).collect();
     if found.is_empty() {
         let names = words.iter().flat_map(|word| std::iter::once(&word.doc.name).chain(&word.doc.aliases));
         return Err(unknown(what, name, names.map(String::as_str)));
@@ -81,8 +92,9 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 fn page(word: &Word<'_>) -> String {
     let doc = word.doc;
     let mut text = format!("{} {}: {}\n\n  {}\n", word.kind.one(), doc.name, doc.summary, doc.usage.replace('\n', "\n  "));
-    for paragraph in doc.details.lines().chain(word.facts.iter().map(String::as_str)) {
-        let _ = writeln!(text, "\n{paragraph}");
+    let paragraphs = doc.details.lines().chain(word.facts.iter().map(String::as_str));
+    for paragraph in paragraphs.filter(|line| !line.is_empty()) {
+        let _ = write!(text, "\n{}", wrapped(paragraph, WIDTH));
     }
     if !doc.aliases.is_empty() {
         let _ = writeln!(text, "\nalso called {}", doc.aliases.join(", "));

@@ -44,7 +44,6 @@ pub fn entry() -> StageEntry {
         ),
         ClauseSpec::optional("emit", "when results come out: `final`, `changes`, `all`"),
         ClauseSpec::optional("late", "where rows go whose windows have closed"),
-        ClauseSpec::optional("bad", "where rows go for which an expression fails"),
         ClauseSpec::optional("named", "the name its state is kept under"),
     ];
     StageEntry {

@@ -72,7 +72,7 @@ pub(super) fn warn_nullable_keys(at: Span, columns: &[&crate::model::Column], wh
         let name = &column.name;
         let problem = Diagnostic::warning("nullable-key", at, format!("key `{name}` may be null"))
             .label(what.to_owned())
-            .help(format!("drop or replace nulls first:\n  |> where {name} is not null"));
+            .help(format!("leave such rows out, or give them a key, first:\n  |> where {name} is not null"));
         ctx.report(problem);
     }
 }

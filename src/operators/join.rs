@@ -40,7 +40,6 @@ pub fn entry() -> StageEntry {
         ClauseSpec::optional("over", "partners are in the same window"),
         ClauseSpec::optional("on batch time", "the windows count by the time of batches"),
         ClauseSpec::optional("late", "where rows go that come too late for any partner"),
-        ClauseSpec::optional("bad", "where rows go for which an expression fails"),
         ClauseSpec::optional("named", "the name its state is kept under"),
     ];
     let matches =

@@ -84,7 +84,7 @@ pub(super) fn lifetime(call: &StageCall<'_>, of: Remembered<'_>, ctx: &mut dyn S
         ctx.report(unbounded(input::word_span(call), of));
         return None;
     };
-    if let Some(second) = scopes.next() {
+    if let Some(second) = scopes.find(|c| c.kind.word() != first.kind.word()) {
         let problem = Diagnostic::error("duplicate-clause", second.at.0, "two scopes for one stage")
             .label("a second scope")
             .also(first.at.0, "the first")
@@ -136,17 +136,7 @@ pub(super) fn over(
     ctx: &mut dyn StageContext,
 ) -> Option<Lifetime> {
     let at = window.at.0;
-    let counts = ctx.window(window, batch_time.is_some());
-    if let Some(Window::Sliding { length, every, .. }) = &counts
-        && every > length
-    {
-        let gap = show_duration(every - length);
-        let problem = Diagnostic::warning("slide-gap", at, "rows between the windows are in no window")
-            .label(format!("leaves out {gap} of every {}", show_duration(*every)))
-            .help(format!("make the windows touch:\n  tumbling({})", show_duration(*every)));
-        ctx.report(problem);
-    }
-    match counts {
+    match ctx.window(window, batch_time.is_some()) {
         Some(Window::Count { rows }) => {
             refuse_batch_time(batch_time, "a window of so many rows has no time", ctx);
             Some(Lifetime::Window(Window::Count { rows }))

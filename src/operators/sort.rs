@@ -24,10 +24,7 @@ pub fn entry() -> StageEntry {
         .alias("order")
         .alias("orderBy")
         .alias("sortBy");
-    let clauses = vec![
-        ClauseSpec::required("by", "what to sort by, the most important first"),
-        ClauseSpec::optional("bad", "where rows go for which an expression fails"),
-    ];
+    let clauses = vec![ClauseSpec::required("by", "what to sort by, the most important first")];
     StageEntry {
         doc,
         arity: Arity { min: 0, max: 0, names: Names::Never },

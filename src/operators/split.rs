@@ -24,13 +24,10 @@ pub fn entry() -> StageEntry {
         .alias("route")
         .alias("branch")
         .alias("switch");
-    let clauses = vec![
-        ClauseSpec::optional("else", "where rows go for which no condition is true"),
-        ClauseSpec::optional("bad", "where rows go for which a condition fails"),
-    ];
+    let clauses = vec![ClauseSpec::optional("else", "where rows go for which no condition is true")];
     StageEntry {
         doc,
-        arity: Arity { min: 1, max: 1024, names: Names::Always },
+        arity: Arity { min: 1, max: 1024, names: Names::Streams },
         clauses,
         options: vec![],
         modifiers: false,

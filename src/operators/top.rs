@@ -35,7 +35,6 @@ pub fn entry() -> StageEntry {
     let clauses = vec![
         ClauseSpec::required("by", "what is compared, the most important first"),
         ClauseSpec::optional("per", "the columns each of whose values gets its own top"),
-        ClauseSpec::optional("bad", "where rows go for which an expression fails"),
     ];
     StageEntry {
         doc,

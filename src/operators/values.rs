@@ -5,23 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, UInt32Array};
-use arrow::compute::{cast, take, take_record_batch};
+use arrow::compute::{cast, filter, filter_record_batch, not, take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 
+use crate::expressions::{Compiled, Evaluation, Failures};
 use crate::model::Schema;
 use crate::plan::operator::{BatchTime, Evaluated, NotRunnable, TaskError};
-use crate::plan::{Node, Port, TypedExpr};
+use crate::plan::{Port, TypedExpr};
 
 /// Some expressions over one input.
 pub(super) struct Values {
-    values: Vec<Value>,
+    compiled: Compiled,
     aside: SchemaRef,
-}
-
-/// One expression.
-enum Value {
-    /// An input column as it is.
-    Column(usize),
 }
 
 /// What came out for a block.
@@ -40,24 +35,34 @@ pub(super) struct BadRows(Option<RecordBatch>);
 
 impl Values {
     /// Gets expressions ready that read columns of `input`.
-    pub(super) fn new<'a>(exprs: impl IntoIterator<Item = &'a TypedExpr>, input: &Schema) -> Result<Self, NotRunnable> {
-        let schema = input.to_arrow();
-        let value = |expr: &TypedExpr| match &expr.node {
-            Node::Column { index, .. } => Ok(Value::Column(*index)),
-            _ => Err(NotRunnable("expressions cannot be run yet".into())),
-        };
-        let values = exprs.into_iter().map(value).collect::<Result<_, _>>()?;
-        let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    pub(super) fn new<'a>(
+        exprs: impl IntoIterator<Item = &'a TypedExpr>,
+        input: &Schema,
+    ) -> Result<Self, NotRunnable> {
+        let exprs: Vec<_> = exprs.into_iter().cloned().collect();
+        let mut fields: Vec<_> = input.to_arrow().fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new("_reason", DataType::Utf8, false)));
-        Ok(Values { values, aside: Arc::new(ArrowSchema::new(fields)) })
+        Ok(Values { compiled: Compiled::new(&exprs, input)?, aside: Arc::new(ArrowSchema::new(fields)) })
     }
 
     /// Computes one block.
-    pub(super) fn eval(&self, block: &RecordBatch, _batch: &BatchTime) -> Result<Computed, TaskError> {
-        let value = |value: &Value| match value {
-            Value::Column(index) => block.column(*index).clone(),
+    pub(super) fn eval(&self, block: &RecordBatch, batch: &BatchTime) -> Result<Computed, TaskError> {
+        let Evaluation { columns, failed, failures } = self.compiled.eval(block, batch)?;
+        let Some(failed) = failed else {
+            return Ok(Computed { rows: block.clone(), columns, bad: BadRows::none() });
         };
-        Ok(Computed { rows: block.clone(), columns: self.values.iter().map(value).collect(), bad: BadRows::none() })
+        let good = not(&failed).map_err(bug)?;
+        let columns = columns.iter().map(|c| filter(c, &good)).collect::<Result<_, _>>().map_err(bug)?;
+        let rows = filter_record_batch(block, &good).map_err(bug)?;
+        Ok(Computed { rows, columns, bad: self.set_aside(block, &failures)? })
+    }
+
+    /// The failed rows with the reason behind their columns.
+    fn set_aside(&self, block: &RecordBatch, failures: &Failures) -> Result<BadRows, TaskError> {
+        let rows: UInt32Array = failures.iter().map(|(row, _)| row as u32).collect();
+        let mut columns = take_batch(block, &rows)?.columns().to_vec();
+        columns.push(Arc::new(failures.iter().map(|(_, why)| Some(why)).collect::<StringArray>()));
+        Ok(BadRows(Some(batch_of(&self.aside, columns, rows.len())?)))
     }
 }
 

@@ -21,11 +21,15 @@ fn plan(settings: &Settings) -> Result<Window, String> {
     let length = settings.duration("length").unwrap_or(0);
     let every = settings.duration("every").unwrap_or(0);
     if length <= 0 || every <= 0 {
-        return Err("both the length and `every` must be longer than 0s".into());
+        return Err("needs a length and a step longer than 0s".into());
     }
     if length % every != 0 {
         let show = crate::model::time::show_duration;
-        return Err(format!("the length {} is not a multiple of the step {}", show(length), show(every)));
+        return Err(format!(
+            "needs a length that is a multiple of its step: {} is none of {}",
+            show(length),
+            show(every)
+        ));
     }
     Ok(Window::Cumulative { length, every })
 }
@@ -44,6 +48,6 @@ mod tests {
         settings.set("every", OptionValue::Duration(20), Span::default());
         assert_eq!(plan(&settings), Ok(Window::Cumulative { length: 60, every: 20 }));
         settings.set("every", OptionValue::Duration(25), Span::default());
-        assert_eq!(plan(&settings), Err("the length 60us is not a multiple of the step 25us".into()));
+        assert_eq!(plan(&settings), Err("needs a length that is a multiple of its step: 60us is none of 25us".into()));
     }
 }

@@ -20,7 +20,7 @@ pub fn entry() -> WindowEntry {
 fn plan(settings: &Settings) -> Result<Window, String> {
     match settings.duration("gap") {
         Some(gap) if gap > 0 => Ok(Window::Session { gap }),
-        _ => Err("a session with `gap` 0 would hold one moment only".into()),
+        _ => Err("needs a gap longer than 0s".into()),
     }
 }
 

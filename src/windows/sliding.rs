@@ -28,7 +28,7 @@ fn plan(settings: &Settings) -> Result<Window, String> {
     let every = settings.duration("every").unwrap_or(0);
     let start = settings.duration("start").unwrap_or(0);
     if length <= 0 || every <= 0 {
-        return Err("both the length and `every` must be longer than 0s".into());
+        return Err("needs a length and a step longer than 0s".into());
     }
     Ok(Window::Sliding { length, every, start: start.rem_euclid(every) })
 }

@@ -35,17 +35,16 @@ pub fn entry() -> WindowEntry {
 fn plan(settings: &Settings) -> Result<Window, String> {
     let zone = settings.text("zone").map(str::to_owned);
     if let Some(zone) = &zone {
-        chrono_tz::Tz::from_str(zone)
-            .map_err(|_| format!("zone \"{zone}\" does not exist; write one like \"Europe/Berlin\""))?;
+        chrono_tz::Tz::from_str(zone).map_err(|_| format!("has the zone \"{zone}\", which does not exist"))?;
     }
     let length = match settings.get("length") {
-        Some(OptionValue::Months(0)) => return Err("the length must be longer than nothing".into()),
+        Some(OptionValue::Months(0)) => return Err("needs a length longer than nothing".into()),
         Some(OptionValue::Months(_)) if zone.is_none() => {
-            return Err("months and years are a calendar's: add the zone, e.g. zone \"UTC\"".into());
+            return Err("needs a zone for months and years, e.g. zone \"UTC\"".into());
         }
         Some(OptionValue::Months(months)) => Length::Months(*months),
         Some(OptionValue::Duration(micros)) if *micros > 0 => fixed(*micros, zone.is_some())?,
-        _ => return Err("the length must be longer than 0s".into()),
+        _ => return Err("needs a length longer than 0s".into()),
     };
     let start = settings.duration("start").unwrap_or(0);
     let start = if let Length::Fixed(length) = length { start.rem_euclid(length) } else { start };
@@ -59,7 +58,7 @@ fn fixed(micros: i64, calendar: bool) -> Result<Length, String> {
     }
     match u32::try_from(micros / DAY) {
         Ok(days) if micros % DAY == 0 => Ok(Length::Days(days)),
-        _ => Err("a zone is for windows of whole days; leave it out, or shift the windows with `start`".into()),
+        _ => Err("takes a zone for whole days only".into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! README and the reference, held against the program.
 
 use crate::files::{code_blocks, differs, none, read};
-use crate::program::{millstream, root};
+use crate::program::{millstream, millstream_in, root};
 
 #[test]
 fn the_reference_is_what_the_entries_say() {
@@ -41,7 +41,8 @@ fn the_answers_in_the_readme_are_what_the_program_says() {
     for (language, text) in code_blocks(&read("README.md")) {
         let Some((command, answer)) = text.strip_prefix("$ millstream ").and_then(|rest| rest.split_once('\n')) else { continue };
         assert_eq!(language, "console");
-        let ran = millstream(&command.split_whitespace().collect::<Vec<_>>());
+        let folder = if command.contains('/') { root() } else { root().join("tests/cases/readme") };
+        let ran = millstream_in(&folder, &command.split_whitespace().collect::<Vec<_>>(), "");
         assert_eq!(ran.out.trim_end(), answer.trim_end(), "millstream {command}");
     }
 }

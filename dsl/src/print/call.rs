@@ -10,10 +10,11 @@ pub(super) fn call(page: &mut Page, call: &Call, taken: &[&str]) {
     page.text(if taken.contains(&name.as_str()) { words::ticked(name) } else { words::name(name) });
     page.group(|page| {
         page.text(if call.distinct { "(distinct " } else { "(" });
+        let argument = if call.distinct { plain_argument } else { argument };
         match (call.args.as_slice(), call.order_by.as_slice()) {
             ([one], []) => argument(page, one),
             (args, []) => items::commas(page, args, "", argument),
-            (args, order) => ordered(page, args, order),
+            (args, order) => ordered(page, args, order, argument),
         }
         page.text(")");
     });
@@ -40,7 +41,7 @@ pub(super) fn arguments(page: &mut Page, args: &[Arg]) {
 }
 
 /// `x order by ts desc`
-fn ordered(page: &mut Page, args: &[Arg], order: &[SortItem]) {
+fn ordered(page: &mut Page, args: &[Arg], order: &[SortItem], argument: fn(&mut Page, &Arg)) {
     page.indent(2, |page| {
         page.line("");
         for (index, arg) in args.iter().enumerate() {
@@ -71,6 +72,41 @@ pub(super) fn argument(page: &mut Page, arg: &Arg) {
     } else {
         expr::expr(page, &arg.value);
         page.text(format!(" as {}", words::name(&label.name)));
+    }
+}
+
+/// An argument behind `distinct`, which no sign and no `not` may follow.
+fn plain_argument(page: &mut Page, arg: &Arg) {
+    if arg.names.is_empty() && starts_with_sign(&arg.value) {
+        page.text("(");
+        expr::expr(page, &arg.value);
+        page.text(")");
+    } else {
+        argument(page, arg);
+    }
+}
+
+/// Whether the leftmost part of `expr` is a sign or `not`.
+fn starts_with_sign(expr: &Expr) -> bool {
+    let mut leftmost = expr;
+    loop {
+        leftmost = match &leftmost.kind {
+            ExprKind::Negate(_) | ExprKind::Not(_) => return true,
+            ExprKind::Binary(left, ..)
+            | ExprKind::In(left, ..)
+            | ExprKind::Between(left, ..)
+            | ExprKind::Like(left, ..)
+            | ExprKind::IsNull(left, _)
+            | ExprKind::Field(left, _)
+            | ExprKind::Index(left, _)
+            | ExprKind::Cast(left, _)
+            | ExprKind::Try(left) => left,
+            ExprKind::And(operands) | ExprKind::Or(operands) => match operands.first() {
+                Some(first) => first,
+                None => return false,
+            },
+            _ => return false,
+        }
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn head(stage: &Stage) -> String {
     let name = &stage.name.name;
     match stage.modifier {
         Some(modifier) => format!("{} {}", modifier.word(), words::field(name)),
-        None if JoinWord::from_word(name).is_some() || name == "inner" => words::ticked(name),
+        None if JoinWord::from_word(name).is_some() || matches!(name.as_str(), "inner" | "into") => words::ticked(name),
         None => words::field(name),
     }
 }

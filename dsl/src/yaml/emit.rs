@@ -102,22 +102,18 @@ fn block_pair(out: &mut String, pair: &Pair, indent: usize, behind: Option<&Comm
     out.push_str(&key(&pair.key));
     out.push(':');
     match &pair.value {
-        Out::Map(block) if !block.items.is_empty() && !on_this_line(out, &pair.value) => {
+        Out::Empty => end_line(out, behind),
+        value if on_this_line(out, value) => end_line(out, behind),
+        Out::Map(block) => {
             end_line(out, behind);
             block_pairs(out, &block.items, indent + 2);
             comments(out, &block.end, indent + 2);
         }
-        Out::List(block) if !block.items.is_empty() && !on_this_line(out, &pair.value) => {
+        Out::List(block) => {
             end_line(out, behind);
             block_elements(out, block, indent + 2);
         }
-        Out::Empty => end_line(out, behind),
-        Out::Map(_) | Out::List(_) => end_line(out, behind),
-        scalar => {
-            out.push(' ');
-            flow(out, scalar, false, usize::MAX);
-            end_line(out, behind);
-        }
+        _ => {}
     }
 }
 
@@ -135,7 +131,9 @@ fn block_elements(out: &mut String, block: &Block<Element>, indent: usize) {
 fn block_element(out: &mut String, element: &Element, indent: usize) {
     let behind = element.trivia.behind.as_ref();
     match &element.value {
-        Out::Map(block) if !block.items.is_empty() && (block.tall || !on_this_line(out, &element.value)) => {
+        Out::Empty => end_line(out, behind),
+        value if on_this_line(out, value) => end_line(out, behind),
+        Out::Map(block) => {
             match block.items.split_first() {
                 Some((first, rest)) if first.trivia == Trivia::default() => {
                     out.push(' ');
@@ -150,33 +148,36 @@ fn block_element(out: &mut String, element: &Element, indent: usize) {
             }
             comments(out, &block.end, indent + 2);
         }
-        Out::List(block) if !block.items.is_empty() && !on_this_line(out, &element.value) => {
+        Out::List(block) => {
             end_line(out, behind);
             block_elements(out, block, indent + 2);
         }
-        Out::Map(_) | Out::List(_) | Out::Empty => end_line(out, behind),
-        scalar => {
-            out.push(' ');
-            flow(out, scalar, false, usize::MAX);
-            end_line(out, behind);
-        }
+        _ => {}
     }
 }
 
-/// Writes a list or mapping in brackets behind what stands on the line, if it may and fits.
+/// Writes a value behind what stands on the line: a scalar always, a list or mapping if it may and fits.
 fn on_this_line(out: &mut String, value: &Out) -> bool {
     let start = out.len();
-    let line = out.rfind('\n').map_or(0, |i| i + 1);
-    let room = WIDTH.saturating_sub(out[line..].chars().count());
     out.push(' ');
-    let fits = flow(out, value, false, start + room) && out[start..].chars().count() <= room;
+    let fits = match value {
+        Out::List(Block { items, .. }) if !items.is_empty() => fits(out, value),
+        Out::Map(Block { items, .. }) if !items.is_empty() => fits(out, value),
+        _ => flow(out, value, false, usize::MAX),
+    };
     if !fits {
         out.truncate(start);
     }
     fits
 }
 
-/// Writes a value on one line; false where it has comments or gets longer than `most` bytes by far.
+fn fits(out: &mut String, value: &Out) -> bool {
+    let line = out.rfind('\n').map_or(0, |i| i + 1);
+    let most = line + 4 * WIDTH;
+    flow(out, value, false, most) && out[line..].chars().count() <= WIDTH
+}
+
+/// Writes a value on one line; false where it has comments or the text gets longer than `most` bytes.
 fn flow(out: &mut String, value: &Out, inside: bool, most: usize) -> bool {
     match value {
         Out::Empty => {}
@@ -194,7 +195,7 @@ fn flow(out: &mut String, value: &Out, inside: bool, most: usize) -> bool {
                     out.push_str(": ");
                 }
                 let fits = !block.tall && pair.trivia == Trivia::default() && flow(out, &pair.value, true, most);
-                if !fits || too_long(out, most) {
+                if !fits || out.len() > most {
                     return false;
                 }
                 glue = ", ";
@@ -207,7 +208,7 @@ fn flow(out: &mut String, value: &Out, inside: bool, most: usize) -> bool {
             for element in &block.items {
                 out.push_str(glue);
                 let fits = !block.tall && element.trivia == Trivia::default() && flow(out, &element.value, true, most);
-                if !fits || too_long(out, most) {
+                if !fits || out.len() > most {
                     return false;
                 }
                 glue = ", ";
@@ -217,11 +218,6 @@ fn flow(out: &mut String, value: &Out, inside: bool, most: usize) -> bool {
         }
     }
     true
-}
-
-/// A character has at most four bytes.
-fn too_long(out: &str, most: usize) -> bool {
-    out.len() > most.saturating_add(3 * WIDTH)
 }
 
 fn spaces(out: &mut String, count: usize) {

@@ -3,7 +3,7 @@
 use super::node::{Document, Entry, Kind, Node, Scalar};
 use crate::ast::{At, Comment, Ident, Text, Trivia};
 use crate::diagnostic::Diagnostic;
-use crate::parse::{Parsed, Positions};
+use crate::parse::{Parsed, Positions, fragment};
 use crate::span::{FileId, Span};
 use crate::suggest;
 
@@ -200,6 +200,9 @@ impl<'t> Reader<'t> {
         let positions = Positions { file: self.file, offsets };
         let parsed = read(text, &positions);
         self.problems.extend(parsed.problems);
+        if text.contains('#') {
+            self.strays.extend(fragment::comments(text, &positions));
+        }
         parsed.tree
     }
 

@@ -54,12 +54,8 @@ pub(super) fn file(reader: &mut Reader<'_>, root: Option<&Node>) -> File {
         }
         let first = statements.len();
         section(reader, entry, &mut statements, &mut order);
-        if let Some(Statement { trivia, .. }) = statements.get_mut(first) {
-            let gap = reader.gap_above(entry.key_start);
-            match trivia.above.first_mut() {
-                Some(comment) => comment.gap |= gap,
-                None => trivia.gap |= gap,
-            }
+        if let Some(statement) = statements.get_mut(first).filter(|_| entry.key.text != "pipeline") {
+            take_over_gap(&mut statement.trivia, reader.gap_above(entry.key_start), entry.key_start);
         }
     }
     let mut statements = super::order::sorted(reader, statements, order);
@@ -71,6 +67,14 @@ pub(super) fn file(reader: &mut Reader<'_>, root: Option<&Node>) -> File {
         }
     }
     File { statements, end }
+}
+
+/// An empty line above a section stands above its first statement.
+fn take_over_gap(trivia: &mut Trivia, gap: bool, section: usize) {
+    match trivia.above.first_mut() {
+        Some(comment) if comment.at.start as usize > section => comment.gap |= gap,
+        _ => trivia.gap |= gap,
+    }
 }
 
 fn section<'n>(reader: &mut Reader<'_>, entry: &'n Entry, out: &mut Vec<Statement>, order: &mut Option<&'n Node>) {

@@ -1,6 +1,6 @@
 //! Names within trees, for questions that need no types. Built on the walk of the syntax crate.
 
-use millstream_dsl::ast::{Expr, ExprKind};
+use millstream_dsl::ast::{Call, Expr, ExprKind, Stage};
 use millstream_dsl::walk::{self, Node};
 
 /// Every bare name in an expression, in the order of the text.
@@ -20,6 +20,17 @@ pub(super) fn calls(expr: &Expr) -> Vec<&str> {
     walk::expr(expr, |node| {
         if let Node::Expr(Expr { kind: ExprKind::Call(call), .. }) = node {
             found.push(call.name.name.as_str());
+        }
+    });
+    found
+}
+
+/// Every call in the expressions of a stage.
+pub(super) fn stage_calls(stage: &Stage) -> Vec<&Call> {
+    let mut found = Vec::new();
+    walk::stage(stage, |node| {
+        if let Node::Expr(Expr { kind: ExprKind::Call(call), .. }) = node {
+            found.push(&**call);
         }
     });
     found

@@ -80,7 +80,16 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown_function(&self, call: &ast::Call) -> Diagnostic {
+    /// Whether anything of that name can be called, be it a window.
+    pub(in crate::check) fn is_callable(&self, name: &str) -> bool {
+        name == "if"
+            || self.names.functions.contains_key(name)
+            || find(&self.catalog.functions, name).is_some()
+            || find(&self.catalog.aggregates, name).is_some()
+            || find(&self.catalog.windows, name).is_some()
+    }
+
+    pub(in crate::check) fn unknown_function(&self, call: &ast::Call) -> Diagnostic {
         let (name, at) = (&call.name.name, call.name.at.0);
         let elsewhere = [
             (find(&self.catalog.windows, name).is_some(), "window", "it stands behind `over`:\n  over"),

@@ -58,8 +58,6 @@ pub(super) struct Document {
     pub(super) root: Option<Node>,
     /// Where the comments are, `#` included, trailing white space cut.
     pub(super) comments: Vec<(usize, usize)>,
-    /// Where the scalars start.
-    pub(super) scalars: Vec<usize>,
     pub(super) problems: Vec<Diagnostic>,
 }
 
@@ -69,8 +67,7 @@ pub(super) fn read(file: FileId, text: &str) -> Document {
     loader.run();
     let Loader { root, scalars, problems, .. } = loader;
     let comments = comments(text, &scalars);
-    let scalars = scalars.iter().map(|(start, _)| *start).collect();
-    Document { root, comments, scalars, problems }
+    Document { root, comments, problems }
 }
 
 /// A list or mapping that is being read.
@@ -192,7 +189,9 @@ impl<'t> Loader<'t> {
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, start: usize, end: usize) -> Node {
         if style == ScalarStyle::Plain && text.is_empty() {
-            return Node { kind: Kind::Empty, start: self.last, end: self.last };
+            let rest = &self.text[self.last..];
+            let colon = rest.trim_start().strip_prefix(':').map_or(0, |after| rest.len() - after.len());
+            return Node { kind: Kind::Empty, start: self.last, end: self.last + colon };
         }
         let places = scalar::places(self.text, start, end, text, style);
         self.scalars.push((start, places.end));
@@ -273,7 +272,7 @@ fn comments(text: &str, scalars: &[(usize, usize)]) -> Vec<(usize, usize)> {
             at = at.max(*end);
             continue;
         }
-        let fresh = at == 0 || bytes[at - 1].is_ascii_whitespace() || text[..at].ends_with('\u{FEFF}');
+        let fresh = at == 0 || bytes[at - 1].is_ascii_whitespace() || bytes[..at].ends_with("\u{FEFF}".as_bytes());
         if bytes[at] == b'#' && fresh {
             let line = text[at..].find('\n').map_or(text.len(), |i| at + i);
             found.push((at, at + text[at..line].trim_end().len()));

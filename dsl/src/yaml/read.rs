@@ -19,8 +19,6 @@ pub(super) struct Reader<'t> {
     comments: Vec<(usize, usize)>,
     /// How many of them have a place.
     placed: usize,
-    /// Where scalars start.
-    scalars: Vec<usize>,
     /// Comments inside the current item that stand above none of its parts.
     strays: Vec<Comment>,
 }
@@ -28,8 +26,8 @@ pub(super) struct Reader<'t> {
 impl<'t> Reader<'t> {
     /// A reader of a loaded document; gives its root as well.
     pub(super) fn new(file: FileId, text: &'t str, document: Document) -> (Self, Option<Node>) {
-        let Document { root, comments, scalars, problems } = document;
-        (Reader { problems, file, text, comments, placed: 0, scalars, strays: Vec::new() }, root)
+        let Document { root, comments, problems } = document;
+        (Reader { problems, file, text, comments, placed: 0, strays: Vec::new() }, root)
     }
 
     /// The place of `start..end`.
@@ -84,7 +82,7 @@ impl<'t> Reader<'t> {
         let mut lines = self.text[..at].rsplit('\n');
         let own = lines.next().unwrap_or("");
         let first = own.chars().all(|c| c.is_whitespace() || matches!(c, '-' | '\u{FEFF}'));
-        first && lines.next().is_some_and(|above| above.trim().is_empty())
+        first && lines.next().is_some_and(|above| above.trim_start_matches('\u{FEFF}').trim().is_empty())
     }
 
     /// An item that stands at `start..end`, the first of its list or not: the comments and the empty line around it,
@@ -155,13 +153,17 @@ impl<'t> Reader<'t> {
 
     /// The comments on lines of their own behind `end`, at least as far to the right as `column`.
     fn end_from(&mut self, end: usize, column: usize) -> Vec<Comment> {
-        let next = self.scalars.partition_point(|scalar| *scalar < end);
-        let limit = self.scalars.get(next).copied().unwrap_or(usize::MAX);
-        let own = |(start, _): &&(usize, usize)| {
-            *start < limit && self.column(*start) >= column && self.text[end.min(*start)..*start].contains('\n')
-        };
-        let waiting = &self.comments[self.placed..];
-        let last = waiting.iter().take_while(own).last().map_or(0, |(start, _)| start + 1);
+        let placed = self.comments[..self.placed].last().map_or(0, |(_, end)| *end);
+        let mut below = placed.max(end);
+        let mut last = 0;
+        for (start, end) in &self.comments[self.placed..] {
+            let between = self.text.get(below..*start).unwrap_or("-");
+            if !between.trim().is_empty() || !between.contains('\n') || self.column(*start) < column {
+                break;
+            }
+            below = *end;
+            last = start + 1;
+        }
         self.before(last)
     }
 

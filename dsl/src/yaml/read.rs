@@ -233,7 +233,7 @@ impl<'t> Reader<'t> {
     pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str, example: &str) -> &'n [Entry] {
         match &node.kind {
             Kind::Map(entries) => entries,
-            Kind::Empty => &[],
+            Kind::Empty | Kind::Refused => &[],
             _ => {
                 self.shape(node.start, node.end, format!("{what} must be a mapping"), format!("write:\n  {example}"));
                 &[]
@@ -245,7 +245,7 @@ impl<'t> Reader<'t> {
     pub(super) fn items<'n>(&mut self, node: &'n Node, what: &str, example: &str) -> &'n [Node] {
         match &node.kind {
             Kind::List(items) => items,
-            Kind::Empty => &[],
+            Kind::Empty | Kind::Refused => &[],
             _ => {
                 self.shape(node.start, node.end, format!("{what} must be a list"), format!("write:\n  {example}"));
                 &[]

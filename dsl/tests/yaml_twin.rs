@@ -158,3 +158,17 @@ fn deep_nesting_is_refused() {
 fn double_quotes_around_an_expression_are_pointed_out() {
     assert_eq!(problems("types: { a: \"string\" }\n"), [("yaml-quoted-expression", "\"string\"")]);
 }
+
+#[test]
+fn long_lines_and_long_files_cost_no_more_than_their_length() {
+    let one_line = format!(
+        "lets: {{ {} }}  # end\n",
+        (0..4_000).map(|i| format!("a{i}: [{i}, x]")).collect::<Vec<_>>().join(", ")
+    );
+    let many_lines: String = (0..4_000).map(|i| format!("  a{i}: b + {i}  # {i}\n")).collect();
+    for text in [one_line, format!("lets:\n{many_lines}")] {
+        let tree = read(&text);
+        assert_eq!(tree.statements.len(), 4_000);
+        assert_eq!(read(&yaml::write(&tree)), tree);
+    }
+}

@@ -301,3 +301,49 @@ fn comments(text: &str, scalars: &[(usize, usize)]) -> Vec<(usize, usize)> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml::Value;
+
+    use super::*;
+    use crate::{parse, yaml};
+
+    /// Holds a node against what another YAML reader makes of the same text.
+    fn same(node: &Node, value: &Value) -> bool {
+        match (&node.kind, value) {
+            (Kind::Empty, Value::Null) => true,
+            (Kind::Scalar(scalar), Value::String(text)) => scalar.text == *text,
+            // Plain scalars are texts to us, whatever else they look like.
+            (Kind::Scalar(scalar), Value::Null | Value::Bool(_) | Value::Number(_)) => !scalar.double,
+            (Kind::List(items), Value::Sequence(values)) => {
+                items.len() == values.len() && items.iter().zip(values).all(|(item, value)| same(item, value))
+            }
+            (Kind::Map(entries), Value::Mapping(values)) => {
+                entries.len() == values.len()
+                    && entries.iter().zip(values).all(|(entry, (key, value))| {
+                        key.as_str().is_none_or(|key| key == entry.key.text) && same(&entry.value, value)
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn what_we_write_is_the_same_to_an_independent_reader() {
+        let text = include_str!("../../tests/samples/everything.stream");
+        let yaml = yaml::write(&parse::file(FileId(0), text).tree);
+        let value: Value = serde_yaml::from_str(&yaml).expect("it is YAML");
+        let root = read(FileId(0), &yaml).root.expect("it is YAML to us, too");
+        assert!(same(&root, &value), "{yaml}");
+    }
+
+    #[test]
+    fn comments_are_found_outside_of_scalars_only() {
+        let text =
+            "a: \"# no\" # one\nb: 'x # no' # two\nc: x#no # three\nd: |  # four\n  # no\ne: [x, # five\n  y]\n#\n";
+        let found = read(FileId(0), text).comments;
+        let found: Vec<&str> = found.into_iter().map(|(start, end)| &text[start..end]).collect();
+        assert_eq!(found, ["# one", "# two", "# three", "# four", "# five", "#"]);
+    }
+}

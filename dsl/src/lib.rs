@@ -11,14 +11,14 @@
 
 pub mod ast;
 pub mod diagnostic;
-// mod layout;
+mod layout;
 mod lexis;
 pub mod parse;
-// pub mod print;
+pub mod print;
 pub mod span;
 pub mod suggest;
-// pub mod walk;
-// pub mod yaml;
+pub mod walk;
+pub mod yaml;
 
 pub use ast::File;
 pub use diagnostic::{Diagnostic, Edit, Label, Severity};

@@ -1,1 +1,21 @@
-//! Millstream.
+//! Millstream: Spark Streaming's model in one binary.
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod model;
+pub mod plan;
+
+pub mod formats;
+pub mod functions;
+pub mod operators;
+pub mod sinks;
+pub mod sources;
+pub mod windows;
+
+pub mod builtins;
+
+pub mod check;
+pub mod cli;
+pub mod connect;
+pub mod load;
+pub mod reference;
+pub mod schema;

@@ -62,6 +62,7 @@ fn look(file: FileId, text: &str, cuts: bool) -> Scan {
         problems: Vec::new(),
         open: Vec::new(),
         lost: false,
+        unknown: 0,
         last: None,
     };
     if text.starts_with('\u{FEFF}') {
@@ -89,6 +90,8 @@ struct Scanner<'t> {
     open: Vec<(u8, usize)>,
     /// Whether brackets are not followed any more, up to the next stage or statement.
     lost: bool,
+    /// How many words in column 1 start no statement; beyond MOST_PROBLEMS of them nothing is read.
+    unknown: usize,
     /// The token before, comments not counted.
     last: Option<Token>,
 }
@@ -148,7 +151,8 @@ impl Scanner<'_> {
             return known && self.open.is_empty() && self.indented_statement(token, word);
         }
         if self.open.is_empty() {
-            return known || !lexis::goes_on(word);
+            self.unknown += usize::from(!known && !lexis::goes_on(word));
+            return known || !lexis::goes_on(word) && self.unknown <= MOST_PROBLEMS;
         }
         known && self.next_sign(token).is_some_and(|c| super::lex::is_word_start(c) || c == '"' || c == '`')
     }

@@ -1,0 +1,89 @@
+//! Syntax trees and the catalog to a [`Plan`], or all the problems.
+//!
+//! One pass collects what names mean, the next types definitions, then sources, then chains in the order in which
+//! they need each other. A mistake is reported where it is found and poisons what follows from it, so that it is
+//! said once; everything else is still checked.
+
+mod chains;
+mod checker;
+mod coerce;
+mod definitions;
+mod draft;
+mod endpoints;
+mod expressions;
+mod header;
+mod inputs;
+mod literals;
+mod names;
+mod options;
+mod seat;
+mod sinks;
+mod stages;
+mod substitute;
+mod templates;
+mod types;
+mod walk;
+mod windows;
+
+pub mod codes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use millstream_dsl::{Diagnostic, FileId, SourceMap, ast};
+
+use crate::plan::{Catalog, Plan, Settings};
+
+pub use definitions::PARAM_VARIABLE_PREFIX;
+pub use header::HEADER_OPTIONS;
+
+/// A pipeline file and what it imports, read.
+#[derive(Debug, Default)]
+pub struct Program {
+    /// Every text, for messages.
+    pub sources: SourceMap,
+    /// The pipeline file first; every import behind it, each once.
+    pub files: Vec<ProgramFile>,
+}
+
+/// One file of a [`Program`].
+#[derive(Debug)]
+pub struct ProgramFile {
+    /// Its text in `sources`.
+    pub id: FileId,
+    /// Where it lies; relative paths in it start from its folder.
+    pub path: PathBuf,
+    /// What it says.
+    pub tree: ast::File,
+    /// For each of its import statements in order: the position in [`Program::files`], none where it could not be read.
+    pub imports: Vec<Option<usize>>,
+}
+
+/// What the checker found out.
+#[derive(Debug)]
+pub struct Checked {
+    /// The pipeline; only to be run when no problem is an error.
+    pub plan: Plan,
+    /// Everything that is wrong, in the order of the text.
+    pub problems: Vec<Diagnostic>,
+    /// The settings of the `pipeline` statement by the names of [`HEADER_OPTIONS`], defaults put in.
+    pub settings: Settings,
+}
+
+/// Values given from outside: `--set name=value`, then the environment ([`PARAM_VARIABLE_PREFIX`]).
+pub type Overrides = BTreeMap<String, String>;
+
+/// Checks a program against the vocabulary.
+pub fn check(program: &Program, catalog: &Catalog, overrides: &Overrides) -> Checked {
+    let mut checker = checker::Checker::new(program, catalog, overrides);
+    checker.collect_names();
+    checker.resolve_types();
+    checker.check_header();
+    checker.check_definitions();
+    let mut wiring = chains::Wiring::default();
+    checker.plan_inputs(&mut wiring);
+    checker.plan_chains(&mut wiring);
+    wiring.plan.header = checker.header.to_plan();
+    let settings = std::mem::take(&mut checker.header.settings);
+    Checked { plan: wiring.plan, problems: checker.problems.into_sorted(), settings }
+}

@@ -1,0 +1,36 @@
+//! The functions of the language: DataFusion's under their own names and under Spark's, and a few of ours.
+//! Each is an entry that knows its texts, its overloads and what can happen to a row in it.
+
+mod aggregates;
+mod arity;
+mod borrowed;
+mod choose;
+mod clock;
+pub(crate) mod coerce;
+mod fact;
+mod facts;
+mod kernel;
+mod lambdas;
+pub(crate) mod resolve;
+mod wording;
+
+use std::sync::Arc;
+
+pub use aggregates::aggregates;
+
+use crate::plan::catalog::FunctionEntry;
+
+/// Every function of rows, by group.
+pub fn scalars() -> Vec<Arc<FunctionEntry>> {
+    let mut udfs = datafusion_functions::all_default_functions();
+    udfs.extend(datafusion_functions_nested::all_default_nested_functions());
+    let mut all: Vec<_> = facts::FAMILIES.iter().flat_map(|family| borrowed::entries(family, &udfs)).collect();
+    all.extend(choose::entries());
+    all.extend(clock::entries());
+    all.extend(lambdas::entries());
+    all.sort_by(|a, b| (a.group, &a.doc.name).cmp(&(b.group, &b.doc.name)));
+    all
+}
+
+#[cfg(test)]
+mod tests;

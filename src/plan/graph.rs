@@ -1,0 +1,162 @@
+//! The checked pipeline as a directed acyclic graph. The only file that names petgraph.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use millstream_dsl::Span;
+use petgraph::Direction;
+use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::EdgeRef;
+
+use crate::plan::catalog::Endpoint;
+use crate::plan::context::Port;
+use crate::plan::edge::Edge;
+use crate::plan::operator::Operator;
+
+/// A checked pipeline.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The `pipeline` statement.
+    pub header: Header,
+    graph: StableDiGraph<PlanNode, Link>,
+    streams: BTreeMap<String, (NodeIndex, Port)>,
+}
+
+/// The `pipeline` statement, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// The pipeline's name.
+    pub name: String,
+    /// The batch interval in microseconds; zero: as soon as possible.
+    pub every: i64,
+    /// Where the checkpoint lies.
+    pub checkpoint: Option<PathBuf>,
+    /// The zone for reading and printing times.
+    pub zone: Option<String>,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub struct PlanNode {
+    /// The stream it belongs to (the source's own name for a source).
+    pub stream: String,
+    /// `stream / call path / kind / ordinal`, or the name given by `named`.
+    pub identity: String,
+    /// What it does.
+    pub work: Work,
+    /// What leaves it, by port.
+    pub outputs: BTreeMap<Port, Edge>,
+    /// What happens to the rows of a port that nobody reads; counted and dropped where it is not said.
+    pub fates: BTreeMap<Port, RowFate>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// What was said about rows that do not go the straight way: `bad drop`, `rejected fail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFate {
+    /// Counted and dropped.
+    Drop,
+    /// What failed becomes null and the row goes on; sources only.
+    Null,
+    /// The pipeline stops.
+    Fail,
+}
+
+/// What a node does.
+#[derive(Debug)]
+pub enum Work {
+    /// Brings rows in.
+    Source(Endpoint),
+    /// Reference data, read anew when it changes.
+    Table(Endpoint),
+    /// Changes rows.
+    Operator(Box<dyn Operator>),
+    /// Takes rows out.
+    Sink(Endpoint),
+}
+
+/// From an output to an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Which output of the node it comes from.
+    pub port: Port,
+    /// Which input of the node it goes to, from 0.
+    pub input: usize,
+}
+
+/// A node's name within its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(NodeIndex);
+
+impl Plan {
+    /// Adds an operation.
+    pub fn add(&mut self, node: PlanNode) -> NodeId {
+        NodeId(self.graph.add_node(node))
+    }
+
+    /// Connects an output to an input.
+    pub fn connect(&mut self, from: NodeId, port: Port, to: NodeId, input: usize) {
+        self.graph.add_edge(from.0, to.0, Link { port, input });
+    }
+
+    /// Gives an output a name.
+    pub fn name(&mut self, stream: impl Into<String>, node: NodeId, port: Port) {
+        self.streams.insert(stream.into(), (node.0, port));
+    }
+
+    /// The output of that name.
+    pub fn stream(&self, name: &str) -> Option<(NodeId, &Port)> {
+        self.streams.get(name).map(|(node, port)| (NodeId(*node), port))
+    }
+
+    /// Every named output.
+    pub fn streams(&self) -> impl Iterator<Item = (&str, NodeId, &Port)> {
+        self.streams.iter().map(|(name, (node, port))| (name.as_str(), NodeId(*node), port))
+    }
+
+    /// An operation.
+    pub fn node(&self, id: NodeId) -> &PlanNode {
+        &self.graph[id.0]
+    }
+
+    /// Every operation, each after those it reads from. Deterministic: ties go by the order of adding.
+    pub fn ordered(&self) -> Vec<NodeId> {
+        let mut missing: BTreeMap<NodeIndex, usize> =
+            self.graph.node_indices().map(|n| (n, self.graph.edges_directed(n, Direction::Incoming).count())).collect();
+        let mut ordered = Vec::with_capacity(missing.len());
+        while let Some((&next, _)) = missing.iter().find(|(_, count)| **count == 0) {
+            missing.remove(&next);
+            for edge in self.graph.edges(next) {
+                if let Some(count) = missing.get_mut(&edge.target()) {
+                    *count -= 1;
+                }
+            }
+            ordered.push(NodeId(next));
+        }
+        ordered
+    }
+
+    /// What a node reads: in the order of its inputs, each with the output it comes from.
+    pub fn inputs(&self, id: NodeId) -> Vec<(NodeId, &Port)> {
+        let mut found: Vec<_> = self
+            .graph
+            .edges_directed(id.0, Direction::Incoming)
+            .map(|e| (e.weight().input, NodeId(e.source()), &e.weight().port))
+            .collect();
+        found.sort_by_key(|(input, _, _)| *input);
+        found.into_iter().map(|(_, node, port)| (node, port)).collect()
+    }
+
+    /// Who reads a node: in the order of adding.
+    pub fn readers(&self, id: NodeId) -> Vec<(NodeId, &Link)> {
+        let mut found: Vec<_> = self.graph.edges(id.0).map(|e| (NodeId(e.target()), e.weight())).collect();
+        found.sort_by_key(|(node, link)| (*node, link.input));
+        found
+    }
+
+    /// What flows along an output.
+    pub fn edge(&self, id: NodeId, port: &Port) -> Option<&Edge> {
+        self.graph[id.0].outputs.get(port)
+    }
+}

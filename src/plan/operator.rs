@@ -1,0 +1,196 @@
+//! The operator ladder: an operator is a value with properties; what runs it is the weakest task that does.
+//! Rules ask for properties, never for a type or a name.
+
+use std::fmt;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use crate::plan::context::Port;
+
+/// A transformation of a checked pipeline, without anything that runs.
+pub trait Operator: fmt::Debug + Send + Sync {
+    /// The user's word for it.
+    fn word(&self) -> &'static str;
+
+    /// One line for `plan`: the word and what it was given.
+    fn explain(&self) -> String;
+
+    /// The facts that rules and the engine go by.
+    fn properties(&self) -> Properties;
+
+    /// Makes what runs; `Err` says in a plain sentence why it cannot be run (yet).
+    fn task(&self) -> Result<Task, NotRunnable>;
+
+    /// The same work cut in two: before the shuffle and behind it. Only where `properties` says mergeable.
+    fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
+        None
+    }
+}
+
+/// Why something that checks cannot be run: a plain sentence, lower-case, without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRunnable(pub String);
+
+impl NotRunnable {
+    /// For words whose running half is not there yet.
+    pub fn not_yet(kind: &str, word: &str) -> Self {
+        NotRunnable(format!("{kind} `{word}` can be checked, but not run yet"))
+    }
+}
+
+/// Facts about an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Properties {
+    /// Each row is treated by itself: can be fused, pushed, run on any block.
+    pub row_wise: bool,
+    /// How rows must be brought together before it runs.
+    pub distribution: Distribution,
+    /// It remembers rows or results between batches.
+    pub stateful: bool,
+    /// Rows come out in the order they came in.
+    pub keeps_order: bool,
+    /// It has [`Operator::halves`].
+    pub mergeable: bool,
+    /// The same input gives the same output, whenever it is run.
+    pub deterministic: bool,
+    /// Input columns it reads; none: all of them.
+    pub reads: Option<Vec<usize>>,
+}
+
+impl Properties {
+    /// A deterministic row-wise operator that reads these columns.
+    pub fn row_wise(reads: Vec<usize>) -> Self {
+        Properties {
+            row_wise: true,
+            distribution: Distribution::Any,
+            stateful: false,
+            keeps_order: true,
+            mergeable: false,
+            deterministic: true,
+            reads: Some(reads),
+        }
+    }
+
+    /// An operator that needs rows brought together, and remembers nothing.
+    pub fn gathering(distribution: Distribution) -> Self {
+        Properties {
+            row_wise: false,
+            distribution,
+            stateful: false,
+            keeps_order: false,
+            mergeable: false,
+            deterministic: true,
+            reads: None,
+        }
+    }
+}
+
+/// How rows are brought together before an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distribution {
+    /// As they are.
+    Any,
+    /// Equal values of these columns in one place, for each input its own list.
+    ByKey(Vec<Vec<usize>>),
+    /// All in one place.
+    Single,
+    /// Into so many partitions: equal values of the columns in one place, or just evenly where there are none.
+    Partitions {
+        /// How many.
+        count: usize,
+        /// Positions of the columns.
+        by: Vec<usize>,
+    },
+}
+
+/// What runs an operator. The ladder: use the first that does.
+pub enum Task {
+    /// Block by block, without memory.
+    Rows(Box<dyn RowTask>),
+    /// All rows of one partition of one batch, with memory between batches.
+    Keyed(Box<dyn KeyedTask>),
+}
+
+/// A row-wise operator at work. Shared between threads.
+pub trait RowTask: Send + Sync {
+    /// The rows that come out.
+    fn schema(&self) -> SchemaRef;
+    /// Computes one block.
+    fn eval(&self, block: &RecordBatch, batch: &BatchTime) -> Result<Evaluated, TaskError>;
+}
+
+/// What came out of one block.
+#[derive(Debug, Default)]
+pub struct Evaluated {
+    /// Rows by the port they leave through.
+    pub rows: Vec<(Port, RecordBatch)>,
+    /// Input rows that were filtered on purpose.
+    pub filtered: usize,
+}
+
+/// A stateful or gathering operator at work, for one partition.
+pub trait KeyedTask: Send {
+    /// The rows that come out.
+    fn schema(&self) -> SchemaRef;
+    /// Takes one batch: rows by input, in input order. Watermark and expiry come in the same call.
+    fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, time: &StepTime) -> Result<Evaluated, TaskError>;
+    /// State as logical rows: `(key group, row)` per named table. Empty where it has none.
+    fn save(&self) -> Result<Vec<SavedTable>, TaskError>;
+    /// Takes over the rows of its key groups.
+    fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError>;
+}
+
+/// State as logical Arrow rows, independent of the algorithm that keeps it. The first column is `_group`.
+#[derive(Debug, Clone)]
+pub struct SavedTable {
+    /// What it holds: `keys`, `panes` ...
+    pub name: String,
+    /// The rows.
+    pub rows: Vec<RecordBatch>,
+}
+
+/// The recorded time of a batch, in microseconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BatchTime {
+    /// The batch's number, from 0.
+    pub number: u64,
+    /// What `now()` is.
+    pub micros: i64,
+}
+
+/// Time as a stateful operator sees it: lateness is tested against `mark_before`, eviction with `mark_after`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StepTime {
+    /// The batch.
+    pub batch: BatchTime,
+    /// The watermark when the batch started.
+    pub mark_before: Option<i64>,
+    /// The watermark when it ends.
+    pub mark_after: Option<i64>,
+}
+
+/// What goes wrong at run time, sorted by what the engine does next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskError {
+    /// Worth another try.
+    Retry(String),
+    /// The pipeline stops: `bad fail` met a bad row, a limit was reached.
+    Stop(String),
+    /// An assumption of ours was broken.
+    Bug(String),
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Retry(why) | TaskError::Stop(why) => f.write_str(why),
+            TaskError::Bug(why) => write!(f, "internal error: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {}
+
+/// Rows that failed, as a mask over a block; none where none did.
+pub type FailureMask = Option<BooleanArray>;

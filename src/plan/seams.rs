@@ -1,0 +1,249 @@
+//! What sources, sinks, formats and windows are to the rest. Who writes one needs to know nothing of batches'
+//! internals, threads or reload.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow::array::RecordBatch;
+
+use crate::model::{Column, Schema, Slot, Type};
+use crate::plan::operator::{BatchTime, TaskError};
+
+/// A source at work. It is told what to read and remembers nothing the engine relies on.
+pub trait Source: Send {
+    /// The pieces that have something to read now (files, partitions, shards, or the one that a socket is), given how
+    /// far each was read: as many as one batch should take, in the order they are to be read. Called once a batch.
+    fn discover(&mut self, known: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError>;
+    /// Reads from a position; where the range ends is known only afterwards.
+    fn read(&mut self, split: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError>;
+    /// Everything before the position is safe; the source may forget it.
+    fn ack(&mut self, split: &Split, position: &Position) -> Result<(), TaskError>;
+    /// Whether nothing will ever follow: the pipe was closed, the last row was made.
+    fn ended(&self) -> bool {
+        false
+    }
+}
+
+/// How far every piece was read.
+pub type Positions = BTreeMap<Split, Position>;
+
+/// A piece of a source that has a position of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Split {
+    /// A stable name: a path, `topic/3`, a shard id.
+    pub id: String,
+}
+
+/// A place in a split, opaque to everyone but its source. Empty: the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Position(pub Vec<u8>);
+
+/// How much a read may return, about, and what time it is: a source reads no clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of input.
+    pub bytes: u64,
+    /// The time of the batch, in microseconds since 1970 UTC.
+    pub now: i64,
+    /// The run ends when all is read (`--once`): nothing is to be waited for.
+    pub drain: bool,
+}
+
+/// What a read gave.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// The rows.
+    pub blocks: Vec<RecordBatch>,
+    /// Rows that could not be read, as raw text with reason and place.
+    pub bad: Vec<BadRow>,
+    /// Where the next read starts.
+    pub to: Position,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Whether there was nothing more at this moment.
+    pub exhausted: bool,
+}
+
+/// A row that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// The raw text, cut where monstrous.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The file, the topic and partition, the peer.
+    pub place: String,
+    /// The line in it, from 1, or the offset.
+    pub line: u64,
+}
+
+impl BadRow {
+    /// What a source's `bad to x` looks like.
+    pub fn schema() -> Schema {
+        let text = || Slot::required(Type::String);
+        Schema::new(vec![
+            Column::new("text", text()),
+            Column::new("_place", text()),
+            Column::new("_line", Slot::required(Type::Int64)),
+            Column::new("_reason", text()),
+        ])
+    }
+}
+
+/// A sink at work: takes batches by their number, idempotently. Batches come in order.
+pub trait Sink: Send {
+    /// Prepares a batch's rows so that delivering them cannot fail for lack of anything of ours.
+    fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
+    /// Makes them visible, once, however often it is called.
+    fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
+    /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
+    fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
+}
+
+/// What [`Sink::stage`] prepared: bytes that ride in the journal, or names of staged files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Artifact {
+    /// Meaning known to the sink alone.
+    pub bytes: Vec<u8>,
+    /// How many rows are in it.
+    pub rows: usize,
+}
+
+/// What came of a delivery.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// Rows the target refused, each with the reason.
+    pub rejected: Vec<(RecordBatch, String)>,
+}
+
+/// A format at work. Without memory, so that the pieces of a file can be read by several threads.
+pub trait FormatCodec: Send + Sync {
+    /// How many bytes at the front of a file are no records (a line of names); none where `front` is too short to
+    /// tell. `last`: nothing follows.
+    fn header(&self, front: &[u8], last: bool) -> Option<usize> {
+        let _ = (front, last);
+        Some(0)
+    }
+    /// Reads whole records from the front of a piece.
+    fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError>;
+    /// Writes rows as one file or message.
+    fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError>;
+}
+
+/// Bytes that start with a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// What [`FormatCodec::header`] found at the front of the same file.
+    pub header: &'a [u8],
+    /// The records.
+    pub bytes: &'a [u8],
+    /// Nothing follows, so that what is left unread is a record too.
+    pub last: bool,
+    /// At most so many records, where they can be told apart without reading them.
+    pub records: usize,
+}
+
+/// What [`FormatCodec::decode`] read.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The rows.
+    pub blocks: Vec<RecordBatch>,
+    /// What could not be read; `line` counts from 0 within the piece and `place` is empty.
+    pub bad: Vec<BadRow>,
+    /// How many lines (or records, where there are no lines) were used, bad and empty ones included.
+    pub lines: u64,
+    /// Lines that hold no record, counted as in `bad`: empty ones, comments.
+    pub blank: Vec<u64>,
+    /// Bytes used; the rest is the start of a record whose end is missing.
+    pub used: usize,
+}
+
+/// A window of time or rows. Durations are microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Window {
+    /// Back to back; a length of days or more with a zone follows the calendar.
+    Tumbling {
+        /// How long.
+        length: Length,
+        /// Offset of the first start from 1970.
+        start: i64,
+        /// The zone days, weeks, months and years are counted in.
+        zone: Option<String>,
+    },
+    /// Overlapping (or with gaps, where `every` is longer than `length`).
+    Sliding {
+        /// How long.
+        length: i64,
+        /// How often one starts.
+        every: i64,
+        /// Offset of the first start from 1970.
+        start: i64,
+    },
+    /// As long as rows of a key are no more than `gap` apart.
+    Session {
+        /// The gap.
+        gap: i64,
+    },
+    /// Growing results within a tumbling window.
+    Cumulative {
+        /// How long.
+        length: i64,
+        /// How often a result comes.
+        every: i64,
+    },
+    /// So many rows of a key.
+    Count {
+        /// How many.
+        rows: u64,
+    },
+}
+
+/// A length of time: fixed, or by the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// Microseconds.
+    Fixed(i64),
+    /// Calendar days.
+    Days(u32),
+    /// Calendar months.
+    Months(u32),
+}
+
+impl Window {
+    /// The longest a row can stay in it; none where that is not a time.
+    pub fn reach(&self) -> Option<i64> {
+        const DAY: i64 = 86_400_000_000;
+        match self {
+            Window::Tumbling { length: Length::Fixed(n), .. } => Some(*n),
+            Window::Tumbling { length: Length::Days(n), .. } => Some(i64::from(*n) * DAY),
+            Window::Tumbling { length: Length::Months(n), .. } => Some(i64::from(*n) * 31 * DAY),
+            Window::Sliding { length, .. } | Window::Cumulative { length, .. } => Some(*length),
+            Window::Session { .. } | Window::Count { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let d = |micros: &i64| crate::model::time::show_duration(*micros);
+        match self {
+            Window::Tumbling { length, zone, .. } => {
+                let length = match length {
+                    Length::Fixed(n) => d(n),
+                    Length::Days(n) => format!("{n}d"),
+                    Length::Months(n) => format!("{n}mo"),
+                };
+                match zone {
+                    Some(zone) => write!(f, "tumbling({length}, zone \"{zone}\")"),
+                    None => write!(f, "tumbling({length})"),
+                }
+            }
+            Window::Sliding { length, every, .. } => write!(f, "sliding({}, every {})", d(length), d(every)),
+            Window::Session { gap } => write!(f, "session(gap {})", d(gap)),
+            Window::Cumulative { length, every } => write!(f, "cumulative({}, every {})", d(length), d(every)),
+            Window::Count { rows } => write!(f, "count({rows})"),
+        }
+    }
+}

@@ -192,7 +192,7 @@ impl Checker<'_> {
             OptionKind::Schema => self.schema(value),
             OptionKind::Column => self.column_option(value, around),
             OptionKind::Name => free_name(value),
-            OptionKind::Format => self.format_word(value),
+            OptionKind::Format => self.named_format(value),
             OptionKind::Secret => self.secret(value),
             OptionKind::Expr(ty) => self.expression(value, ty.as_ref(), around),
             OptionKind::List(item) => self.list_option(value, item, around),
@@ -207,7 +207,7 @@ impl Checker<'_> {
     }
 
     /// A stage's format: its word alone, kept as a symbol. Sources and sinks read theirs with its arguments and options.
-    fn format_word(&self, value: &Expr) -> Result<OptionValue, Misfit> {
+    fn named_format(&self, value: &Expr) -> Result<OptionValue, Misfit> {
         match &value.kind {
             ExprKind::Name(word) if find(&self.catalog.formats, word).is_some() => Ok(OptionValue::Symbol(word.clone())),
             _ => Err(Misfit::new("wrong-argument", "is the name of a format")),

@@ -30,7 +30,12 @@ pub fn entry() -> StageEntry {
         ("text", "one column, a line each"),
     ];
     let options = vec![
-        OptionSpec::with_default("format", OptionKind::Symbol(formats), "json", "how rows are written to it and read from it"),
+        OptionSpec::with_default(
+            "format",
+            OptionKind::Symbol(formats),
+            "json",
+            "how rows are written to it and read from it",
+        ),
         OptionSpec::required("schema", OptionKind::Schema, "the columns of the rows that come back"),
         OptionSpec::with_default("start", OptionKind::Symbol(starts), "batch", "when the program is started"),
     ];

@@ -14,8 +14,10 @@ use crate::plan::{Doc, Node, Operator, Planned, Port, Properties, StageContext, 
 /// What `where` is.
 pub fn entry() -> StageEntry {
     let doc = Doc::new("where", "keeps the rows for which a condition is true", "where CONDITION")
-        .details("Rows for which the condition is false or null are left out, and counted as filtered. Behind \
-             `where x is not null` the column `x` is never null.")
+        .details(
+            "Rows for which the condition is false or null are left out, and counted as filtered. Behind \
+             `where x is not null` the column `x` is never null.",
+        )
         .example("where amount > 0 and category != \"test\"")
         .example("where user_id is not null")
         .alias("filter")

@@ -20,6 +20,7 @@ type User = { user: string, tier: string }
 source orders = files("orders/*.json") { format: json, schema: Order, time: ts, watermark: 30s } bad drop
 source more = files("more/*.json") { format: json, schema: Order, time: ts, watermark: 1m } bad drop
 source lines = files("*.txt") { format: text }
+table tiers = files("tiers.csv") { format: csv, schema: User } bad drop
 "#;
 
 /// Five orders; one has no note, one no tags.
@@ -96,7 +97,8 @@ fn run(plan: &Plan, inputs: &[(&str, &str)], way: Way) -> Rows {
             }
             Work::Operator(operator) => {
                 let read = plan.inputs(id).into_iter();
-                let blocks = read.map(|(from, port)| rows.get(&(from, port.clone())).cloned().unwrap_or_default()).collect();
+                let blocks =
+                    read.map(|(from, port)| rows.get(&(from, port.clone())).cloned().unwrap_or_default()).collect();
                 for (port, out) in compute(operator.as_ref(), blocks, way) {
                     rows.entry((id, port)).or_default().push(out);
                 }
@@ -105,9 +107,15 @@ fn run(plan: &Plan, inputs: &[(&str, &str)], way: Way) -> Rows {
         }
     }
     for ((id, port), blocks) in &rows {
-        let declared = plan.edge(*id, port).unwrap_or_else(|| panic!("{port:?} of {:?} has no edge", plan.node(*id).work));
+        let declared =
+            plan.edge(*id, port).unwrap_or_else(|| panic!("{port:?} of {:?} has no edge", plan.node(*id).work));
         let schema = declared.schema.to_arrow();
-        assert!(blocks.iter().all(|b| b.schema() == schema), "{:?}: {:#?} is not {schema:#?}", plan.node(*id).work, blocks[0].schema());
+        assert!(
+            blocks.iter().all(|b| b.schema() == schema),
+            "{:?}: {:#?} is not {schema:#?}",
+            plan.node(*id).work,
+            blocks[0].schema()
+        );
     }
     rows
 }
@@ -138,7 +146,12 @@ fn whole(operator: &dyn Operator, blocks: Vec<Vec<RecordBatch>>) -> Vec<(Port, R
     };
     let out: usize = evaluated.rows.iter().map(|(_, rows)| rows.num_rows()).sum();
     let accounted = !["aggregate", "explode"].contains(&operator.word());
-    assert!(!accounted || out + evaluated.filtered == count, "{}: {out} out, {} filtered of {count}", operator.explain(), evaluated.filtered);
+    assert!(
+        !accounted || out + evaluated.filtered == count,
+        "{}: {out} out, {} filtered of {count}",
+        operator.explain(),
+        evaluated.filtered
+    );
     evaluated.rows
 }
 
@@ -196,7 +209,10 @@ fn extend_adds_behind_and_replaces_in_place() {
 
 #[test]
 fn drop_and_rename_keep_the_order_of_columns() {
-    gives("|> drop category, amount, tags, ts, note |> rename id as order_id |> limit 1", r#"{"order_id":1,"user":"u1"}"#);
+    gives(
+        "|> drop category, amount, tags, ts, note |> rename id as order_id |> limit 1",
+        r#"{"order_id":1,"user":"u1"}"#,
+    );
 }
 
 #[test]
@@ -223,7 +239,8 @@ fn words_of_lines_are_counted_in_the_order_of_their_appearance() {
                 |> aggregate count() as n by word per batch"
         .replace("\n|>", " |>");
     let lines = "{\"line\":\"The cat the dog\"}\n{\"line\":\"\"}\n{\"line\":\"a  cat\"}";
-    let expected = "{\"word\":\"the\",\"n\":2}\n{\"word\":\"cat\",\"n\":2}\n{\"word\":\"dog\",\"n\":1}\n{\"word\":\"a\",\"n\":1}";
+    let expected =
+        "{\"word\":\"the\",\"n\":2}\n{\"word\":\"cat\",\"n\":2}\n{\"word\":\"dog\",\"n\":1}\n{\"word\":\"a\",\"n\":1}";
     assert_eq!(rows_of("out", &text, &[("lines", lines)]), expected);
 }
 
@@ -273,7 +290,10 @@ fn a_row_whose_key_or_argument_fails_is_in_no_result() {
 
 #[test]
 fn distinct_keeps_the_first() {
-    gives("|> distinct by user |> select id, user", "{\"id\":1,\"user\":\"u1\"}\n{\"id\":2,\"user\":\"u2\"}\n{\"id\":4,\"user\":\"u3\"}");
+    gives(
+        "|> distinct by user |> select id, user",
+        "{\"id\":1,\"user\":\"u1\"}\n{\"id\":2,\"user\":\"u2\"}\n{\"id\":4,\"user\":\"u3\"}",
+    );
     gives("|> select category |> distinct", "{\"category\":\"books\"}\n{\"category\":\"games\"}");
 }
 
@@ -286,7 +306,10 @@ fn sort_is_stable_and_puts_nulls_last() {
 #[test]
 fn top_keeps_the_largest_of_all_and_of_each_key() {
     gives("|> top 2 by amount |> select id", "{\"id\":5}\n{\"id\":2}");
-    gives("|> top 1 by amount per category |> select category, id", "{\"category\":\"books\",\"id\":5}\n{\"category\":\"games\",\"id\":2}");
+    gives(
+        "|> top 1 by amount per category |> select category, id",
+        "{\"category\":\"books\",\"id\":5}\n{\"category\":\"games\",\"id\":2}",
+    );
     gives("|> top 2 by amount asc |> select id", "{\"id\":3}\n{\"id\":1}");
 }
 
@@ -300,7 +323,10 @@ fn limit_counts_over_all_blocks() {
 fn a_union_has_the_rows_of_the_first_stream_first() {
     let text = "stream small = from orders |> select user, id |> where id < 2\n\
                 stream out = from orders |> where id > 3 |> select id, user |> union small";
-    assert_eq!(rows_of("out", text, &[("orders", ORDERS)]), "{\"id\":4,\"user\":\"u3\"}\n{\"id\":5,\"user\":\"u2\"}\n{\"id\":1,\"user\":\"u1\"}");
+    assert_eq!(
+        rows_of("out", text, &[("orders", ORDERS)]),
+        "{\"id\":4,\"user\":\"u3\"}\n{\"id\":5,\"user\":\"u2\"}\n{\"id\":1,\"user\":\"u1\"}"
+    );
 }
 
 #[test]
@@ -308,7 +334,10 @@ fn split_sends_a_row_to_the_first_that_fits() {
     let text = "stream all = from orders |> split cheap = amount < 10, books = category == \"books\" else to rest\n\
                 stream a = from cheap |> select id\nstream b = from books |> select id\nstream c = from rest |> select id";
     let of = |stream| rows_of(stream, text, &[("orders", ORDERS)]);
-    assert_eq!((of("a"), of("b"), of("c")), ("{\"id\":3}".into(), "{\"id\":1}\n{\"id\":4}\n{\"id\":5}".into(), "{\"id\":2}".into()));
+    assert_eq!(
+        (of("a"), of("b"), of("c")),
+        ("{\"id\":3}".into(), "{\"id\":1}\n{\"id\":4}\n{\"id\":5}".into(), "{\"id\":2}".into())
+    );
 }
 
 #[test]
@@ -316,7 +345,8 @@ fn a_sample_is_the_same_however_it_is_cut() {
     gives("|> sample 1.0 |> aggregate count() as n per batch", r#"{"n":5}"#);
     gives("|> sample 0.0 |> select id", "");
     let many: Vec<String> = (0..2000).map(|i| format!("{{\"line\":\"line {i}\"}}")).collect();
-    let kept = rows_of("out", "stream out = from lines |> sample 0.25 with { seed: 7 }", &[("lines", &many.join("\n"))]);
+    let kept =
+        rows_of("out", "stream out = from lines |> sample 0.25 with { seed: 7 }", &[("lines", &many.join("\n"))]);
     let kept = kept.lines().count();
     assert!((400..600).contains(&kept), "{kept} of 2000");
 }
@@ -329,7 +359,15 @@ fn tap_and_repartition_hand_everything_on() {
 /// What `check` says of a chain over the orders.
 fn codes(text: &str) -> Vec<&'static str> {
     let (_, problems) = checked(&format!("{FRAME}{text}\n"));
-    let quiet = ["no-output", "unused-stream", "unused-source", "unused-column", "unhandled-late", "unused-definition", "unhandled-bad"];
+    let quiet = [
+        "no-output",
+        "unused-stream",
+        "unused-source",
+        "unused-column",
+        "unhandled-late",
+        "unused-definition",
+        "unhandled-bad",
+    ];
     problems.iter().map(|p| p.code).filter(|code| !quiet.contains(code)).collect()
 }
 
@@ -370,9 +408,16 @@ fn mistakes_of_stages_are_found_where_they_are_made() {
         ("from orders |> join more per batch", &["missing-clause"]),
         ("from orders |> semi join more using id with { match: latest }", &["missing-argument"]),
         ("from orders |> window over session(gap 10s)", &["missing-clause"]),
-        ("from orders |> fold by user running ttl 1d init { n: 0 } step { m: state.n + 1 }", &["fold-shape", "fold-shape"]),
+        (
+            "from orders |> fold by user running ttl 1d init { n: 0 } step { m: state.n + 1 }",
+            &["fold-shape", "fold-shape"],
+        ),
         ("from orders |> fold by user running ttl 1d init { n: 0 } step { n: user }", &["fold-shape"]),
         ("from orders |> fold by user running ttl 1d init { n: 1.0 } step { n: state.n * 2.5 }", &["fold-shape"]),
+        ("from orders |> fold by user running ttl 1d step { n: 1 }", &["missing-clause"]),
+        ("from orders |> fold by user running ttl 1d init from tiers step { tier: 1 }", &["fold-shape"]),
+        ("from orders |> fold by user running ttl 1d init { n: 0 } init from tiers step { n: 1 }", &["fold-shape"]),
+        ("from orders |> fold by user running ttl 1d init from tiers step { tier: state.tier ?? note }", &[]),
         ("from orders |> fold by user init { n: 0 } step { n: state.n + 1 }", &["unbounded-state"]),
         ("from orders |> through \"./x\" with { schema: { a: string } }", &["wrong-argument"]),
         ("from orders |> meter what = max(user)", &["wrong-operand"]),
@@ -416,7 +461,8 @@ fn a_folds_record_is_wide_enough_for_its_steps() {
 
 #[test]
 fn a_bounded_join_waits_as_long_as_its_bound() {
-    let edge = edge("|> left join more as m on orders.id == m.id and m.ts between orders.ts and orders.ts + 5m late drop");
+    let edge =
+        edge("|> left join more as m on orders.id == m.id and m.ts between orders.ts and orders.ts + 5m late drop");
     assert_eq!(edge.time.unwrap().delay, Some(330_000_000));
     assert_eq!(edge.state, "state <= 5m + 1m of both sides");
     let names: Vec<_> = edge.schema.names().skip(7).collect();
@@ -426,7 +472,9 @@ fn a_bounded_join_waits_as_long_as_its_bound() {
 
 #[test]
 fn a_windowed_join_has_its_keys_once() {
-    let edge = edge("|> select id, user, ts |> join more using user over tumbling(1m) late drop |> drop more.ts, more.id, category, note, tags");
+    let edge = edge(
+        "|> select id, user, ts |> join more using user over tumbling(1m) late drop |> drop more.ts, more.id, category, note, tags",
+    );
     assert_eq!(edge.schema.names().collect::<Vec<_>>(), ["window_start", "window_end", "id", "user", "ts", "amount"]);
     assert!(edge.time.unwrap().ends_window);
 }

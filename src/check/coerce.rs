@@ -89,7 +89,9 @@ pub(super) fn widens(from: &Type, to: &Type) -> bool {
     match (from, to) {
         _ if from == to => true,
         (Type::Unknown, _) | (_, Type::Unknown) | (Type::Null, _) => true,
-        (Type::Float32, Type::Float64) | (Type::Date, Type::Timestamp(_)) | (Type::Timestamp(_), Type::Timestamp(_)) => true,
+        (Type::Float32, Type::Float64)
+        | (Type::Date, Type::Timestamp(_))
+        | (Type::Timestamp(_), Type::Timestamp(_)) => true,
         (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) => {
             t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
         }
@@ -142,7 +144,8 @@ pub(super) fn common(a: &Type, b: &Type) -> Option<Type> {
         (_, Type::Decimal { .. }) if a.is_integer() => decimal_union(&integer_decimal(a)?, b),
         (Type::List(x), Type::List(y)) => Some(Type::List(Box::new(common_slot(x, y)?))),
         (Type::Struct(x), Type::Struct(y)) if x.len() == y.len() => {
-            let pairs = x.iter().zip(y).map(|(x, y)| (x.name == y.name).then(|| common_slot(&x.slot, &y.slot)).flatten());
+            let pairs =
+                x.iter().zip(y).map(|(x, y)| (x.name == y.name).then(|| common_slot(&x.slot, &y.slot)).flatten());
             let slots = pairs.collect::<Option<Vec<_>>>()?;
             Some(Type::Struct(x.iter().zip(slots).map(|(c, slot)| Column::new(&c.name, slot)).collect()))
         }
@@ -171,7 +174,9 @@ pub(super) fn integer_decimal(ty: &Type) -> Option<Type> {
 }
 
 fn decimal_union(a: &Type, b: &Type) -> Option<Type> {
-    let (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) = (a, b) else { return None };
+    let (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) = (a, b) else {
+        return None;
+    };
     let scale = *s.max(t);
     let whole = (i16::from(*p) - i16::from(*s)).max(i16::from(*q) - i16::from(*t));
     let precision = u8::try_from(whole + i16::from(scale)).ok().filter(|p| *p <= 38)?;
@@ -224,7 +229,10 @@ fn adapt_decimal(digits: Digits, ty: &Type) -> Option<Result<ScalarValue, String
             Some(value.map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale)))
         }
         Type::Float64 => Some(Ok(ScalarValue::Float64(Some(decimal_to_float(digits))))),
-        #[expect(clippy::cast_possible_truncation, reason = "a literal becomes the nearest float of the other operand's type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a literal becomes the nearest float of the other operand's type"
+        )]
         Type::Float32 => Some(Ok(ScalarValue::Float32(Some(decimal_to_float(digits) as f32)))),
         _ => None,
     }
@@ -237,7 +245,10 @@ fn decimal_to_float(digits: Digits) -> f64 {
 
 fn adapt_float(n: f64, ty: &Type) -> Option<Result<ScalarValue, String>> {
     match ty {
-        #[expect(clippy::cast_possible_truncation, reason = "a literal becomes the nearest float of the other operand's type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a literal becomes the nearest float of the other operand's type"
+        )]
         Type::Float32 => Some(Ok(ScalarValue::Float32(Some(n as f32)))),
         Type::Decimal { precision, scale } => {
             let digits = literals::decimal(&format!("{n}")).and_then(|d| d.rescaled(*precision, *scale));

@@ -54,7 +54,11 @@ impl Checker<'_> {
             let name = entry.name.name.as_str();
             if let Some(first) = seen.insert(name, entry.name.at.0) {
                 let message = format!("option `{name}` is set twice");
-                self.report(Diagnostic::error("duplicate-option", entry.name.at.0, message).label("again").also(first, "first here"));
+                self.report(
+                    Diagnostic::error("duplicate-option", entry.name.at.0, message)
+                        .label("again")
+                        .also(first, "first here"),
+                );
                 continue;
             }
             match spec_of(specs, name) {
@@ -138,11 +142,16 @@ impl Checker<'_> {
         }
         for spec in positional.iter().chain(labels).filter(|s| !given.contains(&s.name)) {
             if spec.required {
-                let label = if labels.iter().any(|l| l.name == spec.name) { format!("{} ", spec.name) } else { String::new() };
+                let label =
+                    if labels.iter().any(|l| l.name == spec.name) { format!("{} ", spec.name) } else { String::new() };
                 self.report(
-                    Diagnostic::error("missing-argument", call, format!("{} needs an argument: {}", around.what, spec.doc))
-                        .label(format!("`{}` is not given", spec.name))
-                        .help(format!("put it in parentheses:\n  ({label}{})", example(&spec.kind))),
+                    Diagnostic::error(
+                        "missing-argument",
+                        call,
+                        format!("{} needs an argument: {}", around.what, spec.doc),
+                    )
+                    .label(format!("`{}` is not given", spec.name))
+                    .help(format!("put it in parentheses:\n  ({label}{})", example(&spec.kind))),
                 );
             } else if let Some(value) = spec.default.and_then(|text| default_value(text, &spec.kind)) {
                 settings.set(spec.name, value, call);
@@ -159,7 +168,11 @@ impl Checker<'_> {
         let message = format!("{} takes {takes}", around.what);
         let problem = Diagnostic::error("too-many-arguments", arg.value.at.0, message).label("one too many");
         self.report(match labels.first() {
-            Some(label) => problem.help(format!("this one is written with its name:\n  {} {}", label.name, self.text(arg.value.at.0))),
+            Some(label) => problem.help(format!(
+                "this one is written with its name:\n  {} {}",
+                label.name,
+                self.text(arg.value.at.0)
+            )),
             None => problem,
         });
     }
@@ -175,11 +188,13 @@ impl Checker<'_> {
             Err(_) if self.problems.errors_since(mark) => None,
             Err(misfit) => {
                 let message = format!("`{}` {}", spec.name, misfit.message);
-                let mut problem = Diagnostic::error(misfit.code, value.at.0, message).label(if misfit.label.is_empty() { "does not fit".into() } else { misfit.label });
+                let mut problem = Diagnostic::error(misfit.code, value.at.0, message)
+                    .label(if misfit.label.is_empty() { "does not fit".into() } else { misfit.label });
                 if let Some(edit) = misfit.edit {
                     problem = problem.edit(value.at.0, edit);
                 }
-                let help = misfit.help.unwrap_or_else(|| format!("for example:\n  {}: {}", spec.name, example(&spec.kind)));
+                let help =
+                    misfit.help.unwrap_or_else(|| format!("for example:\n  {}: {}", spec.name, example(&spec.kind)));
                 self.report(problem.help(help));
                 None
             }
@@ -209,7 +224,9 @@ impl Checker<'_> {
     /// A stage's format: its word alone, kept as a symbol. Sources and sinks read theirs with its arguments and options.
     fn named_format(&self, value: &Expr) -> Result<OptionValue, Misfit> {
         match &value.kind {
-            ExprKind::Name(word) if find(&self.catalog.formats, word).is_some() => Ok(OptionValue::Symbol(word.clone())),
+            ExprKind::Name(word) if find(&self.catalog.formats, word).is_some() => {
+                Ok(OptionValue::Symbol(word.clone()))
+            }
             _ => Err(Misfit::new("wrong-argument", "is the name of a format")),
         }
     }
@@ -278,7 +295,12 @@ impl Checker<'_> {
     }
 
     fn schema(&mut self, value: &Expr) -> Result<OptionValue, Misfit> {
-        let help = || Some("write the columns, or the name of a type:\n  schema: { id: string, amount: decimal(12, 2) }".to_owned());
+        let help = || {
+            Some(
+                "write the columns, or the name of a type:\n  schema: { id: string, amount: decimal(12, 2) }"
+                    .to_owned(),
+            )
+        };
         let wrong = || Misfit { help: help(), ..Misfit::new("wrong-argument", "is a type with columns") };
         let ty = match parse::type_from_expr(value) {
             Ok(ty) => ty,
@@ -303,7 +325,8 @@ impl Checker<'_> {
         if let Some(rows) = around.rows
             && rows.schema.get(name).is_none()
         {
-            let quote = |c: &str| if matches!(value.kind, ExprKind::Name(_)) { c.to_owned() } else { format!("\"{c}\"") };
+            let quote =
+                |c: &str| if matches!(value.kind, ExprKind::Name(_)) { c.to_owned() } else { format!("\"{c}\"") };
             let message = format!("column `{name}` does not exist");
             let problem = Diagnostic::error("unknown-column", value.at.0, message).label("not among the columns");
             let problem = match millstream_dsl::suggest::closest(name, rows.schema.names()) {
@@ -328,7 +351,10 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        let wrong = || Misfit { help: Some("for example:\n  env(\"PASSWORD\")\n  secret(\"name\")".into()), ..Misfit::new("wrong-argument", "is a secret") };
+        let wrong = || Misfit {
+            help: Some("for example:\n  env(\"PASSWORD\")\n  secret(\"name\")".into()),
+            ..Misfit::new("wrong-argument", "is a secret")
+        };
         if !matches!(value.kind, ExprKind::Literal(Literal::String(_)) | ExprKind::Name(_)) {
             return Err(wrong());
         }
@@ -358,7 +384,9 @@ impl Checker<'_> {
             ExprKind::List(items) => items.iter().map(|v| self.read(v, item, around)).collect::<Result<Vec<_>, _>>()?,
             ExprKind::Name(name) if self.names.values.contains_key(name) => {
                 let typed = self.typed_constant(value);
-                let Node::List(parts) = &typed.node else { return Ok(OptionValue::List(vec![self.read(value, item, around)?])) };
+                let Node::List(parts) = &typed.node else {
+                    return Ok(OptionValue::List(vec![self.read(value, item, around)?]));
+                };
                 let zone = self.header.zone.clone();
                 let read = parts.iter().map(|p| constant(p).and_then(|v| convert(&v, item, zone.as_deref())));
                 read.collect::<Option<Vec<_>>>().ok_or_else(|| misfit(item))?
@@ -374,7 +402,9 @@ impl Checker<'_> {
         };
         let mut values = BTreeMap::new();
         for field in &record.fields {
-            let Some(value) = &field.value else { return Err(Misfit::new("wrong-argument", format!("lacks the value of `{}`", field.name.name))) };
+            let Some(value) = &field.value else {
+                return Err(Misfit::new("wrong-argument", format!("lacks the value of `{}`", field.name.name)));
+            };
             values.insert(field.name.name.clone(), self.read(value, item, around)?);
         }
         Ok(OptionValue::Map(values))
@@ -384,7 +414,9 @@ impl Checker<'_> {
 /// The option of that name, or the one whose prefix it has (`kafka.*`).
 pub(super) fn spec_of<'s>(specs: &'s [OptionSpec], name: &str) -> Option<&'s OptionSpec> {
     let exact = specs.iter().find(|s| s.name == name);
-    exact.or_else(|| specs.iter().find(|s| s.name.strip_suffix('*').is_some_and(|p| name.len() > p.len() && name.starts_with(p))))
+    exact.or_else(|| {
+        specs.iter().find(|s| s.name.strip_suffix('*').is_some_and(|p| name.len() > p.len() && name.starts_with(p)))
+    })
 }
 
 fn free_name(value: &Expr) -> Result<OptionValue, Misfit> {
@@ -425,11 +457,17 @@ fn convert(value: &ScalarValue, kind: &OptionKind, zone: Option<&str>) -> Option
             number(value).filter(|n| (*min..=*max).contains(n)).map(OptionValue::Number)
         }
         (OptionKind::Text | OptionKind::Path, ScalarValue::Utf8(Some(text))) => Some(OptionValue::Text(text.clone())),
-        (OptionKind::Address, ScalarValue::Utf8(Some(text))) => is_address(text).then(|| OptionValue::Text(text.clone())),
-        (OptionKind::Duration | OptionKind::Period, ScalarValue::DurationMicrosecond(Some(n))) if *n >= 0 => Some(OptionValue::Duration(*n)),
+        (OptionKind::Address, ScalarValue::Utf8(Some(text))) => {
+            is_address(text).then(|| OptionValue::Text(text.clone()))
+        }
+        (OptionKind::Duration | OptionKind::Period, ScalarValue::DurationMicrosecond(Some(n))) if *n >= 0 => {
+            Some(OptionValue::Duration(*n))
+        }
         (OptionKind::Size, ScalarValue::Int64(Some(n))) => u64::try_from(*n).ok().map(OptionValue::Size),
         (OptionKind::Timestamp, ScalarValue::TimestampMicrosecond(Some(n), _)) => Some(OptionValue::Timestamp(*n)),
-        (OptionKind::Timestamp, ScalarValue::Utf8(Some(text))) => literals::timestamp(text, zone).map(OptionValue::Timestamp),
+        (OptionKind::Timestamp, ScalarValue::Utf8(Some(text))) => {
+            literals::timestamp(text, zone).map(OptionValue::Timestamp)
+        }
         (OptionKind::AnyOf(kinds), value) => kinds.iter().find_map(|kind| convert(value, kind, zone)),
         (OptionKind::Column, ScalarValue::Utf8(Some(text))) => Some(OptionValue::Column(text.clone())),
         (OptionKind::Symbol(words), ScalarValue::Utf8(Some(text))) => {

@@ -48,7 +48,9 @@ impl Checker<'_> {
                 let ordered = !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual);
                 if ordered && (left.slot.ty.is_nested() || left.slot.ty == Type::Json) {
                     let message = format!("`{}` has no order", left.slot.ty);
-                    self.report(Diagnostic::error("not-comparable", span, message).label("only `==` and `!=` make sense"));
+                    self.report(
+                        Diagnostic::error("not-comparable", span, message).label("only `==` and `!=` make sense"),
+                    );
                     return TypedExpr::unknown(span);
                 }
                 binary(left, op, right, Type::Bool, false, span)
@@ -124,7 +126,9 @@ impl Checker<'_> {
         let (text, from, to) = if *a == Type::String || *a == Type::Json { (left, a, b) } else { (right, b, a) };
         if castable(from, to) {
             let text = self.text(text.span);
-            problem.help(format!("read one as the other; where that fails, the row goes to the bad output:\n  ({text}::{to})?"))
+            problem.help(format!(
+                "read one as the other; where that fails, the row goes to the bad output:\n  ({text}::{to})?"
+            ))
         } else {
             problem
         }
@@ -171,10 +175,11 @@ impl Checker<'_> {
         }
         let Type::List(element) = list.slot.ty.clone() else {
             let text = self.text(list.span);
-            let problem = Diagnostic::error("wrong-operand", list.span, format!("`in` wants a list, not `{}`", list.slot.ty))
-                .label("no list")
-                .help(format!("put it in brackets:\n  [{text}]"))
-                .edit(list.span, format!("[{text}]"));
+            let problem =
+                Diagnostic::error("wrong-operand", list.span, format!("`in` wants a list, not `{}`", list.slot.ty))
+                    .label("no list")
+                    .help(format!("put it in brackets:\n  [{text}]"))
+                    .edit(list.span, format!("[{text}]"));
             self.report(problem);
             return TypedExpr::unknown(span);
         };
@@ -201,7 +206,9 @@ impl Checker<'_> {
         for item in items {
             let item = self.typed(item, env);
             let item_span = item.span;
-            let Some((left, right)) = self.comparable(value.clone(), item, item_span) else { return TypedExpr::unknown(span) };
+            let Some((left, right)) = self.comparable(value.clone(), item, item_span) else {
+                return TypedExpr::unknown(span);
+            };
             value = left;
             fitted.push(right);
         }
@@ -249,7 +256,13 @@ impl Checker<'_> {
     }
 
     /// `x is null`
-    pub(super) fn is_null(&mut self, value: &ast::Expr, negation: Negation, span: Span, env: &mut Env<'_>) -> TypedExpr {
+    pub(super) fn is_null(
+        &mut self,
+        value: &ast::Expr,
+        negation: Negation,
+        span: Span,
+        env: &mut Env<'_>,
+    ) -> TypedExpr {
         let value = self.typed(value, env);
         if value.is_unknown() {
             return TypedExpr::unknown(span);
@@ -257,9 +270,13 @@ impl Checker<'_> {
         if !value.slot.nullable {
             let answer = if negation == Negation::Not { "true" } else { "false" };
             self.report(
-                Diagnostic::warning("constant-condition", span, format!("this is always {answer}: the value is never null"))
-                    .label(format!("always {answer}"))
-                    .also(value.span, format!("`{}`", value.slot)),
+                Diagnostic::warning(
+                    "constant-condition",
+                    span,
+                    format!("this is always {answer}: the value is never null"),
+                )
+                .label(format!("always {answer}"))
+                .also(value.span, format!("`{}`", value.slot)),
             );
         }
         let fails = value.fails;

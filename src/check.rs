@@ -16,12 +16,14 @@ mod inputs;
 mod literals;
 mod names;
 mod options;
+mod scenarios;
 mod seat;
 mod sinks;
 mod stages;
 mod substitute;
 mod templates;
 mod types;
+mod unused;
 mod walk;
 mod windows;
 
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 
 use millstream_dsl::{Diagnostic, FileId, SourceMap, ast};
 
+use crate::plan::scenario::Scenario;
 use crate::plan::{Catalog, Plan, Settings};
 
 pub use definitions::PARAM_VARIABLE_PREFIX;
@@ -68,6 +71,8 @@ pub struct Checked {
     pub problems: Vec<Diagnostic>,
     /// The settings of the `pipeline` statement by the names of [`HEADER_OPTIONS`], defaults put in.
     pub settings: Settings,
+    /// The test blocks, in the order of the text; to be run when no problem is an error.
+    pub tests: Vec<Scenario>,
 }
 
 /// Values given from outside: `--set name=value`, then the environment ([`PARAM_VARIABLE_PREFIX`]).
@@ -84,6 +89,12 @@ pub fn check(program: &Program, catalog: &Catalog, overrides: &Overrides) -> Che
     checker.plan_inputs(&mut wiring);
     checker.plan_chains(&mut wiring);
     wiring.plan.header = checker.header.to_plan();
+    let tests = checker.check_scenarios(&wiring);
+    checker.check_templates();
+    checker.check_output();
+    if !checker.problems.errors_since(0) {
+        checker.warn_unused(&wiring);
+    }
     let settings = std::mem::take(&mut checker.header.settings);
-    Checked { plan: wiring.plan, problems: checker.problems.into_sorted(), settings }
+    Checked { plan: wiring.plan, problems: checker.problems.into_sorted(), settings, tests }
 }

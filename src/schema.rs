@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::check::HEADER_OPTIONS;
 use crate::plan::catalog::{Catalog, ClauseSpec, OptionKind, OptionSpec};
 use crate::plan::vocabulary::{Kind, Word, words};
 
@@ -65,15 +66,9 @@ fn sections() -> Value {
 }
 
 fn pipeline() -> Value {
-    json!({
-        "type": "object",
-        "required": ["name"],
-        "properties": {
-            "name": { "type": "string" },
-            "every": { "$ref": "#/definitions/expression", "description": "the batch interval; 0s: as soon as possible" },
-            "checkpoint": { "$ref": "#/definitions/expression", "description": "the folder that makes restarts exact" },
-        },
-    })
+    let mut properties: Map<String, Value> = HEADER_OPTIONS.iter().map(|spec| (spec.name.into(), option(spec))).collect();
+    properties.insert("name".into(), json!({ "type": "string", "description": "the pipeline's name" }));
+    json!({ "type": "object", "required": ["name"], "additionalProperties": false, "properties": properties })
 }
 
 fn expression() -> Value {

@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod listen;
 pub mod postgres;
 pub mod queue;
+mod receiver;
 pub mod redis;
 pub mod socket;
 pub mod stdin;

@@ -73,10 +73,8 @@ pub fn file(file: FileId, text: &str) -> Parsed<ast::File> {
     let mut reader = reader::Reader::of_file(file, &scan.clean);
     reader.problems = scan.problems;
     let mut tree = ast::File::default();
-    let mut unread = None;
     for chunk in &scan.chunks {
         if reader.full() {
-            unread = Some(reader.span(chunk.start, chunk.word_end));
             break;
         }
         tree.statements.push(statement::read(&mut reader, chunk));
@@ -84,10 +82,11 @@ pub fn file(file: FileId, text: &str) -> Parsed<ast::File> {
     comments::attach(&mut tree, text, &reader, &scan.comments);
     let mut problems = reader.problems;
     problems.sort_by_key(|p| (p.span().start, p.span().end));
-    if let Some(place) = unread {
+    if problems.len() >= reader::MOST_PROBLEMS {
         problems.truncate(reader::MOST_PROBLEMS);
-        let problem = Diagnostic::error("syntax", place, "too much is wrong above: nothing is read from here on");
-        problems.push(problem.help("mend the problems above first"));
+        let last = problems.last().map(Diagnostic::span).unwrap_or_default();
+        let problem = Diagnostic::error("syntax", last.after(), "too much is wrong here to list it all");
+        problems.push(problem.help("mend the problems above first; there may be more"));
     }
     Parsed { tree, problems }
 }

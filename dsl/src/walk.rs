@@ -65,32 +65,9 @@ pub fn file<'a>(file: &'a File, visit: impl FnMut(Node<'a>)) {
     todo.run(visit);
 }
 
-/// Visits an expression and every node in it, each before what is in it.
-pub fn expr<'a>(expr: &'a Expr, visit: impl FnMut(Node<'a>)) {
-    let mut todo = Todo::default();
-    todo.nodes.push(Node::Expr(expr));
-    todo.run(visit);
-}
-
-/// Visits a stage and every node in it, each before what is in it.
-pub fn stage<'a>(stage: &'a Stage, visit: impl FnMut(Node<'a>)) {
-    let mut todo = Todo::default();
-    todo.nodes.push(Node::Stage(stage));
-    todo.run(visit);
-}
-
-/// Visits a clause and every node in it, each before what is in it.
-pub fn clause<'a>(clause: &'a Clause, visit: impl FnMut(Node<'a>)) {
-    let mut todo = Todo::default();
-    todo.nodes.push(Node::Clause(clause));
-    todo.run(visit);
-}
-
-/// Visits a type and every node in it, each before what is in it.
-pub fn type_expr<'a>(ty: &'a TypeExpr, visit: impl FnMut(Node<'a>)) {
-    let mut todo = Todo::default();
-    todo.nodes.push(Node::Type(ty));
-    todo.run(visit);
+/// Visits a node and every node in it, each before what is in it.
+pub fn node<'a>(node: Node<'a>, visit: impl FnMut(Node<'a>)) {
+    Todo { nodes: vec![node] }.run(visit);
 }
 
 /// The nodes that are still to be visited, the next one last.

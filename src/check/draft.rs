@@ -14,7 +14,7 @@ use crate::check::templates::{Placed, TypedArgument};
 use crate::model::{Column, Schema, Slot, Type};
 use crate::plan::catalog::StageCall;
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::{Edge, Mode, Plan, PlanNode, Planned, Port, RowFate, Scope};
+use crate::plan::{Edge, Mode, PlanNode, Planned, Port, RowFate, Scope};
 
 /// The nodes of a chain that is not in the plan yet.
 pub(super) struct Draft {
@@ -360,12 +360,4 @@ fn bad_edge(input: &Edge, several_inputs: bool) -> Edge {
     };
     let time = input.time.clone().filter(|_| !several_inputs);
     Edge { guarantee: input.guarantee, time, ..Edge::append(Schema::new(columns)) }
-}
-
-/// Every operation that keeps something between batches.
-pub(super) fn stateful(plan: &Plan) -> impl Iterator<Item = (NodeId, &PlanNode)> {
-    plan.ordered().into_iter().map(|id| (id, plan.node(id))).filter(|(_, node)| match &node.work {
-        Work::Operator(operator) => operator.properties().stateful,
-        _ => false,
-    })
 }

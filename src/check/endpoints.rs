@@ -11,23 +11,13 @@ use crate::check::expressions::suggested;
 
 use crate::check::options::{Around, spec_of};
 use crate::plan::catalog::{Directions, Feature, FormatCall, FormatEntry};
-use crate::plan::{Edge, OptionKind, OptionSpec, OptionValue, Settings};
+use crate::plan::{Edge, OptionKind, OptionSpec, Settings};
 
 /// A format as it is called: its word, its arguments, and where.
 pub(super) struct FormatWord<'e> {
     entry: Arc<FormatEntry>,
     args: &'e [ast::Arg],
     at: Span,
-}
-
-impl<'e> FormatWord<'e> {
-    pub(super) fn entry(&self) -> &Arc<FormatEntry> {
-        &self.entry
-    }
-
-    pub(super) fn at(&self) -> Span {
-        self.at
-    }
 }
 
 impl<'a> Checker<'a> {
@@ -161,13 +151,4 @@ fn names_columns(kind: &OptionKind) -> bool {
 
 fn is_format(entry: &OptionEntry, specs: &[OptionSpec]) -> bool {
     entry.name.name == "format" && specs.iter().any(|s| s.name == "format" && s.kind == OptionKind::Format)
-}
-
-/// An option's default settings for a call that the checker itself makes.
-pub(super) fn column_names(value: &OptionValue) -> Vec<&str> {
-    match value {
-        OptionValue::Column(name) => vec![name],
-        OptionValue::List(items) => items.iter().flat_map(column_names).collect(),
-        _ => Vec::new(),
-    }
 }

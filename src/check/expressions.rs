@@ -22,7 +22,7 @@ use crate::plan::expr::{AggregateCall, Node};
 use crate::plan::{Scope, TypedExpr};
 
 pub(super) use columns::suggested;
-pub(super) use constants::constant;
+pub(super) use constants::{constant, value};
 pub(super) use handling::{can_fail, sends_bad_rows};
 
 /// How many parts one expression may unfold to: functions that call functions grow fast.

@@ -19,6 +19,7 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("idle", OptionKind::Duration, "after how long without rows a source no longer holds back the watermark"),
     OptionSpec::optional("max_rows", OptionKind::Integer { min: 1, max: i64::MAX }, "at most so many rows a batch and source"),
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch and source"),
+    OptionSpec::optional("retain", OptionKind::Duration, "how long batches are kept for windows in batch time"),
     OptionSpec::optional("state_limit", OptionKind::Size, "the pipeline stops before its state grows beyond this"),
     OptionSpec::with_default("on_overrun", OptionKind::Symbol(OVERRUN), "skip", "what happens when a batch takes longer than `every`"),
     OptionSpec::with_default("backpressure", OptionKind::Bool, "true", "whether sources slow down when batches take too long"),
@@ -33,7 +34,7 @@ const OVERRUN: &[(&str, &str)] = &[
 /// The settings that the rest of the checker goes by.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeaderSettings {
-    /// Where the statement stands.
+    /// Where the pipeline's name stands; the start of the file where there is none.
     pub(super) at: Span,
     pub(super) name: String,
     /// Microseconds; zero for as soon as possible.
@@ -42,7 +43,7 @@ pub(super) struct HeaderSettings {
     pub(super) checkpoint: Option<PathBuf>,
     pub(super) zone: Option<String>,
     pub(super) watermark: Option<i64>,
-    pub(super) idle: Option<i64>,
+    pub(super) retain: Option<i64>,
     pub(super) settings: Settings,
 }
 
@@ -55,7 +56,7 @@ impl HeaderSettings {
 impl Checker<'_> {
     /// Checks the `pipeline` statement.
     pub(super) fn check_header(&mut self) {
-        let Some(&(name, options, at)) = self.names.pipelines.first() else {
+        let Some(&(name, options, _)) = self.names.pipelines.first() else {
             return self.missing_pipeline();
         };
         for (again, _, _) in self.names.pipelines.clone().iter().skip(1) {
@@ -78,14 +79,14 @@ impl Checker<'_> {
             );
         }
         self.header = HeaderSettings {
-            at,
+            at: name.at.0,
             name: name.name.clone(),
             every: settings.duration("every").unwrap_or(1_000_000),
             every_at: settings.span("every").unwrap_or(name.at.0),
             checkpoint: settings.text("checkpoint").map(PathBuf::from),
             zone: zone.filter(|zone| literals::is_zone(zone)),
             watermark: settings.duration("watermark"),
-            idle: settings.duration("idle"),
+            retain: settings.duration("retain"),
             settings,
         };
     }
@@ -95,6 +96,9 @@ impl Checker<'_> {
         settings.set("every", OptionValue::Duration(1_000_000), Span::default());
         self.header = HeaderSettings { every: 1_000_000, settings, ..HeaderSettings::default() };
         let Some(file) = self.program.files.first() else { return };
+        if self.lost(file, "pipeline") {
+            return;
+        }
         let name = file.path.file_stem().and_then(|s| s.to_str()).unwrap_or("example").replace(|c: char| !c.is_alphanumeric(), "_");
         let start = Span::new(file.id, 0, 0);
         self.report(

@@ -9,7 +9,6 @@ use millstream_dsl::{Diagnostic, suggest};
 use crate::check::chains::Wiring;
 use crate::check::checker::{Checker, listed, some_of};
 use crate::check::draft::Draft;
-use crate::check::endpoints::column_names;
 use crate::check::names::ChainStatement;
 use crate::check::options::Around;
 use crate::model::{Column, Schema, Slot, Type};
@@ -250,9 +249,4 @@ fn rejected_edge(input: &Edge) -> Edge {
     let mut columns = input.schema.columns.clone();
     columns.push(Column::new("_reason", Slot::required(Type::String)));
     Edge { guarantee: input.guarantee, time: input.time.clone(), ..Edge::append(Schema::new(columns)) }
-}
-
-/// The columns that the settings name, for those who ask what is read.
-pub(super) fn named_columns(settings: &Settings) -> Vec<&str> {
-    settings.iter().flat_map(|(_, value)| column_names(value)).collect()
 }

@@ -8,6 +8,7 @@ use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::{Checker, Space};
 use crate::check::names::Template;
+use crate::check::walk;
 use crate::check::substitute::Substitution;
 
 /// How many stages a chain may unfold to.
@@ -47,6 +48,29 @@ struct Open {
 }
 
 impl Checker<'_> {
+    /// Looks at the stages of definitions that nothing calls; those of others are checked where they are called.
+    pub(super) fn check_templates(&mut self) {
+        let unused: Vec<_> = self.names.stages.iter().filter(|(name, _)| !self.used.contains(&(Space::Stage, (*name).clone()))).map(|(_, t)| *t).collect();
+        for template in unused {
+            let stages = template.stages.iter().filter(|s| !s.broken && !self.names.stages.contains_key(&s.name.name));
+            for stage in stages.cloned().collect::<Vec<_>>() {
+                let without_options: Vec<_> = stage.clauses.iter().filter(|c| !matches!(c.kind, ast::ClauseKind::With(_))).cloned().collect();
+                self.shaped(&Stage { clauses: without_options, ..stage.clone() });
+                self.check_called(&stage);
+            }
+        }
+    }
+
+    /// Reports functions that do not exist, for stages whose rows are not known.
+    fn check_called(&mut self, stage: &Stage) {
+        for call in walk::stage_calls(stage) {
+            if !self.is_callable(&call.name.name) {
+                let problem = self.unknown_function(call);
+                self.report(problem);
+            }
+        }
+    }
+
     /// Unfolds the stages of a chain.
     pub(super) fn unfold(&mut self, stages: &[Stage]) -> Unfolded {
         let mut unfolded = Unfolded::default();

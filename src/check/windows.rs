@@ -43,6 +43,7 @@ impl Checker<'_> {
         self.warn_gaps(&window, expr.at.0);
         if batch_time {
             self.fits_interval(&window, expr.at.0)?;
+            self.warn_beyond_retention(&window, expr.at.0);
         }
         Some(window)
     }
@@ -88,6 +89,22 @@ impl Checker<'_> {
                 problem
                     .label("rows between two windows belong to none")
                     .help(format!("let it start as often as it is long:\n  tumbling({length})")),
+            );
+        }
+    }
+
+    /// Batches that are gone cannot be counted any more.
+    fn warn_beyond_retention(&mut self, window: &Window, at: Span) {
+        let (Some(reach), Some(retain)) = (window.reach(), self.header.retain) else { return };
+        if reach > retain {
+            let (reach, retain) = (show_duration(reach), show_duration(retain));
+            let message = format!("a window of {reach} reaches beyond what is kept");
+            let kept = self.header.settings.span("retain").unwrap_or(self.header.at);
+            self.report(
+                Diagnostic::warning("window-beyond-retention", at, message)
+                    .label("will lack its oldest part")
+                    .also(kept, format!("batches are kept for {retain}"))
+                    .help(format!("keep them as long:\n  retain: {reach}")),
             );
         }
     }

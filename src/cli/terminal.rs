@@ -1,7 +1,7 @@
 //! Standard output and standard error, and what is known of who reads them. The only place that asks whether
 //! a terminal is there.
 
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::process::ExitCode;
 
 use super::args::Color;
@@ -12,7 +12,8 @@ const WIDTH_OF_FILES: usize = 160;
 
 /// Where verbs write.
 pub(crate) struct Terminal {
-    out: BufWriter<StdoutLock<'static>>,
+    /// Not locked: what a pipeline prints comes from other threads.
+    out: BufWriter<Stdout>,
     /// How diagnostics look on standard output.
     pub(crate) look: Look,
     /// How diagnostics look on standard error.
@@ -26,7 +27,7 @@ impl Terminal {
         Terminal {
             look: look(color, out.is_terminal()),
             error_look: look(color, err.is_terminal()),
-            out: BufWriter::new(out.lock()),
+            out: BufWriter::new(out),
         }
     }
 

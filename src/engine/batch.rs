@@ -315,7 +315,8 @@ fn cut(block: RecordBatch, rows: usize) -> Vec<RecordBatch> {
 }
 
 fn bad_rows(rows: &[BadRow]) -> Result<RecordBatch, TaskError> {
-    let texts = |pick: fn(&BadRow) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(pick))) };
+    let texts =
+        |pick: fn(&BadRow) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(pick))) };
     let lines = rows.iter().map(|row| i64::try_from(row.line).unwrap_or(i64::MAX));
     let columns = vec![
         texts(|row| &row.text),

@@ -65,7 +65,13 @@ impl Intake {
     }
 
     /// Takes what there is, within the limits. The watermark moves when the batch is done.
-    pub(super) fn take(&mut self, now: i64, drain: bool, clock: &dyn Clock, stop: &AtomicBool) -> Result<Taken, TaskError> {
+    pub(super) fn take(
+        &mut self,
+        now: i64,
+        drain: bool,
+        clock: &dyn Clock,
+        stop: &AtomicBool,
+    ) -> Result<Taken, TaskError> {
         let mut limits = Limits { rows: self.rows, bytes: self.bytes, now, drain };
         let source = &mut self.source;
         let known = &self.known;

@@ -61,7 +61,12 @@ pub fn run(plan: Plan, settings: RunSettings, out: &mut dyn Report) -> Result<Su
         summary: Summary::default(),
         carry: Carry::default(),
         out,
-        means: Means { pool: &pool, clock: &*settings.clock, stop: &settings.stop, block_rows: settings.block_rows.max(1) },
+        means: Means {
+            pool: &pool,
+            clock: &*settings.clock,
+            stop: &settings.stop,
+            block_rows: settings.block_rows.max(1),
+        },
         settings: &settings,
         program,
     };

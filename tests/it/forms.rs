@@ -63,7 +63,8 @@ fn every_pipeline_survives_the_way_to_yaml_and_back() {
 
 #[test]
 fn every_yaml_twin_is_its_pipeline_converted() {
-    let complaints = below("pipelines", &["stream"]).into_iter().filter_map(|path| {
+    let pipelines = below("pipelines", &["stream"]).into_iter().filter(|path| !path.starts_with("pipelines/lib"));
+    let complaints = pipelines.filter_map(|path| {
         let ran = millstream(&["convert", "--to", "yaml", path.to_str().unwrap()]);
         crate::files::differs(path.with_extension("yaml"), &ran.out)
     });

@@ -45,34 +45,28 @@ pub(super) fn links(reader: &mut Reader<'_>, chunk: &Chunk, rest: Option<Piece>)
         if reader.full() {
             break;
         }
-        let mut next = Some(piece);
-        while let Some(piece) = next {
-            next = link(reader, chunk, piece, &mut links);
-        }
+        link(reader, chunk, piece, &mut links);
     }
     links
 }
 
-/// Reads one piece; gives what is left of it where a `|>` was missing.
-fn link(reader: &mut Reader<'_>, chunk: &Chunk, piece: Piece, links: &mut Links) -> Option<Piece> {
+/// Reads one piece, or several where the `|>` between them is missing.
+fn link(reader: &mut Reader<'_>, chunk: &Chunk, piece: Piece, links: &mut Links) {
     let text = &reader.text[piece.start..piece.end];
     let start = piece.start + text.len() - text.trim_start().len();
     let end = piece.start + text.trim_end().len();
     if start >= end {
-        empty(reader, chunk, piece);
-        return None;
+        return empty(reader, chunk, piece);
     }
     if let Some((_, at)) = &links.into {
         let problem = Diagnostic::error("trailing-text", reader.span(start, end), "a stage stands after `into`")
             .also(at.0, "the chain ends here")
             .help("put the stage before `into`");
-        reader.report(problem);
-        return None;
+        return reader.report(problem);
     }
     let is_into = first_word(&reader.text[start..end]) == "into";
     if tainted(chunk, piece.start, piece.end) || too_long(reader, start, end) {
-        broken(reader, links, is_into, start, end);
-        return None;
+        return broken(reader, links, is_into, start, end);
     }
     let rule = if is_into { Rule::into } else { Rule::stage };
     match reader.parse(rule, start, end) {
@@ -80,24 +74,32 @@ fn link(reader: &mut Reader<'_>, chunk: &Chunk, piece: Piece, links: &mut Links)
             let at = reader.at(&node);
             let endpoint = find(node.into_inner(), Rule::endpoint).and_then(|n| clause::endpoint(reader, n));
             links.into = Some((endpoint, At(reader.span(start, end).to(at.0))));
-            None
         }
         Ok(node) => {
             let stage = stage(reader, node, At(reader.span(start, end)));
             links.stages.push(stage);
-            None
         }
-        Err(failed) => match failure::missing_pipe(reader, &failed, start, end) {
-            Some(at) => {
-                link(reader, chunk, Piece { end: at, ..piece }, links);
-                Some(Piece { pipe: at, start: at, end: piece.end })
-            }
-            None => {
+        Err(failed) => {
+            let cuts = failure::missing_pipes(reader, &failed, start, end);
+            if cuts.is_empty() {
                 failure::report(reader, &failed, start, end);
-                broken(reader, links, is_into, start, end);
-                None
+                return broken(reader, links, is_into, start, end);
             }
-        },
+            split(reader, chunk, piece, &cuts, links);
+        }
+    }
+}
+
+/// Reads the parts of a piece, whose `|>` are missing at `cuts`.
+fn split(reader: &mut Reader<'_>, chunk: &Chunk, piece: Piece, cuts: &[usize], links: &mut Links) {
+    link(reader, chunk, Piece { end: cuts[0], ..piece }, links);
+    let ends = cuts.iter().skip(1).copied().chain([piece.end]);
+    for (start, end) in cuts.iter().copied().zip(ends) {
+        if reader.full() {
+            break;
+        }
+        failure::report_missing_pipe(reader, start);
+        link(reader, chunk, Piece { pipe: start, start, end }, links);
     }
 }
 
@@ -157,6 +159,7 @@ fn stage(reader: &mut Reader<'_>, node: Node<'_>, at: At) -> Stage {
             Rule::modifier => stage.modifier = modifier(reader, part),
             Rule::stage_word => stage.name = reader.ident(&part),
             Rule::call_form | Rule::stage_args => stage.args = args(reader, part),
+            Rule::clause_comma => slip::clause_comma(reader, &part),
             _ => stage.clauses.extend(clause::clause(reader, part)),
         }
     }

@@ -143,6 +143,7 @@ pub(super) fn endpoint(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Endpoi
                 }
             }
             Rule::options => braces = Some(options(reader, part)),
+            Rule::clause_comma => slip::clause_comma(reader, &part),
             _ => clauses.extend(clause(reader, part)),
         }
     }

@@ -63,6 +63,9 @@ impl<'t> Walk<'t> {
     /// Whether an empty line stands above what starts at `start`; a stage starts with its `|>`.
     fn gap_above(&self, start: usize) -> bool {
         let head = self.text[..start].trim_end();
+        // An `into` is an item from its `|>` on, though its place is that of the sink.
+        let into = head.strip_suffix("into").map(str::trim_end).filter(|head| head.ends_with("|>"));
+        let (head, start) = into.map_or((head, start), |head| (head, head.len()));
         let own = head.strip_suffix("|>").map(str::trim_end);
         let (head, below) = match own {
             Some(before) => (before, head.len() - 2),
@@ -187,8 +190,10 @@ impl<'t> Walk<'t> {
         let (_, head_end) = self.reader.indices(head.0);
         self.stray_before(head_end);
         if !stages.is_empty() || into.is_some() {
-            while let Some((comment, _)) = self.comments.first().copied().filter(|(c, _)| self.same_line(head_end, *c))
-            {
+            let first = stages.first().map(|stage| stage.at).or(into.as_ref().map(|(_, into)| into.at));
+            let limit = first.map_or(usize::MAX, |at| self.reader.indices(at.0).0);
+            let on_head = |walk: &Self, c: usize| c < limit && walk.same_line(head_end, c);
+            while let Some((comment, _)) = self.comments.first().copied().filter(|(c, _)| on_head(self, *c)) {
                 self.stray_before(comment + 1);
             }
         }

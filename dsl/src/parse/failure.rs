@@ -7,12 +7,11 @@ use super::slip::short;
 use crate::diagnostic::Diagnostic;
 use crate::lexis;
 
-/// Where a stage begins that lacks its `|>`: at a word that starts a line after something that was complete.
-/// Reports it.
-pub(super) fn missing_pipe(reader: &mut Reader<'_>, failed: &Failure, start: usize, end: usize) -> Option<usize> {
-    let at = stage_line(reader, failed, start, end)?.start;
-    report_missing_pipe(reader, at);
-    Some(at)
+/// Where stages begin that lack their `|>`: at words that start a line after something that was complete. None where
+/// the grammar failed before the first.
+pub(super) fn missing_pipes(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> Vec<usize> {
+    let found = stage_lines(reader, start, end);
+    if found.first().is_some_and(|first| *first <= failed.at) { found } else { Vec::new() }
 }
 
 /// The same for the head of a chain, behind which any word that stands in the way can only be a stage.
@@ -22,7 +21,8 @@ pub(super) fn stage_after_head(reader: &Reader<'_>, failed: &Failure, start: usi
         let may_end = |b: Token| complete(reader, b) || &reader.text[b.start..b.end] == "=";
         found.filter(|t| t.kind == Kind::Word && before.is_some_and(may_end))
     };
-    stage_line(reader, failed, start, end).or_else(in_the_way).map(|token| token.start)
+    let lines = missing_pipes(reader, failed, start, end);
+    lines.first().copied().or_else(|| in_the_way().map(|token| token.start))
 }
 
 /// Reports that the stage which starts at `at` lacks its `|>`.
@@ -36,28 +36,25 @@ pub(super) fn report_missing_pipe(reader: &mut Reader<'_>, at: usize) {
     reader.report(problem);
 }
 
-fn stage_line(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> Option<Token> {
-    let (mut depth, mut before): (usize, Option<Token>) = (0, None);
+fn stage_lines(reader: &Reader<'_>, start: usize, end: usize) -> Vec<usize> {
+    let (mut depth, mut before, mut found): (usize, Option<Token>, Vec<usize>) = (0, None, Vec::new());
     for mut token in Lexer::new(&reader.text[start..end]) {
         token.start += start;
         token.end += start;
-        if token.start > failed.at {
-            break;
-        }
         match token.kind {
             Kind::Open => depth += 1,
             Kind::Close => depth = depth.saturating_sub(1),
             Kind::Word if depth == 0 && token.first => {
                 let word = &reader.text[token.start..token.end];
                 if before.is_some_and(|b| complete(reader, b)) && !belongs_to_clause(word) {
-                    return Some(token);
+                    found.push(token.start);
                 }
             }
             _ => {}
         }
         before = Some(token);
     }
-    None
+    found
 }
 
 /// Whether something can be complete with this token.
@@ -151,13 +148,27 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
                 .help("between `${` and `}` stands one expression; for the signs themselves write:\n  \\${"),
         ),
         (Kind::Word | Kind::Number | Kind::Quoted, "?", _) => Some(syntax("`?` does not choose").help(CHOICE)),
-        (Kind::Word, "if", _) => Some(syntax("`if` is a function").help(CHOICE)),
-        (_, "is", _) => {
-            Some(syntax("`is` asks for `null` only").help("write one of these:\n  x is null\n  x is not null\n  x == 3"))
+        (Kind::Word, _, "having" | "HAVING") => {
+            let problem = Diagnostic::error("sql-word", span, format!("word `{text}` has no meaning here"));
+            Some(problem.help("results are filtered by a stage of their own:\n  |> where n > 3").edit(span, "|> where"))
         }
+        (Kind::Word, "all" | "ALL", _) => {
+            let problem = Diagnostic::error("syntax", span, format!("unexpected `{}` after `{before}`", short(text)));
+            Some(problem.help("duplicates are kept without a word for it:\n  union b, c"))
+        }
+        (Kind::Symbol, _, ".") => {
+            Some(syntax("nothing is called with `.` here").help(
+                "what happens to rows is a chain of stages:\n  from lines\n  |> explode split(line, \" \") as word",
+            ))
+        }
+        (Kind::Word, "if", _) => Some(syntax("`if` is a function").help(CHOICE)),
+        (_, "is", _) => Some(
+            syntax("`is` asks for `null` only").help("write one of these:\n  x is null\n  x is not null\n  x == 3"),
+        ),
         (Kind::Word, _, "then" | "THEN") => Some(syntax("`then` stands in `case` only").help(CHOICE)),
-        (Kind::Word, _, "WHERE" | "HAVING" | "SELECT" | "FROM" | "ORDER" | "GROUP" | "LIMIT" | "JOIN") => {
-            let help = format!("words are in lower case, and every stage starts with `|>`:\n  |> {} ...", text.to_lowercase());
+        (Kind::Word, _, "WHERE" | "SELECT" | "FROM" | "ORDER" | "GROUP" | "LIMIT" | "JOIN") => {
+            let help =
+                format!("words are in lower case, and every stage starts with `|>`:\n  |> {} ...", text.to_lowercase());
             Some(Diagnostic::error("sql-word", span, format!("word `{text}` has no meaning here")).help(help))
         }
         _ => None,

@@ -92,9 +92,9 @@ impl<'t> Lexer<'t> {
             '-' if self.opens_sql_comment(rest) => (Kind::ForeignComment, self.line_end(self.at), 0),
             '"' => string(self.text, self.at),
             'r' if raw_hashes(&rest[1..]).is_some() => self.raw(raw_hashes(&rest[1..]).unwrap_or(0)),
-            '\'' => self.quoted_by(next, "'").unwrap_or((Kind::Symbol, next, 0)),
+            '\'' => self.quoted_by(next, '\'').unwrap_or((Kind::Symbol, next, 0)),
             '“' | '”' | '„' => self.curly(next),
-            '`' => self.quoted_by(next, "`").unwrap_or((Kind::Unclosed, self.line_end(self.at), 0)),
+            '`' => self.quoted_by(next, '`').unwrap_or_else(|| (Kind::Unclosed, self.line_end(self.at), 0)),
             '(' | '[' | '{' => (Kind::Open, next, 0),
             ')' | ']' | '}' => (Kind::Close, next, 0),
             '|' if rest.starts_with("|>") => (Kind::Pipe, next + 1, 0),
@@ -124,20 +124,28 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn quoted_by(&self, from: usize, close: &str) -> Option<(Kind, usize, usize)> {
-        let line = &self.text[from..self.line_end(from)];
-        line.find(close).map(|i| (Kind::Quoted, from + i + close.len(), 0))
+    /// A token that ends with `close` on the same line. Looks no further than the line, nor past the first `close`:
+    /// a line of nothing but quotes is read in one go.
+    fn quoted_by(&self, from: usize, close: char) -> Option<(Kind, usize, usize)> {
+        let end = self.text[from..].find([close, '\n']).map(|i| from + i)?;
+        self.text[end..].starts_with(close).then_some((Kind::Quoted, end + close.len_utf8(), 0))
     }
 
     fn curly(&self, from: usize) -> (Kind, usize, usize) {
-        let line = &self.text[from..self.line_end(from)];
-        let close = line.char_indices().find(|(_, c)| matches!(c, '“' | '”' | '"'));
-        close.map_or((Kind::Symbol, from, 0), |(i, c)| (Kind::Quoted, from + i + c.len_utf8(), 0))
+        let found = self.text[from..].char_indices().find(|(_, c)| matches!(c, '“' | '”' | '"' | '\n'));
+        match found {
+            Some((i, c)) if c != '\n' => (Kind::Quoted, from + i + c.len_utf8(), 0),
+            _ => (Kind::Unclosed, self.line_end(self.at), 0),
+        }
     }
 
     fn raw(&self, hashes: usize) -> (Kind, usize, usize) {
         let close = format!("\"{}", "#".repeat(hashes));
-        self.quoted_by(self.at + hashes + 2, &close).unwrap_or((Kind::Unclosed, self.line_end(self.at), 0))
+        let (from, line_end) = (self.at + hashes + 2, self.line_end(self.at));
+        match self.text[from..line_end.max(from)].find(&close) {
+            Some(i) => (Kind::Quoted, from + i + close.len(), 0),
+            None => (Kind::Unclosed, line_end, 0),
+        }
     }
 }
 
@@ -184,6 +192,17 @@ enum Inside {
     Hole(usize),
 }
 
+/// Where the raw string or the name in backticks that may start at `at` ends; right there where none does.
+fn quoted_in_hole(text: &str, at: usize, first: char) -> usize {
+    let rest = &text[at + 1..line_end(text, at)];
+    let (from, close) = match (first, raw_hashes(rest)) {
+        ('`', _) => (0, "`".to_owned()),
+        (_, Some(hashes)) if !text[..at].ends_with(is_word_char) => (hashes + 1, format!("\"{}", "#".repeat(hashes))),
+        _ => return at,
+    };
+    rest[from..].find(&close).map_or(at, |i| at + 1 + from + i + close.len())
+}
+
 /// A string with whatever strings are nested in its holes.
 fn string(text: &str, start: usize) -> (Kind, usize, usize) {
     let mut inside = vec![Inside::String];
@@ -208,6 +227,10 @@ fn string(text: &str, start: usize) -> (Kind, usize, usize) {
             (Some(Inside::Hole(open)), '}') if *open > 0 => *open -= 1,
             (Some(Inside::Hole(_)), '}') => {
                 inside.pop();
+            }
+            (Some(Inside::Hole(_)), 'r' | '`') => {
+                let end = quoted_in_hole(text, at, c);
+                while rest.next_if(|(at, _)| *at < end).is_some() {}
             }
             (Some(Inside::Hole(_)), '(' | '[') => brackets += 1,
             (Some(Inside::Hole(_)), ')' | ']') => brackets = brackets.saturating_sub(1),

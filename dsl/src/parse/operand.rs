@@ -89,6 +89,7 @@ fn named(reader: &mut Reader<'_>, node: Node<'_>, level: usize) -> Grown {
     for part in tail.into_inner() {
         match part.as_rule() {
             Rule::distinct => call.distinct = true,
+            Rule::star => slip::star(reader, &part, &call.name.name),
             Rule::call_args => {
                 let (args, deepest) = call_args(reader, part, level);
                 call.args = args;

@@ -65,9 +65,8 @@ impl<'t> Reader<'t> {
     pub(super) fn parse(&mut self, rule: Rule, start: usize, end: usize) -> Result<Node<'t>, Failure> {
         pest::set_call_limit(std::num::NonZeroUsize::new(MOST_CALLS));
         self.base = start;
-        let failure = |at, wanted, exhausted| Failure { at, wanted, exhausted };
         let mut nodes = Grammar::parse(rule, &self.text[start..end]).map_err(|e| Self::failure(start, e))?;
-        nodes.next().ok_or_else(|| failure(start, Vec::new(), false))
+        nodes.next().ok_or_else(|| Failure { at: start, wanted: Vec::new(), exhausted: false })
     }
 
     fn failure(base: usize, error: Error<Rule>) -> Failure {

@@ -62,6 +62,7 @@ fn look(file: FileId, text: &str, cuts: bool) -> Scan {
         problems: Vec::new(),
         open: Vec::new(),
         lost: false,
+        unknown: 0,
         last: None,
     };
     if text.starts_with('\u{FEFF}') {
@@ -89,6 +90,8 @@ struct Scanner<'t> {
     open: Vec<(u8, usize)>,
     /// Whether brackets are not followed any more, up to the next stage or statement.
     lost: bool,
+    /// How many words in column 1 start no statement; beyond MOST_PROBLEMS of them nothing is read.
+    unknown: usize,
     /// The token before, comments not counted.
     last: Option<Token>,
 }
@@ -148,7 +151,8 @@ impl Scanner<'_> {
             return known && self.open.is_empty() && self.indented_statement(token, word);
         }
         if self.open.is_empty() {
-            return known || !lexis::goes_on(word);
+            self.unknown += usize::from(!known && !lexis::goes_on(word));
+            return known || !lexis::goes_on(word) && self.unknown <= MOST_PROBLEMS;
         }
         known && self.next_sign(token).is_some_and(|c| super::lex::is_word_start(c) || c == '"' || c == '`')
     }
@@ -158,7 +162,10 @@ impl Scanner<'_> {
         let line = self.text[token.end..line_end(self.text, token.end)].trim_start();
         let rest = line.trim_start_matches(super::lex::is_word_char);
         let starts = match word {
-            "from" => self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init(),
+            "from" => {
+                let named = rest.len() < line.len() && !lexis::RESERVED.contains(&&line[..line.len() - rest.len()]);
+                named && self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init()
+            }
             "import" | "test" => line.starts_with('"'),
             _ => rest.len() < line.len() && rest.trim_start().starts_with(['=', ':', '{', '(']),
         };
@@ -190,6 +197,9 @@ impl Scanner<'_> {
     }
 
     fn foreign_comment(&mut self, token: Token) {
+        if self.full() {
+            return self.blank(token.start, token.end);
+        }
         let sign = &self.text[token.start..token.start + 2];
         let span = self.span(token.start, token.start + 2);
         let text = self.text[token.start + 2..token.end].trim();
@@ -201,12 +211,17 @@ impl Scanner<'_> {
     }
 
     fn stray(&mut self, token: Token, code: &'static str, message: &str, help: &str) {
-        let span = self.span(token.start, token.end);
-        self.report(Diagnostic::error(code, span, message).help(help).edit(span, ""));
+        if !self.full() {
+            let span = self.span(token.start, token.end);
+            self.report(Diagnostic::error(code, span, message).help(help).edit(span, ""));
+        }
         self.blank(token.start, token.end);
     }
 
     fn unclosed(&mut self, token: Token) {
+        if self.full() {
+            return;
+        }
         let quote = self.text[token.start..].chars().find(|c| !matches!(c, 'r' | '#')).unwrap_or('"');
         let span = self.span(token.start, token.end);
         let problem = if quote == '`' {
@@ -251,6 +266,7 @@ impl Scanner<'_> {
                 }
                 self.open.truncate(i);
             }
+            None if self.full() => {}
             None => {
                 let close = char::from(close);
                 let problem = Diagnostic::error(
@@ -297,9 +313,14 @@ impl Scanner<'_> {
     }
 
     fn report(&mut self, problem: Diagnostic) {
-        if self.problems.len() <= MOST_PROBLEMS {
+        if !self.full() {
             self.problems.push(problem);
         }
+    }
+
+    /// Whether so much is wrong that statements from here on are not read anyway.
+    fn full(&self) -> bool {
+        self.problems.len() >= MOST_PROBLEMS
     }
 
     fn end_chunk(&mut self, at: usize) {

@@ -253,3 +253,18 @@ pub(super) fn result_arrow(reader: &mut Reader<'_>, node: &Node<'_>) {
     let help = "write:\n  fn gross(net: float64): float64 = net * 1.19";
     reader.report(problem.help(help).edit(reader.span(before, end), ":"));
 }
+
+/// `by a, per batch`
+pub(super) fn clause_comma(reader: &mut Reader<'_>, node: &Node<'_>) {
+    let start = reader.range(node).0;
+    let at = reader.span(start, start + 1);
+    let problem = Diagnostic::error("syntax", at, "no comma stands between clauses");
+    reader.report(problem.help("write the clauses one after the other:\n  by category per batch").edit(at, ""));
+}
+
+/// `count(*)`
+pub(super) fn star(reader: &mut Reader<'_>, node: &Node<'_>, function: &str) {
+    let at = reader.place(node);
+    let problem = Diagnostic::error("sql-word", at, "`*` stands for nothing here");
+    reader.report(problem.help(format!("rows are counted without it:\n  {}()", short(function))).edit(at, ""));
+}

@@ -109,15 +109,11 @@ fn pipeline(reader: &mut Reader<'_>, node: Node<'_>) -> Option<StatementKind> {
     Some(StatementKind::Pipeline { name, options })
 }
 
-/// Insists on a name.
+/// Insists on a name in a statement that starts with `word`.
 fn named(reader: &mut Reader<'_>, name: Option<Ident>, at: At, word: &str, example: &str) -> Option<Ident> {
     if name.is_none() {
         let start = at.start as usize;
-        let place = if reader.slice(at.0).starts_with(word) {
-            Span { end: at.start + u32::try_from(word.len()).unwrap_or(0), ..at.0 }
-        } else {
-            Span::new(at.file, start, start)
-        };
+        let place = Span::new(at.file, start, start + word.len());
         let problem = Diagnostic::error("missing-name", place, format!("this {word} has no name"));
         reader.report(problem.help(format!("write a name after `{word}`:\n  {example}")));
     }

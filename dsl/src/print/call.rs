@@ -2,15 +2,23 @@
 
 use super::page::Page;
 use super::{expr, items, words};
-use crate::ast::{Arg, Call, Case, Direction, Expr, ExprKind, Literal, Nulls, SortItem};
+use crate::ast::{Arg, Call, Case, Direction, Expr, ExprKind, Literal, Nulls, SortItem, TypedWord};
+use crate::lexis;
 
 /// `count(distinct user_id) filter (where amount > 0)`
 pub(super) fn call(page: &mut Page, call: &Call, taken: &[&str]) {
     let name = &call.name.name;
-    page.text(if taken.contains(&name.as_str()) { words::ticked(name) } else { words::name(name) });
+    // A statement's word before a bracket could be taken for a statement that is indented by mistake.
+    let name = name.as_str();
+    let taken = taken.contains(&name) || lexis::STATEMENTS.contains(&name) || name == "distinct";
+    page.text(if taken { words::ticked(name) } else { words::name(name) });
     page.group(|page| {
-        page.text(if call.distinct { "(distinct " } else { "(" });
-        let argument = if call.distinct { plain_argument } else { argument };
+        page.text("(");
+        let first = call.args.first().filter(|_| call.distinct);
+        let argument = |page: &mut Page, arg: &Arg| match first {
+            Some(first) if std::ptr::eq(first, arg) => distinct_argument(page, arg),
+            _ => argument(page, arg),
+        };
         match (call.args.as_slice(), call.order_by.as_slice()) {
             ([one], []) => argument(page, one),
             (args, []) => items::commas(page, args, "", argument),
@@ -41,7 +49,7 @@ pub(super) fn arguments(page: &mut Page, args: &[Arg]) {
 }
 
 /// `x order by ts desc`
-fn ordered(page: &mut Page, args: &[Arg], order: &[SortItem], argument: fn(&mut Page, &Arg)) {
+fn ordered(page: &mut Page, args: &[Arg], order: &[SortItem], argument: impl Fn(&mut Page, &Arg)) {
     page.indent(2, |page| {
         page.line("");
         for (index, arg) in args.iter().enumerate() {
@@ -75,38 +83,15 @@ pub(super) fn argument(page: &mut Page, arg: &Arg) {
     }
 }
 
-/// An argument behind `distinct`, which no sign and no `not` may follow.
-fn plain_argument(page: &mut Page, arg: &Arg) {
-    if arg.names.is_empty() && starts_with_sign(&arg.value) {
-        page.text("(");
-        expr::expr(page, &arg.value);
-        page.text(")");
-    } else {
-        argument(page, arg);
+/// The argument behind `distinct`, which no sign and no `not` may follow.
+fn distinct_argument(page: &mut Page, arg: &Arg) {
+    page.text("distinct ");
+    if !matches!(expr::leftmost(&arg.value).kind, ExprKind::Negate(_) | ExprKind::Not(_)) {
+        return argument(page, arg);
     }
-}
-
-/// Whether the leftmost part of `expr` is a sign or `not`.
-fn starts_with_sign(expr: &Expr) -> bool {
-    let mut leftmost = expr;
-    loop {
-        leftmost = match &leftmost.kind {
-            ExprKind::Negate(_) | ExprKind::Not(_) => return true,
-            ExprKind::Binary(left, ..)
-            | ExprKind::In(left, ..)
-            | ExprKind::Between(left, ..)
-            | ExprKind::Like(left, ..)
-            | ExprKind::IsNull(left, _)
-            | ExprKind::Field(left, _)
-            | ExprKind::Index(left, _)
-            | ExprKind::Cast(left, _)
-            | ExprKind::Try(left) => left,
-            ExprKind::And(operands) | ExprKind::Or(operands) => match operands.first() {
-                Some(first) => first,
-                None => return false,
-            },
-            _ => return false,
-        }
+    expr::in_parentheses(page, &arg.value);
+    if let Some(label) = arg.names.first() {
+        page.text(format!(" as {}", words::name(&label.name)));
     }
 }
 
@@ -118,9 +103,8 @@ fn label_name(name: &str) -> String {
 /// Whether `value` starts with what cannot go on with a name before it.
 fn follows_label(label: &str, value: &Expr) -> bool {
     match &value.kind {
-        ExprKind::Literal(Literal::Raw(_)) => true,
-        ExprKind::Literal(Literal::String(_)) | ExprKind::Interpolation(_) => {
-            crate::ast::TypedWord::from_word(label).is_none()
+        ExprKind::Literal(Literal::String(_) | Literal::Raw(_)) | ExprKind::Interpolation(_) => {
+            TypedWord::from_word(label).is_none()
         }
         ExprKind::Name(_) | ExprKind::Literal(_) | ExprKind::Struct(_) | ExprKind::Call(_) | ExprKind::Case(_) => true,
         ExprKind::Field(operand, _) => matches!(operand.kind, ExprKind::Name(_)),
@@ -140,7 +124,7 @@ pub(super) fn sort_items(page: &mut Page, items: &[SortItem]) {
 }
 
 fn sort_item(page: &mut Page, item: &SortItem) {
-    expr::expr(page, &item.value);
+    expr::of_clause(page, &item.value, &[]);
     if let Some(name) = &item.name {
         page.text(format!(" as {}", words::name(&name.name)));
     }

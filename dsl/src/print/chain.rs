@@ -177,23 +177,23 @@ pub(super) fn clause(page: &mut Page, clause: &Clause) {
     match &clause.kind {
         ClauseKind::By(items) => sorted(page, items),
         ClauseKind::Using(names) => {
-            let names: Vec<_> = names.iter().map(|name| words::name(&name.name)).collect();
+            let names: Vec<_> = names.iter().map(clause_name).collect();
             page.text(names.join(", "));
         }
-        ClauseKind::On(value) => expr::expr_after(page, value, &["expiry", "batch"]),
+        ClauseKind::On(value) => expr::of_clause(page, value, &["expiry", "batch"]),
         ClauseKind::Per(values) => per(page, values),
-        ClauseKind::Init(value) => expr::expr_after(page, value, &["from"]),
+        ClauseKind::Init(value) => expr::of_clause(page, value, &["from"]),
         ClauseKind::Running(Ttl::For(value)) => {
             page.text("ttl ");
             expr::expr_after(page, value, &["forever"]);
         }
         ClauseKind::Running(Ttl::Forever) => page.text("ttl forever"),
-        ClauseKind::OnExpiry(value)
-        | ClauseKind::Over(value)
-        | ClauseKind::Within(value)
-        | ClauseKind::Step(value)
-        | ClauseKind::Yield(value) => expr::expr(page, value),
-        ClauseKind::Named(name) => page.text(words::field(&name.name)),
+        ClauseKind::OnExpiry(value) => expr::expr(page, value),
+        ClauseKind::Over(value) => expr::expr_after(page, value, CLAUSE_WORDS),
+        ClauseKind::Within(value) | ClauseKind::Step(value) | ClauseKind::Yield(value) => {
+            expr::of_clause(page, value, &[]);
+        }
+        ClauseKind::Named(name) => page.text(clause_name(name)),
         ClauseKind::InitFrom(name) => page.text(words::name(&name.name)),
         ClauseKind::Late(fate) | ClauseKind::Bad(fate) | ClauseKind::Rejected(fate) | ClauseKind::Else(fate) => {
             page.text(self::fate(fate));
@@ -206,6 +206,11 @@ pub(super) fn clause(page: &mut Page, clause: &Clause) {
     }
 }
 
+/// A name behind a clause's word, which a clause's word behind it would make a column.
+fn clause_name(name: &Ident) -> String {
+    if CLAUSE_WORDS.contains(&name.name.as_str()) { words::ticked(&name.name) } else { words::name(&name.name) }
+}
+
 /// The items below each other where they do not fit.
 fn sorted(page: &mut Page, items: &[SortItem]) {
     page.group(|page| page.indent(HANG, |page| call::sort_items(page, items)));
@@ -216,7 +221,7 @@ fn per(page: &mut Page, values: &[Expr]) {
         if index > 0 {
             page.text(", ");
         }
-        expr::expr_after(page, value, &["batch"]);
+        expr::of_clause(page, value, &["batch"]);
     }
 }
 
@@ -228,7 +233,7 @@ fn fate(fate: &Fate) -> String {
 }
 
 fn emit(page: &mut Page, mode: &Ident, every: Option<&Expr>) {
-    page.text(words::name(&mode.name));
+    page.text(clause_name(mode));
     if let Some(every) = every {
         page.text(" every ");
         expr::expr(page, every);

@@ -48,6 +48,15 @@ pub(super) fn expr(page: &mut Page, expr: &Expr) {
     place(page, expr, Place::inside(Level::Lambda));
 }
 
+/// The expression of a clause. In brackets it could belong to the word before it, were that a column.
+pub(super) fn of_clause(page: &mut Page, expr: &Expr, taken: &'static [&'static str]) {
+    if matches!(leftmost(expr).kind, ExprKind::List(_)) {
+        in_parentheses(page, expr);
+    } else {
+        expr_after(page, expr, taken);
+    }
+}
+
 /// An expression that is printed with backticks if it starts with one of the words `taken`.
 pub(super) fn expr_after(page: &mut Page, expr: &Expr, taken: &'static [&'static str]) {
     place(page, expr, Place { loosest: Level::Lambda, taken });
@@ -83,7 +92,8 @@ fn place(page: &mut Page, expr: &Expr, place: Place) {
     }
 }
 
-fn in_parentheses(page: &mut Page, expr: &Expr) {
+/// An expression in parentheses.
+pub(super) fn in_parentheses(page: &mut Page, expr: &Expr) {
     page.text("(");
     bare(page, expr, Place::inside(Level::Lambda));
     page.text(")");
@@ -343,4 +353,24 @@ fn cast(page: &mut Page, operand: &Expr, ty: &TypeExpr) {
     page.text(" as ");
     types::type_expr(page, ty);
     page.text(")");
+}
+
+/// The part of an expression that its text starts with, unless in parentheses.
+pub(super) fn leftmost(expr: &Expr) -> &Expr {
+    let mut leftmost = expr;
+    loop {
+        let left = match &leftmost.kind {
+            ExprKind::Binary(left, ..)
+            | ExprKind::In(left, ..)
+            | ExprKind::Between(left, ..)
+            | ExprKind::Like(left, ..)
+            | ExprKind::IsNull(left, _) => Some(&**left),
+            ExprKind::And(operands) | ExprKind::Or(operands) => operands.first(),
+            _ => operand_of(leftmost),
+        };
+        match left {
+            Some(left) => leftmost = left,
+            None => return leftmost,
+        }
+    }
 }

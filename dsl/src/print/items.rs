@@ -42,7 +42,7 @@ fn own_line(page: &mut Page, comment: &Comment) {
     if comment.gap {
         page.gap();
     }
-    page.text(format!("#{}", comment.text));
+    page.comment(format!("#{}", comment.text));
 }
 
 /// `{ item, item }`, or one item a line where that does not fit or comments or empty lines stand between.

@@ -22,6 +22,8 @@ enum Token {
     Break,
     /// An empty line before the next text, always.
     Gap,
+    /// A comment on a line of its own.
+    Comment(String),
     /// A comment behind what stands before it; a new line must follow.
     Behind(String),
     /// Text that stands only where its group is broken: the last comma.
@@ -66,6 +68,11 @@ impl Page {
     /// Adds an empty line before what follows, where a new line has just been asked for.
     pub(crate) fn gap(&mut self) {
         self.tokens.push(Token::Gap);
+    }
+
+    /// Adds a comment that has its line for itself.
+    pub(crate) fn comment(&mut self, comment: String) {
+        self.tokens.push(Token::Comment(comment));
     }
 
     /// Adds a comment to the end of the line.
@@ -161,7 +168,7 @@ impl Widths {
                     }
                 }
                 Token::Line(_) => next_end = index,
-                Token::NewLine | Token::Gap | Token::Behind(_) | Token::Break => {
+                Token::NewLine | Token::Gap | Token::Comment(_) | Token::Behind(_) | Token::Break => {
                     if !matches!(token, Token::Break) {
                         next_end = index;
                     }
@@ -191,6 +198,7 @@ impl Setter {
     fn put(&mut self, token: Token, index: usize, widths: &Widths) {
         match token {
             Token::Text(text) => self.write(&text),
+            Token::Comment(comment) => self.write(&comment),
             Token::Line(flat) if self.is_flat() => self.write(flat),
             Token::Line(_) | Token::NewLine => self.pending = self.pending.max(1),
             Token::Gap => self.pending = 2,

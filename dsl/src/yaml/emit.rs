@@ -262,9 +262,14 @@ fn word_scalar(text: &str, inside: bool) -> String {
     if is_plain(text, inside) { text.to_owned() } else { double_quoted(text) }
 }
 
-/// A key: plain where it is so everywhere.
+/// A key: plain where it is so everywhere, and a string to every reader. (`on` is one, but not to readers of YAML 1.1;
+/// as a clause it is frequent, and quotes around it would be noise.)
 fn key(text: &str) -> String {
-    if is_plain(text, true) && !text.contains(':') && text.len() < 200 { text.to_owned() } else { double_quoted(text) }
+    const OTHER_VALUES: &[&str] = &["null", "true", "false", "yes", "no"];
+    let word = text.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let value = OTHER_VALUES.iter().any(|value| value.eq_ignore_ascii_case(text));
+    let plain = word && !value && is_plain(text, true) && !text.contains(':') && text.len() < 200;
+    if plain { text.to_owned() } else { double_quoted(text) }
 }
 
 /// Whether YAML reads `text` as it stands; `inside` of brackets their signs mean something.

@@ -9,6 +9,7 @@ use crate::ast::{
     Chain, Endpoint, Expected, File, OptionEntry, Rows, Stage, Statement, StatementKind, Step, StepKind, Trivia,
 };
 use crate::print;
+use crate::walk::Node;
 
 /// Writes a file as YAML. A tree with holes is written without them.
 pub fn write(file: &File) -> String {
@@ -183,7 +184,12 @@ impl Builder {
             StepKind::Expect { rows: Expected::Exactly(rows), .. } => ("expect", "rows", rows),
             StepKind::Expect { rows: Expected::Contains(rows), .. } => ("expect", "contains", rows),
             StepKind::Expect { rows: Expected::InOrder(rows), .. } => ("expect", "in order", rows),
-            _ => return Out::Text(print::step(step)),
+            _ => {
+                // The comments around the step itself have their place.
+                let inner = Step { trivia: Trivia::default(), ..step.clone() };
+                self.lose_all(Node::Step(&inner));
+                return Out::Text(print::step(step));
+            }
         };
         let head = match &step.kind {
             StepKind::Expect { batch: Some(batch), of, .. } => {

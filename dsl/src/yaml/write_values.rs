@@ -34,6 +34,15 @@ impl Builder {
         self.lost.extend_from_slice(comments);
     }
 
+    /// Gives up all comments in what is written as text.
+    pub(super) fn lose_all(&mut self, node: Node<'_>) {
+        walk::node(node, |node| {
+            if let Node::Comment(comment) = node {
+                self.lost.push(comment.clone());
+            }
+        });
+    }
+
     /// A value.
     pub(super) fn value(&mut self, expr: &Expr) -> Out {
         match &expr.kind {
@@ -50,11 +59,7 @@ impl Builder {
 
     /// An expression as text.
     pub(super) fn text(&mut self, expr: &Expr) -> Out {
-        walk::expr(expr, |node| {
-            if let Node::Comment(comment) = node {
-                self.lost.push(comment.clone());
-            }
-        });
+        self.lose_all(Node::Expr(expr));
         Out::Text(print::expr(expr))
     }
 
@@ -108,11 +113,7 @@ impl Builder {
             let pairs = fields.iter().map(field).collect();
             return self.mapping(pairs, end);
         }
-        walk::type_expr(ty, |node| {
-            if let Node::Comment(comment) = node {
-                self.lost.push(comment.clone());
-            }
-        });
+        self.lose_all(Node::Type(ty));
         Out::Text(print::type_expr(ty))
     }
 
@@ -203,11 +204,7 @@ impl Builder {
             }
             ClauseKind::Running(Ttl::Missing) => Pair::new(word, Out::Empty),
             _ => {
-                walk::clause(clause, |node| {
-                    if let Node::Comment(comment) = node {
-                        self.lost.push(comment.clone());
-                    }
-                });
+                self.lose_all(Node::Clause(clause));
                 let text = print::clause(clause);
                 let key = if matches!(clause.kind, ClauseKind::OnExpiry(_)) { word } else { first_word(word) };
                 Pair::new(key, Out::Text(text[key.len()..].trim_start().to_owned()))

@@ -1,6 +1,5 @@
 //! Parts of values: fields of structs, elements of lists, entries of maps, paths into json.
 
-use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use millstream_dsl::{Diagnostic, Span, ast};
 
@@ -179,9 +178,4 @@ impl Checker<'_> {
             _ => coerce::cast(value, &Type::String),
         }
     }
-}
-
-/// The Arrow type of an expression.
-pub(super) fn arrow_of(expr: &TypedExpr) -> DataType {
-    expr.slot.ty.to_arrow()
 }

@@ -80,7 +80,16 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown_function(&self, call: &ast::Call) -> Diagnostic {
+    /// Whether anything of that name can be called, be it a window.
+    pub(in crate::check) fn is_callable(&self, name: &str) -> bool {
+        name == "if"
+            || self.names.functions.contains_key(name)
+            || find(&self.catalog.functions, name).is_some()
+            || find(&self.catalog.aggregates, name).is_some()
+            || find(&self.catalog.windows, name).is_some()
+    }
+
+    pub(in crate::check) fn unknown_function(&self, call: &ast::Call) -> Diagnostic {
         let (name, at) = (&call.name.name, call.name.at.0);
         let elsewhere = [
             (find(&self.catalog.windows, name).is_some(), "window", "it stands behind `over`:\n  over"),
@@ -127,7 +136,12 @@ impl Checker<'_> {
         let Some((signature, args)) = self.overload(&entry.doc, args, at, span, |arguments| (entry.resolve)(entry, arguments)) else {
             return TypedExpr::unknown(span);
         };
-        let fails = entry.failure == Failure::Fallible || args.iter().any(|a| a.fails);
+        let pattern = self.pattern(entry, &args);
+        if pattern == Some(false) {
+            return TypedExpr::unknown(span);
+        }
+        let can_fail = entry.failure == Failure::Fallible && pattern.is_none();
+        let fails = can_fail || args.iter().any(|a| a.fails);
         let nullable = signature.result.nullable || entry.failure == Failure::NullOnFailure;
         let slot = Slot { nullable, ..signature.result };
         let node = match &entry.body {
@@ -135,6 +149,19 @@ impl Checker<'_> {
             FunctionBody::Scalar(_) | FunctionBody::HigherOrder(_) => Node::Call { function: entry.clone(), args },
         };
         TypedExpr { node, slot, fails, span }
+    }
+
+    /// Whether the pattern of a regex function is well formed; none where it is not known before the run. Only the
+    /// pattern can fail, so that a known one cannot.
+    fn pattern(&mut self, entry: &FunctionEntry, args: &[TypedExpr]) -> Option<bool> {
+        let argument = args.get(1).filter(|_| entry.group == "regex")?;
+        let Some(ScalarValue::Utf8(Some(pattern))) = constant(argument) else { return None };
+        let Err(error) = regex::Regex::new(&pattern) else { return Some(true) };
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let message = format!("pattern `{pattern}` is no regular expression");
+        self.report(Diagnostic::error("invalid-regex", argument.span, message).label(why));
+        Some(false)
     }
 
     /// Finds the overload and casts the arguments to what it takes.

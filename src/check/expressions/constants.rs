@@ -1,5 +1,8 @@
 //! Literals, and what is known of an expression before it runs.
 
+use std::sync::Arc;
+
+use arrow::array::StructArray;
 use datafusion_common::ScalarValue;
 use millstream_dsl::ast::{Literal, TypedWord, Unit};
 use millstream_dsl::{Diagnostic, Span};
@@ -115,6 +118,27 @@ pub(in crate::check) fn constant(expr: &TypedExpr) -> Option<ScalarValue> {
             if inner.slot.ty == expr.slot.ty { Some(value) } else { value.cast_to(&expr.slot.ty.to_arrow()).ok() }
         }
         Node::Negate(inner) => constant(inner)?.arithmetic_negate().ok(),
+        _ => None,
+    }
+}
+
+/// The value of a constant expression, lists, structs and maps included.
+pub(in crate::check) fn value(expr: &TypedExpr) -> Option<ScalarValue> {
+    if let Some(value) = constant(expr) {
+        return Some(value);
+    }
+    match (&expr.node, &expr.slot.ty) {
+        (Node::List(items), Type::List(element)) => {
+            let values = items.iter().map(value).collect::<Option<Vec<_>>>()?;
+            Some(ScalarValue::List(ScalarValue::new_list(&values, &element.ty.to_arrow(), element.nullable)))
+        }
+        (Node::Struct(fields), Type::Struct(columns)) => {
+            let arrays = fields.iter().map(|(_, field)| value(field)?.to_array().ok()).collect::<Option<Vec<_>>>()?;
+            let fields = columns.iter().map(crate::model::Column::to_field).collect::<Vec<_>>();
+            let rows = StructArray::try_new(fields.into(), arrays, None).ok()?;
+            Some(ScalarValue::Struct(Arc::new(rows)))
+        }
+        (Node::Cast(inner), ty) => value(inner)?.cast_to(&ty.to_arrow()).ok(),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! Calls of functions: DataFusion's kernels, given their arguments in the layouts they take.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -83,12 +84,21 @@ impl Call {
             false => input.cast_to(field.data_type(), Some(&STRICT)),
         };
         let args = inputs.iter().zip(&self.fields).map(fitted).collect::<Result<Vec<_>, DataFusionError>>()?;
-        self.udf.invoke_with_args(ScalarFunctionArgs {
+        let args = ScalarFunctionArgs {
             args,
             arg_fields: self.fields.clone(),
             number_rows: count,
             return_field: Arc::clone(&self.result),
             config_options: Arc::clone(&self.config),
-        })
+        };
+        guarded(|| self.udf.invoke_with_args(args))
     }
 }
+
+/// Some kernels of DataFusion panic where they should give an error. A panic is a failing row, not a dead engine.
+pub(super) fn guarded(kernel: impl FnOnce() -> KernelResult) -> KernelResult {
+    catch_unwind(AssertUnwindSafe(kernel)).unwrap_or_else(|_| Err(DataFusionError::Execution(BROKEN.into())))
+}
+
+/// The reason of a row for which a kernel panicked.
+pub(super) const BROKEN: &str = "the function broke on this value";

@@ -17,6 +17,7 @@ use datafusion_expr::{
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::attempt::{Attempt, KernelResult};
+use super::call::guarded;
 use super::compile::{Compiler, Place};
 use super::step::{Compute, Rows, Step, Value};
 use crate::model::Column;
@@ -137,13 +138,14 @@ impl Call {
                 Ok(ValueOrLambda::Lambda(lambda.argument(&inputs[captures.clone()], count, time)?))
             }
         });
-        self.udf.invoke_with_args(HigherOrderFunctionArgs {
+        let args = HigherOrderFunctionArgs {
             args: args.collect::<KernelOutcome<Vec<_>>>()?,
             arg_fields: self.fields.clone(),
             number_rows: count,
             return_field: Arc::clone(&self.result),
             config_options: Arc::clone(&self.config),
-        })
+        };
+        guarded(|| self.udf.invoke_with_args(args))
     }
 
     /// A list without what lies hidden behind its nulls, where the function relies on that.

@@ -20,7 +20,7 @@ impl Checker<'_> {
             }
             return None;
         };
-        let Some(entry) = find(&self.catalog.windows, &call.name.name).cloned() else {
+        let Some(entry) = self.catalog.windows.iter().find(|w| w.doc.name == call.name.name).cloned() else {
             self.unknown_window(call);
             return None;
         };
@@ -62,7 +62,13 @@ impl Checker<'_> {
         let (name, at) = (&call.name.name, call.name.at.0);
         let words = || self.catalog.windows.iter().map(|w| w.doc.name.as_str());
         let problem = Diagnostic::error("unknown-window", at, format!("window `{name}` does not exist")).label("not known");
-        let problem = suggested(problem, name, at, words());
+        let problem = match find(&self.catalog.windows, name) {
+            Some(alias) => {
+                let here = &alias.doc.name;
+                problem.help(format!("it is called `{here}` here:\n  {}", alias.doc.usage)).edit(at, here)
+            }
+            None => suggested(problem, name, at, words()),
+        };
         let problem = match problem.help {
             None => {
                 let all = some_of(words());

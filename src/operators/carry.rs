@@ -93,11 +93,12 @@ pub(super) fn aside(input: &Edge) -> Vec<Column> {
     columns
 }
 
-/// The edge of late rows of a stage with one input: its columns, `_reason`, `_late_by`.
+/// The edge of late rows of a stage with one input: its columns, `_reason`, `_late_by`. Their time is no event time
+/// any more: behind the watermark as they are, every window would find them late again.
 pub(super) fn late(input: &Edge) -> Edge {
     let mut columns = aside(input);
     columns.push(Column::new("_late_by", Slot::required(Type::Duration)));
-    Edge { guarantee: input.guarantee, time: input.time.clone(), ..Edge::append(Schema::new(columns)) }
+    Edge { guarantee: input.guarantee, ..Edge::append(Schema::new(columns)) }
 }
 
 #[cfg(test)]

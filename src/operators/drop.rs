@@ -13,7 +13,7 @@ use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry, 
 pub fn entry() -> StageEntry {
     let doc = Doc::new("drop", "leaves out columns", "drop COLUMN, ...")
         .details("Drops columns, never rows: rows are left out with `where`.")
-        .example("drop internal_id, users.name")
+        .example("drop internal_id, tags")
         .alias("dropColumns")
         .alias("remove");
     StageEntry {

@@ -28,8 +28,8 @@ pub fn entry() -> StageEntry {
              counted as filtered; with `outer: true` they stay, with null for the element. `position: NAME` adds the \
              element's position, from 0.",
     )
-    .example("explode split(lower(line), \" \") as word")
-    .example("explode attributes as (key, value) with { outer: true, position: pos }")
+    .example("explode split(lower(line), \" \") as token")
+    .example("explode attributes as (attribute, setting) with { outer: true, position: pos }")
     .alias("flatMap")
     .alias("flat_map")
     .alias("unnest")

@@ -16,7 +16,7 @@ pub fn entry() -> StageEntry {
             "A new name becomes a column behind the others; a present one gets its value replaced where it stands. \
              Each expression sees the columns as they come in, not those that the same `extend` adds.",
         )
-        .example("extend gross = net * 1.19, day = date_trunc(\"day\", ts)")
+        .example("extend gross = net * 1.19, loud = upper(name)")
         .alias("withColumn")
         .alias("with_column")
         .alias("set")

@@ -7,7 +7,7 @@ use millstream_dsl::{Diagnostic, Span, ast};
 
 use crate::model::{Column, Schema, Slot};
 use crate::operators::carry;
-use crate::operators::fold::record::{Field, Records, fields};
+use crate::operators::fold::record::{Field, Records, Seed, fields};
 use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
 use crate::operators::projection::projected;
 use crate::operators::{input, show};
@@ -17,7 +17,7 @@ use crate::plan::{Doc, Edge, Operator, OptionSpec, Planned, Properties, Scope, S
 
 /// What `fold` is.
 pub fn entry() -> StageEntry {
-    let usage = "fold [by COLUMN, ...] (running ttl DURATION | per batch) init { ... } [init from TABLE] step { ... } [yield { ... }] [on expiry { ... }]";
+    let usage = "fold [by COLUMN, ...] (running ttl DURATION | per batch) (init { ... } | init from TABLE) step { ... } [yield { ... }] [on expiry { ... }]";
     let doc = Doc::new("fold", "keeps a record of your own for each key, and steps it with every row", usage)
         .details(include_str!("fold/details.md"))
         .example("fold by user_id running ttl 7d init { best: 0.00 } step { best: greatest(state.best, amount) } yield { user_id, best: state.best }")
@@ -32,7 +32,7 @@ pub fn entry() -> StageEntry {
         ClauseSpec::optional("running", "how long a record lives without rows"),
         ClauseSpec::optional("per batch", "records are forgotten after each batch"),
         ClauseSpec::optional("on batch time", "the ttl counts by the time of batches, not of rows"),
-        ClauseSpec::required("init", "the record of a key that is new"),
+        ClauseSpec::optional("init", "the record of a key that is new"),
         ClauseSpec::optional("init from", "a table with records to start from"),
         ClauseSpec::required("step", "the record after a row; `state.` is the one before it"),
         ClauseSpec::optional("yield", "what comes out for a row; `state.` is the record after it"),
@@ -61,8 +61,8 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let key_names: Vec<_> = key_columns.iter().map(|c| c.name.clone()).collect();
     let of = Remembered { what: "record", keys: &key_names, windows: false };
     let lives = lifetime(call, of, ctx);
-    let records = record::records(call, &rows, ctx);
-    let seed = seed(call, &key_columns, records.as_ref(), ctx);
+    let seed = seed(call, ctx);
+    let records = record::records(call, &rows, &key_columns, seed.as_ref(), ctx);
     let (lives, records) = (lives?, records?);
     warn_nondeterministic(&records, &lives, ctx);
     let every_batch = call.options.flag("every_batch");
@@ -76,37 +76,19 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let expiry = expiry(call, &yields, &keys_only, &lives, ctx);
     let mut out = result_edge(&edge, &yields, expiry.as_deref(), every_batch);
     out.state = lifetime::state_text(&lives, of, edge.time.as_ref());
+    let seed = seed.map(|seed| seed.name.name);
     let operator = Fold { key, key_names, lives, records, seed, yields, expiry, every_batch };
     Some(Planned { keeps_qualifiers: false, span: call.stage.at.0, ..input::passing(call, Box::new(operator), out) })
 }
 
-/// The table of `init from`, which must have the keys and the fields of the record.
-fn seed(
-    call: &StageCall<'_>,
-    keys: &[Column],
-    records: Option<&Records>,
-    ctx: &mut dyn StageContext,
-) -> Option<String> {
+/// The table of `init from`.
+fn seed(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Seed> {
     let (name, _) = call.clause(|kind| match kind {
         ast::ClauseKind::InitFrom(name) => Some(name),
         _ => None,
     })?;
     let table = ctx.other(name, crate::plan::context::Other::Table)?;
-    let state = records.map_or(&[][..], |r| &r.state.columns);
-    for wanted in keys.iter().chain(state) {
-        let message = match table.schema.get(&wanted.name) {
-            None => format!("table `{}` has no column `{}`", name.name, wanted.name),
-            Some(found) if found.slot.ty != wanted.slot.ty && !found.slot.ty.is_unknown() => {
-                format!("column `{}` of `{}` is `{}`, not `{}`", wanted.name, name.name, found.slot.ty, wanted.slot.ty)
-            }
-            Some(_) => continue,
-        };
-        let problem = Diagnostic::error("fold-shape", name.at.0, message)
-            .label("must have the key and every field of the record")
-            .help("give the table these columns, or the record the table's types in `init`");
-        ctx.report(problem);
-    }
-    Some(name.name.clone())
+    Some(Seed { name: name.clone(), columns: table.schema })
 }
 
 fn warn_nondeterministic(records: &Records, lives: &Lifetime, ctx: &mut dyn StageContext) {

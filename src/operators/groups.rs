@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef};
 use datafusion_common::ScalarValue;
@@ -154,6 +155,15 @@ impl CompiledGrouping {
         Ok(Arc::new(ArrowSchema::new(named.collect::<Vec<_>>())))
     }
 
+    /// The results of no rows.
+    pub(super) fn of_nothing(&self) -> Result<Vec<ArrayRef>, TaskError> {
+        let result = |call: &CompiledCall| {
+            let result = call.expr.create_accumulator()?.evaluate()?;
+            result.cast_to(&call.result)?.to_array()
+        };
+        self.calls.iter().map(|call| result(call).map_err(bug)).collect()
+    }
+
     /// Accumulators that have seen nothing.
     pub(super) fn start(&self) -> Result<Groups<'_>, TaskError> {
         let types: Vec<_> = self.key_fields.iter().map(|f| f.data_type().clone()).collect();
@@ -204,7 +214,9 @@ impl Groups<'_> {
                     let args =
                         args.iter().map(|a| take(a, &chosen, None)).collect::<Result<Vec<_>, _>>().map_err(bug)?;
                     let groups: Vec<_> = chosen.values().iter().map(|row| groups[*row as usize]).collect();
-                    accumulator.update_batch(&args, &groups, None, total).map_err(bug)?;
+                    // Without a filter accumulators take it that every group has a row here.
+                    let all = BooleanArray::new(BooleanBuffer::new_set(groups.len()), None);
+                    accumulator.update_batch(&args, &groups, Some(&all), total).map_err(bug)?;
                 }
             }
         }

@@ -24,9 +24,9 @@ pub fn entry() -> StageEntry {
     let usage = "[left | right | full | semi | anti | cross] join NAME [as ALIAS] (using COLUMN, ... | on CONDITION) [per batch | over WINDOW]";
     let doc = Doc::new("join", "puts rows of two inputs side by side", usage)
         .details(include_str!("join/details.md"))
-        .example("left join users using user_id")
+        .example("left join blacklist using user_id")
         .example("anti join blacklist using user_id")
-        .example("left join clicks as c on impressions.ad_id == c.ad_id and c.ts between impressions.ts and impressions.ts + 1h late drop")
+        .example("semi join clicks as c on impressions.ad_id == c.ad_id and c.clicked between impressions.ts and impressions.ts + 1h late drop")
         .alias("leftOuterJoin")
         .alias("rightOuterJoin")
         .alias("fullOuterJoin")

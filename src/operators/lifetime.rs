@@ -188,11 +188,10 @@ fn running(ttl: &ast::Ttl, at: Span, of: Remembered<'_>, ctx: &mut dyn StageCont
 
 /// What is kept, in the words of the table that `check` prints.
 pub(super) fn state_text(lifetime: &Lifetime, of: Remembered<'_>, time: Option<&EventTime>) -> String {
-    let delay = time.and_then(|t| t.delay).unwrap_or(0);
     match lifetime {
         Lifetime::Batch => String::new(),
         Lifetime::Window(window) => match window.reach() {
-            Some(reach) => format!("state <= {} of {}", show_duration(reach + delay), of.plural()),
+            Some(reach) => format!("state <= {} of {}", until(reach, time.and_then(|t| t.delay)), of.plural()),
             None => format!("state: open windows of {}", of.plural()),
         },
         Lifetime::BatchWindow(window) => {
@@ -200,5 +199,14 @@ pub(super) fn state_text(lifetime: &Lifetime, of: Remembered<'_>, time: Option<&
         }
         Lifetime::Running(Some(ttl)) => format!("state <= {} of {}", show_duration(*ttl), of.plural()),
         Lifetime::Running(None) => format!("state for ever: {}", of.plural()),
+    }
+}
+
+/// How long rows are kept that are held for `reach` and may come `delay` late: `60s + 30s`.
+pub(super) fn until(reach: i64, delay: Option<i64>) -> String {
+    match delay {
+        Some(delay) if delay > 0 && reach > 0 => format!("{} + {}", show_duration(reach), show_duration(delay)),
+        Some(delay) if reach == 0 => show_duration(delay),
+        _ => show_duration(reach),
     }
 }

@@ -13,7 +13,7 @@ use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry};
 pub fn entry() -> StageEntry {
     let doc = Doc::new("rename", "gives columns other names", "rename COLUMN as NAME, ...")
         .details("Columns stay where they stand. Also takes the second of two columns that collide in a join.")
-        .example("rename users.name as user_name, ts as ordered_at")
+        .example("rename name as user_name, ts as ordered_at")
         .alias("withColumnRenamed")
         .alias("with_column_renamed");
     StageEntry {

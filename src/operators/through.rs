@@ -24,8 +24,18 @@ pub fn entry() -> StageEntry {
         ("once", "one program runs as long as the pipeline and is given batch after batch"),
         ("batch", "a new program is started for each batch"),
     ];
+    let formats = &[
+        ("json", "a JSON object a line"),
+        ("csv", "values with commas between, the names in the first line"),
+        ("text", "one column, a line each"),
+    ];
     let options = vec![
-        OptionSpec::with_default("format", OptionKind::Format, "json", "how rows are written to it and read from it"),
+        OptionSpec::with_default(
+            "format",
+            OptionKind::Symbol(formats),
+            "json",
+            "how rows are written to it and read from it",
+        ),
         OptionSpec::required("schema", OptionKind::Schema, "the columns of the rows that come back"),
         OptionSpec::with_default("start", OptionKind::Symbol(starts), "batch", "when the program is started"),
     ];

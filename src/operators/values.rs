@@ -35,10 +35,7 @@ pub(super) struct BadRows(Option<RecordBatch>);
 
 impl Values {
     /// Gets expressions ready that read columns of `input`.
-    pub(super) fn new<'a>(
-        exprs: impl IntoIterator<Item = &'a TypedExpr>,
-        input: &Schema,
-    ) -> Result<Self, NotRunnable> {
+    pub(super) fn new<'a>(exprs: impl IntoIterator<Item = &'a TypedExpr>, input: &Schema) -> Result<Self, NotRunnable> {
         let exprs: Vec<_> = exprs.into_iter().cloned().collect();
         let mut fields: Vec<_> = input.to_arrow().fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new("_reason", DataType::Utf8, false)));

@@ -5,16 +5,19 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use crate::model::Schema;
-use crate::operators::values::{Values, bug};
+use crate::operators::values::{Values, batch_of, bug};
 use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{BatchTime, Evaluated, NotRunnable, RowTask, Task, TaskError};
-use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
+use crate::plan::{Doc, Node, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `where` is.
 pub fn entry() -> StageEntry {
     let doc = Doc::new("where", "keeps the rows for which a condition is true", "where CONDITION")
-        .details("Rows for which the condition is false or null are left out, and counted as filtered.")
+        .details(
+            "Rows for which the condition is false or null are left out, and counted as filtered. Behind \
+             `where x is not null` the column `x` is never null.",
+        )
         .example("where amount > 0 and category != \"test\"")
         .example("where user_id is not null")
         .alias("filter")
@@ -33,15 +36,36 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let scope = input::scope(call, ctx);
     let condition = ctx.condition(&call.stage.args.first()?.value, &scope);
     let edge = ctx.input();
-    let out = carry::carry(edge, carry::all(&edge.schema));
-    let operator = Where { condition, input: edge.schema.clone() };
+    let mut columns = carry::all(&edge.schema);
+    for index in never_null(&condition) {
+        columns[index].column.slot.nullable = false;
+    }
+    let out = carry::carry(edge, columns);
+    let operator = Where { condition, input: edge.schema.clone(), output: out.schema.clone() };
     Some(input::passing(call, Box::new(operator), out))
+}
+
+/// The columns that a row must have to pass: those of `x is not null`.
+fn never_null(condition: &TypedExpr) -> Vec<usize> {
+    match &condition.node {
+        Node::And(all) => all.iter().flat_map(never_null).collect(),
+        Node::Not(not) => match &not.node {
+            Node::IsNull(of) => match of.node {
+                Node::Column { index, .. } => vec![index],
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 #[derive(Debug)]
 struct Where {
     condition: TypedExpr,
     input: Schema,
+    /// The same columns, fewer of which may be null.
+    output: Schema,
 }
 
 impl Operator for Where {
@@ -62,7 +86,7 @@ impl Operator for Where {
 
     fn task(&self) -> Result<Task, NotRunnable> {
         let condition = Values::new([&self.condition], &self.input)?;
-        Ok(Task::Rows(Box::new(WhereTask { condition, schema: self.input.to_arrow() })))
+        Ok(Task::Rows(Box::new(WhereTask { condition, schema: self.output.to_arrow() })))
     }
 }
 
@@ -80,6 +104,7 @@ impl RowTask for WhereTask {
         let computed = self.condition.eval(block, batch)?;
         let kept = filter_record_batch(&computed.rows, computed.columns[0].as_boolean()).map_err(bug)?;
         let filtered = computed.rows.num_rows() - kept.num_rows();
+        let kept = batch_of(&self.schema, kept.columns().to_vec(), kept.num_rows())?;
         Ok(computed.bad.evaluated(Port::Out, kept, filtered))
     }
 }

@@ -11,4 +11,5 @@ mod forms;
 mod infer;
 mod messages;
 mod program;
+mod stages;
 mod verbs;

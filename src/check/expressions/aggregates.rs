@@ -64,13 +64,17 @@ impl Checker<'_> {
         }
         let at = call.name.at.0;
         let (signature, args) = self.overload(&entry.doc, args, at, span, |arguments| (entry.resolve)(entry, arguments))?;
+        let mut slot = signature.result;
+        // No row of a group may pass the filter; most aggregates have no value then.
+        let of_nothing = || entry.udf.default_value(&slot.ty.to_arrow()).ok();
+        slot.nullable |= filter.is_some() && of_nothing().is_none_or(|value| value.is_null());
         Some(AggregateCall {
             function: entry.clone(),
             args,
             distinct: call.distinct,
             filter,
             order_by,
-            slot: signature.result,
+            slot,
         })
     }
 

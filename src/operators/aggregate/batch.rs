@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
@@ -11,7 +11,7 @@ use crate::operators::aggregate::Aggregate;
 use crate::operators::gathering::gathering;
 use crate::operators::groups::CompiledGrouping;
 use crate::operators::show;
-use crate::operators::values::{BadRows, Values, batch_of};
+use crate::operators::values::{BadRows, Values, batch_of, bug};
 use crate::plan::operator::{BatchTime, Distribution, Evaluated, NotRunnable, RowTask, Task, TaskError};
 use crate::plan::{Operator, Port, Properties};
 
@@ -198,45 +198,50 @@ impl Second {
 
     /// Results of computed keys and arguments.
     fn group(&self, rows: &[RecordBatch], batch: &BatchTime) -> Result<RecordBatch, TaskError> {
+        if rows.iter().all(|rows| rows.num_rows() == 0) {
+            return self.nothing(batch);
+        }
         let mut groups = self.grouping.start()?;
-        if self.ordered || rows.is_empty() {
-            groups.update(&concat_batches(&self.inputs, rows).map_err(crate::operators::values::bug)?)?;
+        if self.ordered {
+            groups.update(&concat_batches(&self.inputs, rows).map_err(bug)?)?;
         } else {
             rows.iter().try_for_each(|rows| groups.update(rows))?;
         }
-        let any = rows.iter().any(|r| r.num_rows() > 0);
-        self.finish(groups.results()?, any, batch)
+        let (columns, count) = groups.results()?;
+        batch_of(&self.schema, self.computed(columns, count, batch)?, count)
     }
 
     /// Results of partial results.
     fn merge(&self, rows: &[RecordBatch], batch: &BatchTime) -> Result<RecordBatch, TaskError> {
+        if rows.iter().all(|rows| rows.num_rows() == 0) {
+            return self.nothing(batch);
+        }
         let mut groups = self.grouping.start()?;
         rows.iter().try_for_each(|rows| groups.merge(rows))?;
-        let any = rows.iter().any(|r| r.num_rows() > 0);
-        if !any {
-            groups.update(&RecordBatch::new_empty(self.inputs.clone()))?;
-        }
-        self.finish(groups.results()?, any, batch)
+        let (columns, count) = groups.results()?;
+        batch_of(&self.schema, self.computed(columns, count, batch)?, count)
     }
 
-    fn finish(
-        &self,
-        (columns, count): (Vec<arrow::array::ArrayRef>, usize),
-        any: bool,
-        batch: &BatchTime,
-    ) -> Result<RecordBatch, TaskError> {
-        if count == 0 {
+    /// Results of an empty batch: without a key there is one, where its values can be said of no rows.
+    fn nothing(&self, batch: &BatchTime) -> Result<RecordBatch, TaskError> {
+        if !self.keyless {
             return Ok(RecordBatch::new_empty(self.schema.clone()));
         }
+        let columns = self.computed(self.grouping.of_nothing()?, 1, batch)?;
+        let mut fields = self.schema.fields().iter().zip(&columns);
+        if fields.any(|(field, column)| !field.is_nullable() && column.null_count() > 0) {
+            return Ok(RecordBatch::new_empty(self.schema.clone()));
+        }
+        batch_of(&self.schema, columns, 1)
+    }
+
+    /// What comes out, computed of keys and results.
+    fn computed(&self, columns: Vec<ArrayRef>, count: usize, batch: &BatchTime) -> Result<Vec<ArrayRef>, TaskError> {
         let computed = self.results.eval(&batch_of(&self.grouped, columns, count)?, batch)?;
-        if let Some(reason) = computed.bad.first_reason() {
-            return Err(TaskError::Stop(format!("a result of `aggregate` cannot be computed: {reason}")));
+        match computed.bad.first_reason() {
+            Some(reason) => Err(TaskError::Stop(format!("a result of `aggregate` cannot be computed: {reason}"))),
+            None => Ok(computed.columns),
         }
-        let mut fields = self.schema.fields().iter().zip(&computed.columns);
-        if self.keyless && !any && fields.any(|(field, column)| !field.is_nullable() && column.null_count() > 0) {
-            return Ok(RecordBatch::new_empty(self.schema.clone()));
-        }
-        batch_of(&self.schema, computed.columns, count)
     }
 }
 

@@ -27,6 +27,15 @@ pub(super) struct Records {
     pub step: Vec<TypedExpr>,
 }
 
+/// The table of `init from`.
+#[derive(Debug)]
+pub(super) struct Seed {
+    /// Its name, where it is written.
+    pub name: ast::Ident,
+    /// Its columns.
+    pub columns: Schema,
+}
+
 /// How often types are widened; the last widening takes the largest decimals.
 const ROUNDS: usize = 4;
 
@@ -51,46 +60,112 @@ fn field(field: &ast::StructField) -> Field {
 }
 
 /// Types `init` and `step` until they agree.
-pub(super) fn records(call: &StageCall<'_>, rows: &Scope, ctx: &mut dyn StageContext) -> Option<Records> {
-    let (init, _) = call.clause(|kind| match kind {
+pub(super) fn records(
+    call: &StageCall<'_>,
+    rows: &Scope,
+    keys: &[Column],
+    seed: Option<&Seed>,
+    ctx: &mut dyn StageContext,
+) -> Option<Records> {
+    let init = call.clause(|kind| match kind {
         ast::ClauseKind::Init(record) => Some(record),
         _ => None,
-    })?;
+    });
     let (step, _) = call.clause(|kind| match kind {
         ast::ClauseKind::Step(record) => Some(record),
         _ => None,
     })?;
     let nothing = Scope { inputs: Vec::new(), state: None, place: "`init`".into() };
-    let (init_fields, step_fields) = (fields(init, "init", ctx), fields(step, "step", ctx));
-    let (init_fields, step_fields) = (init_fields?, step_fields?);
-    let typed = init_fields.iter().map(|f| Column::new(&f.name.name, ctx.expr(&f.value, &nothing).slot));
-    let mut state = Schema::new(typed.collect());
-    same_fields("step", "init", step.at.0, &step_fields, &state.columns, ctx)?;
-    let mut agreed = false;
+    let step_fields = fields(step, "step", ctx);
+    let begin = match (init, seed) {
+        (Some((init, _)), _) => fields(init, "init", ctx)?,
+        (None, Some(seed)) => unsaid(seed, keys),
+        (None, None) => {
+            ctx.report(without_init(call));
+            return None;
+        }
+    };
+    let step_fields = step_fields?;
+    let typed = begin.iter().map(|f| Column::new(&f.name.name, ctx.expr(&f.value, &nothing).slot));
+    let mut first = Schema::new(typed.collect());
+    if let (None, Some(seed)) = (init, seed) {
+        for column in &mut first.columns {
+            column.slot.ty = seed.columns.get(&column.name).map_or(Type::Unknown, |c| c.slot.ty.clone());
+        }
+    }
+    same_fields("step", "init", step.at.0, &step_fields, &first.columns, ctx)?;
+    let state = agreed(first, &begin, &step_fields, step.at.0, rows, ctx)?;
+    if let Some(seed) = seed {
+        refuse_other_shape(seed, keys, &state, ctx);
+    }
+    let after_row = Scope { state: Some(state.clone()), ..rows.clone() };
+    let init = fitted(&begin, &state, &nothing, ctx)?;
+    let step = fitted(&step_fields, &state, &after_row, ctx)?;
+    Some(Records { state, init, step })
+}
+
+/// A null for each field of a table that is no key.
+fn unsaid(seed: &Seed, keys: &[Column]) -> Vec<Field> {
+    let at = seed.name.at;
+    let null = || ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::Null), at };
+    let rest = seed.columns.columns.iter().filter(|c| !keys.iter().any(|k| k.name == c.name));
+    rest.map(|c| Field { name: ast::Ident { name: c.name.clone(), at }, value: null() }).collect()
+}
+
+fn without_init(call: &StageCall<'_>) -> Diagnostic {
+    Diagnostic::error("missing-clause", call.stage.name.at.0, "stage `fold` needs the clause `init`")
+        .label("what is the record of a key that is new?")
+        .help("say how it begins:\n  init { total: 0 }\nor take it from a table:\n  init from seed")
+}
+
+/// Types wide enough for every step, found by stepping.
+fn agreed(
+    first: Schema,
+    init: &[Field],
+    step: &[Field],
+    at: Span,
+    rows: &Scope,
+    ctx: &mut dyn StageContext,
+) -> Option<Schema> {
+    let mut state = first;
     for round in 0..ROUNDS {
         let scope = Scope { state: Some(state.clone()), ..rows.clone() };
-        let wider = widened(&state, &init_fields, &step_fields, &scope, round, ctx)?;
+        let wider = widened(&state, init, step, &scope, round, ctx)?;
         if wider == state {
-            agreed = true;
-            break;
+            return Some(state);
         }
         state = wider;
     }
-    if !agreed {
-        ctx.report(growing(step.at.0));
-        return None;
-    }
-    let scope = Scope { state: Some(state.clone()), ..rows.clone() };
-    let of = |fields: &[Field], scope: &Scope, ctx: &mut dyn StageContext| {
-        let value = |column: &Column| {
-            let field = fields.iter().find(|f| f.name.name == column.name)?;
-            Some(ctx.expr_as(&field.value, scope, &column.slot))
-        };
-        state.columns.iter().map(value).collect::<Option<Vec<_>>>()
+    ctx.report(growing(at));
+    None
+}
+
+/// The values of a record's fields in the types of the state.
+fn fitted(fields: &[Field], state: &Schema, scope: &Scope, ctx: &mut dyn StageContext) -> Option<Vec<TypedExpr>> {
+    let mut value = |column: &Column| {
+        let field = fields.iter().find(|f| f.name.name == column.name)?;
+        Some(ctx.expr_as(&field.value, scope, &column.slot))
     };
-    let init = of(&init_fields, &nothing, ctx)?;
-    let step = of(&step_fields, &scope, ctx)?;
-    Some(Records { state, init, step })
+    state.columns.iter().map(&mut value).collect()
+}
+
+/// Reports a table that lacks keys or fields, or has them in other types.
+fn refuse_other_shape(seed: &Seed, keys: &[Column], state: &Schema, ctx: &mut dyn StageContext) {
+    let table = &seed.name.name;
+    for wanted in keys.iter().chain(&state.columns) {
+        let (name, ty) = (&wanted.name, &wanted.slot.ty);
+        let message = match seed.columns.get(name) {
+            None => format!("table `{table}` has no column `{name}`"),
+            Some(found) if found.slot.ty != *ty && !found.slot.ty.is_unknown() => {
+                format!("column `{name}` of `{table}` is `{}`, not `{ty}`", found.slot.ty)
+            }
+            Some(_) => continue,
+        };
+        let problem = Diagnostic::error("fold-shape", seed.name.at.0, message)
+            .label("must have the key and every field of the record")
+            .help("give the table these columns, or the record the table's types in `init`");
+        ctx.report(problem);
+    }
 }
 
 /// The state's types, wide enough for what a step makes of them.

@@ -255,19 +255,17 @@ impl Draft<'_> {
 
     /// What is kept, in the words of the table that `check` prints.
     pub(super) fn state_text(&self, how: &How) -> String {
-        let delay = |edge: &Edge| edge.time.as_ref().and_then(|t| t.delay).unwrap_or(0);
+        let delay = |edge: &Edge| edge.time.as_ref().and_then(|t| t.delay);
         let delay = delay(&self.left).max(delay(&self.right));
+        let both = |reach: i64| format!("state <= {} of both sides", lifetime::until(reach, delay));
         match how {
             How::Table | How::Batch => String::new(),
-            How::Window { window: Lifetime::Window(window) }
-            | How::Window { window: Lifetime::BatchWindow(window) } => {
-                format!("state <= {} of both sides", show_duration(window.reach().unwrap_or(0) + delay))
+            How::Window { window: Lifetime::Window(window) } => both(window.reach().unwrap_or(0)),
+            How::Window { window: Lifetime::BatchWindow(window) } => {
+                format!("state <= {} of both sides", show_duration(window.reach().unwrap_or(0)))
             }
             How::Window { .. } => "state: open windows of both sides".into(),
-            How::Bounded { lower, upper, .. } => {
-                let reach = upper.max(&0).max(&lower.saturating_neg()).saturating_add(delay);
-                format!("state <= {} of both sides", show_duration(reach))
-            }
+            How::Bounded { lower, upper, .. } => both(upper.max(&0).max(&lower.saturating_neg()).to_owned()),
             How::Latest { .. } => format!("state for ever: latest {} by key", self.right_name),
         }
     }

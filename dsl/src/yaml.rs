@@ -66,5 +66,12 @@ pub fn read(file: FileId, text: &str) -> Parsed<ast::File> {
     let tree = sections::file(&mut reader, root.as_ref());
     let mut problems = reader.problems;
     problems.sort_by_key(|problem| (problem.span().start, problem.span().end));
+    if problems.len() > read::MOST_PROBLEMS {
+        problems.truncate(read::MOST_PROBLEMS);
+        let place = problems.last().map(Diagnostic::span).unwrap_or_default();
+        let problem =
+            Diagnostic::error("syntax", place.after(), "too much is wrong above: nothing is said from here on");
+        problems.push(problem.help("mend the problems above first"));
+    }
     Parsed { tree, problems }
 }

@@ -10,6 +10,7 @@ use crate::check::checker::{Checker, some_of};
 use crate::check::expressions::{Env, constant, suggested};
 use crate::check::{coerce, literals};
 use crate::model::{Schema, Slot, Type};
+use crate::plan::catalog::find;
 use crate::plan::expr::Node;
 use crate::plan::settings::SecretRef;
 use crate::plan::{Edge, OptionKind, OptionSpec, OptionValue, Scope, Settings};
@@ -191,7 +192,7 @@ impl Checker<'_> {
             OptionKind::Schema => self.schema(value),
             OptionKind::Column => self.column_option(value, around),
             OptionKind::Name => free_name(value),
-            OptionKind::Format => Err(Misfit::new("wrong-argument", "is a format's name")),
+            OptionKind::Format => self.named_format(value),
             OptionKind::Secret => self.secret(value),
             OptionKind::Expr(ty) => self.expression(value, ty.as_ref(), around),
             OptionKind::List(item) => self.list_option(value, item, around),
@@ -202,6 +203,14 @@ impl Checker<'_> {
                 None => self.plain(value, &OptionKind::Duration),
             },
             plain => self.plain(value, plain),
+        }
+    }
+
+    /// A stage's format: its word alone, kept as a symbol. Sources and sinks read theirs with its arguments and options.
+    fn named_format(&self, value: &Expr) -> Result<OptionValue, Misfit> {
+        match &value.kind {
+            ExprKind::Name(word) if find(&self.catalog.formats, word).is_some() => Ok(OptionValue::Symbol(word.clone())),
+            _ => Err(Misfit::new("wrong-argument", "is the name of a format")),
         }
     }
 

@@ -35,16 +35,19 @@ fn the_pipelines_in_the_readme_check() {
     }
 }
 
-/// Blocks that begin with `$ millstream ...` show what the program answers; `...` stands for lines left out.
+/// Blocks that begin with `$ millstream ...` show what the program answers.
 #[test]
 fn the_answers_in_the_readme_are_what_the_program_says() {
-    for (language, text) in code_blocks(&read("README.md")) {
-        let Some((command, answer)) = text.strip_prefix("$ millstream ").and_then(|rest| rest.split_once('\n')) else { continue };
-        assert_eq!(language, "console");
-        let folder = if command.contains('/') { root() } else { root().join("tests/cases/readme") };
-        let ran = millstream_in(&folder, &command.split_whitespace().collect::<Vec<_>>(), "");
-        assert_eq!(ran.out.trim_end(), answer.trim_end(), "millstream {command}");
+    let readme = read("README.md");
+    let mut wanted = readme.clone();
+    for (_, text) in code_blocks(&readme).into_iter().filter(|(language, _)| language == "console") {
+        let (line, _) = text.split_once('\n').unwrap();
+        let command: Vec<&str> = line.strip_prefix("$ millstream ").unwrap().split_whitespace().collect();
+        let folder = if line.contains('/') { root() } else { root().join("tests/cases/readme") };
+        let answer = millstream_in(&folder, &command, "").out;
+        wanted = wanted.replace(&format!("```console\n{text}```"), &format!("```console\n{line}\n{answer}```"));
     }
+    none(differs("README.md", &wanted).into_iter().collect());
 }
 
 #[test]

@@ -16,7 +16,7 @@ source trades = files("trades/*.json") { format: json, schema: Trade, time: ts, 
 table users = files("users.csv") { format: csv, schema: User } bad drop
 table blacklist = files("blacklist.csv") { format: csv, schema: Listed } bad drop
 
-type Click = { click_id: string, user_id: string, ad_id: string, page: string, ts: timestamp }
+type Click = { click_id: string, user_id: string, ad_id: string, page: string, clicked: timestamp, ts: timestamp }
 type Impression = { ad_id: string, user_id: string, ts: timestamp }
 type Quote = { sym: string, bid: float64, ts: timestamp }
 type Trade = { sym: string, size: int64, ts: timestamp }

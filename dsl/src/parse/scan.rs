@@ -162,7 +162,10 @@ impl Scanner<'_> {
         let line = self.text[token.end..line_end(self.text, token.end)].trim_start();
         let rest = line.trim_start_matches(super::lex::is_word_char);
         let starts = match word {
-            "from" => self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init(),
+            "from" => {
+                let named = rest.len() < line.len() && !lexis::RESERVED.contains(&&line[..line.len() - rest.len()]);
+                named && self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init()
+            }
             "import" | "test" => line.starts_with('"'),
             _ => rest.len() < line.len() && rest.trim_start().starts_with(['=', ':', '{', '(']),
         };

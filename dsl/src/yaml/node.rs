@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::scalar;
 use crate::diagnostic::Diagnostic;
@@ -27,6 +27,8 @@ pub(super) struct Node {
 pub(super) enum Kind {
     /// Nothing is written.
     Empty,
+    /// What is written has been refused already.
+    Refused,
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
@@ -81,6 +83,8 @@ struct Loader<'t> {
     text: &'t str,
     /// The byte at which each character starts; empty where characters are bytes.
     bytes: Vec<u32>,
+    /// The character, counted over the text, that each line starts with.
+    lines: Vec<usize>,
     /// How many bytes are in front of what the parser reads.
     base: usize,
     open: Vec<Open>,
@@ -99,8 +103,9 @@ impl<'t> Loader<'t> {
         let ends = rest.char_indices().map(|(i, _)| i).chain([rest.len()]);
         let bytes =
             if rest.is_ascii() { Vec::new() } else { ends.map(|i| u32::try_from(i).unwrap_or(u32::MAX)).collect() };
+        let lines = line_starts(rest);
         let (open, scalars, problems) = (Vec::new(), Vec::new(), Vec::new());
-        Loader { file, text, bytes, base, open, root: None, scalars, problems, last: base }
+        Loader { file, text, bytes, lines, base, open, root: None, scalars, problems, last: base }
     }
 
     fn run(&mut self) {
@@ -109,9 +114,9 @@ impl<'t> Loader<'t> {
         while let Some(event) = parser.next_event() {
             let (event, place) = match event {
                 Ok(event) => event,
-                Err(error) => return self.syntax_error(error.marker().index(), error.info()),
+                Err(error) => return self.syntax_error(error.marker(), error.info()),
             };
-            let (start, end) = (self.byte(place.start.index()), self.byte(place.end.index()));
+            let (start, end) = (self.byte(&place.start), self.byte(&place.end));
             if let Event::DocumentStart(_) = event {
                 documents += 1;
                 if documents > 1 {
@@ -125,8 +130,11 @@ impl<'t> Loader<'t> {
         }
     }
 
-    /// The byte where a character of what the parser reads starts.
-    fn byte(&self, index: usize) -> usize {
+    /// The byte that a marker means. Its index counts the bytes of comments, the rest by characters; line and column
+    /// are right wherever something stands.
+    fn byte(&self, mark: &Marker) -> usize {
+        let line = self.lines.get(mark.line().saturating_sub(1)).or(self.lines.last()).copied().unwrap_or(0);
+        let index = line + mark.col();
         let at = match self.bytes.get(index).or(self.bytes.last()) {
             Some(byte) => *byte as usize,
             None => index,
@@ -138,8 +146,8 @@ impl<'t> Loader<'t> {
         Diagnostic::error(code, Span::new(self.file, start, end), message)
     }
 
-    fn syntax_error(&mut self, index: usize, info: &str) {
-        let start = self.byte(index);
+    fn syntax_error(&mut self, mark: &Marker, info: &str) {
+        let start = self.byte(mark);
         let end = start + self.text[start..].chars().next().map_or(0, char::len_utf8);
         let message = format!("this is no YAML: {info}");
         self.problems.push(self.error("yaml-syntax", start, end, message));
@@ -165,7 +173,7 @@ impl<'t> Loader<'t> {
             Event::Alias(_) => {
                 let problem = self.error("yaml-syntax", start, end, "aliases are not read");
                 self.problems.push(problem.help("write the value out, or give it a name under `lets`"));
-                self.put(Node { kind: Kind::Empty, start, end });
+                self.put(Node { kind: Kind::Refused, start, end });
             }
             _ => {}
         }
@@ -195,15 +203,6 @@ impl<'t> Loader<'t> {
         }
         let places = scalar::places(self.text, start, end, text, style);
         self.scalars.push((start, places.end));
-        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            // The header's line is none of the text: a comment may stand on it.
-            let header = self.text[start..].find(['\n', '#']).map_or(start, |i| start + i);
-            if let Some(last) = self.scalars.last_mut() {
-                *last = (start, header);
-            }
-            let content = self.text[header..].find('\n').map_or(header, |i| header + i);
-            self.scalars.push((content, places.end.max(content)));
-        }
         self.last = places.end.max(self.last);
         let double = style == ScalarStyle::DoubleQuoted;
         let kind = Kind::Scalar(Scalar { text: text.to_owned(), double, offsets: places.offsets });
@@ -261,6 +260,25 @@ impl<'t> Loader<'t> {
     }
 }
 
+/// The characters that lines start with; a line ends with a line feed, a carriage return or both.
+fn line_starts(text: &str) -> Vec<usize> {
+    let mut starts = vec![0];
+    let mut before = ' ';
+    for (index, c) in text.chars().enumerate() {
+        match (before, c) {
+            ('\r', '\n') => {
+                if let Some(last) = starts.last_mut() {
+                    *last = index + 1;
+                }
+            }
+            (_, '\n' | '\r') => starts.push(index + 1),
+            _ => {}
+        }
+        before = c;
+    }
+    starts
+}
+
 /// The comments of `text`, whose scalars are known: a `#` behind white space that stands in none of them.
 fn comments(text: &str, scalars: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let bytes = text.as_bytes();
@@ -282,4 +300,50 @@ fn comments(text: &str, scalars: &[(usize, usize)]) -> Vec<(usize, usize)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml::Value;
+
+    use super::*;
+    use crate::{parse, yaml};
+
+    /// Holds a node against what another YAML reader makes of the same text.
+    fn same(node: &Node, value: &Value) -> bool {
+        match (&node.kind, value) {
+            (Kind::Empty, Value::Null) => true,
+            (Kind::Scalar(scalar), Value::String(text)) => scalar.text == *text,
+            // Plain scalars are texts to us, whatever else they look like.
+            (Kind::Scalar(scalar), Value::Null | Value::Bool(_) | Value::Number(_)) => !scalar.double,
+            (Kind::List(items), Value::Sequence(values)) => {
+                items.len() == values.len() && items.iter().zip(values).all(|(item, value)| same(item, value))
+            }
+            (Kind::Map(entries), Value::Mapping(values)) => {
+                entries.len() == values.len()
+                    && entries.iter().zip(values).all(|(entry, (key, value))| {
+                        key.as_str().is_none_or(|key| key == entry.key.text) && same(&entry.value, value)
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn what_we_write_is_the_same_to_an_independent_reader() {
+        let text = include_str!("../../tests/samples/everything.stream");
+        let yaml = yaml::write(&parse::file(FileId(0), text).tree);
+        let value: Value = serde_yaml::from_str(&yaml).expect("it is YAML");
+        let root = read(FileId(0), &yaml).root.expect("it is YAML to us, too");
+        assert!(same(&root, &value), "{yaml}");
+    }
+
+    #[test]
+    fn comments_are_found_outside_of_scalars_only() {
+        let text =
+            "a: \"# no\" # one\nb: 'x # no' # two\nc: x#no # three\nd: |  # four\n  # no\ne: [x, # five\n  y]\n#\n";
+        let found = read(FileId(0), text).comments;
+        let found: Vec<&str> = found.into_iter().map(|(start, end)| &text[start..end]).collect();
+        assert_eq!(found, ["# one", "# two", "# three", "# four", "# five", "#"]);
+    }
 }

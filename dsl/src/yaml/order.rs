@@ -3,7 +3,7 @@
 //! A statement is called by its name, or by its kind and its number (`sink 1`), or by both kind and name where the
 //! name alone would not do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Kind, Node};
 use super::read::Reader;
@@ -76,12 +76,13 @@ pub(super) fn sorted(reader: &mut Reader<'_>, mut statements: Vec<Statement>, or
     let Some(order) = order else { return statements };
     let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
     let labels = labels(&statements);
+    let known: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
     for (rank, item) in reader.items(order, "`order`", "order: [pipeline, orders, sink 1]").iter().enumerate() {
         let Kind::Scalar(scalar) = &item.kind else {
             reader.shape(item.start, item.end, "`order` lists names", "write:\n  order: [pipeline, orders, sink 1]");
             continue;
         };
-        if !labels.contains(&scalar.text) {
+        if !known.contains(scalar.text.as_str()) {
             let span = reader.span(item.start, item.end);
             let message = format!("`order` names `{}`, which does not exist", scalar.text);
             let problem = Diagnostic::error("yaml-unknown-key", span, message);

@@ -15,6 +15,8 @@ pub(super) struct Reader<'t> {
     pub(super) problems: Vec<Diagnostic>,
     file: FileId,
     text: &'t str,
+    /// Where the line feeds are.
+    line_ends: Vec<usize>,
     /// The comments, in the order of the text.
     comments: Vec<(usize, usize)>,
     /// How many of them have a place.
@@ -27,7 +29,8 @@ impl<'t> Reader<'t> {
     /// A reader of a loaded document; gives its root as well.
     pub(super) fn new(file: FileId, text: &'t str, document: Document) -> (Self, Option<Node>) {
         let Document { root, comments, problems } = document;
-        (Reader { problems, file, text, comments, placed: 0, strays: Vec::new() }, root)
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        (Reader { problems, file, text, line_ends, comments, placed: 0, strays: Vec::new() }, root)
     }
 
     /// The place of `start..end`.
@@ -79,10 +82,12 @@ impl<'t> Reader<'t> {
 
     /// Whether the line above the one of `at` is empty, and nothing but a dash stands before `at` on its own.
     pub(super) fn gap_above(&self, at: usize) -> bool {
-        let mut lines = self.text[..at].rsplit('\n');
-        let own = lines.next().unwrap_or("");
-        let first = own.chars().all(|c| c.is_whitespace() || matches!(c, '-' | '\u{FEFF}'));
-        first && lines.next().is_some_and(|above| above.trim_start_matches('\u{FEFF}').trim().is_empty())
+        let start = self.line_start(at);
+        let own = self.text[start..at].trim_start_matches('\u{FEFF}');
+        if start == 0 || !own.chars().all(|c| c.is_whitespace() || c == '-') {
+            return false;
+        }
+        self.text[self.line_start(start - 1)..start].trim_start_matches('\u{FEFF}').trim().is_empty()
     }
 
     /// An item that stands at `start..end`, the first of its list or not: the comments and the empty line around it,
@@ -113,8 +118,16 @@ impl<'t> Reader<'t> {
         (trivia, built)
     }
 
+    /// Where the line of `at` ends.
     fn line_end(&self, at: usize) -> usize {
-        self.text[at..].find('\n').map_or(self.text.len(), |i| at + i)
+        let line = self.line_ends.partition_point(|end| *end < at);
+        self.line_ends.get(line).copied().unwrap_or(self.text.len())
+    }
+
+    /// Where the line of `at` starts.
+    fn line_start(&self, at: usize) -> usize {
+        let line = self.line_ends.partition_point(|end| *end < at);
+        line.checked_sub(1).map_or(0, |above| self.line_ends[above] + 1)
     }
 
     /// All comments that have no place yet.
@@ -125,7 +138,7 @@ impl<'t> Reader<'t> {
     /// The comment at the end of the line of `start`.
     fn behind(&mut self, start: usize) -> Option<Comment> {
         let (comment, end) = self.comments.get(self.placed).copied()?;
-        let same_line = comment > start && !self.text[start..comment].contains('\n');
+        let same_line = comment > start && comment < self.line_end(start);
         same_line.then(|| {
             self.placed += 1;
             Comment { gap: false, ..self.comment(comment, end) }
@@ -169,7 +182,7 @@ impl<'t> Reader<'t> {
 
     /// How many bytes stand before `at` on its line.
     fn column(&self, at: usize) -> usize {
-        at - self.text[..at].rfind('\n').map_or(0, |i| i + 1)
+        at - self.line_start(at)
     }
 
     /// Where the dash before a list's item stands; the item itself in brackets.
@@ -233,7 +246,7 @@ impl<'t> Reader<'t> {
     pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str, example: &str) -> &'n [Entry] {
         match &node.kind {
             Kind::Map(entries) => entries,
-            Kind::Empty => &[],
+            Kind::Empty | Kind::Refused => &[],
             _ => {
                 self.shape(node.start, node.end, format!("{what} must be a mapping"), format!("write:\n  {example}"));
                 &[]
@@ -245,7 +258,7 @@ impl<'t> Reader<'t> {
     pub(super) fn items<'n>(&mut self, node: &'n Node, what: &str, example: &str) -> &'n [Node] {
         match &node.kind {
             Kind::List(items) => items,
-            Kind::Empty => &[],
+            Kind::Empty | Kind::Refused => &[],
             _ => {
                 self.shape(node.start, node.end, format!("{what} must be a list"), format!("write:\n  {example}"));
                 &[]

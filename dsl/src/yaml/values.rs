@@ -39,6 +39,7 @@ pub(super) fn value(reader: &mut Reader<'_>, node: &Node) -> Expr {
         Kind::Scalar(scalar) => return Expr { at, ..reader.text(scalar, parse::expression) },
         Kind::List(items) => ExprKind::List(items.iter().map(|item| value(reader, item)).collect()),
         Kind::Map(_) => ExprKind::Struct(struct_expr(reader, node)),
+        Kind::Refused => ExprKind::Broken,
         Kind::Empty => {
             reader.shape(node.start, node.end, "a value is missing here", "write one, such as:\n  null");
             ExprKind::Broken
@@ -113,6 +114,7 @@ pub(super) fn type_expr(reader: &mut Reader<'_>, node: &Node) -> Option<TypeExpr
             let end = reader.end(node);
             Some(TypeExpr { kind: TypeKind::Struct { fields, end }, nullable: false, at: reader.at(node) })
         }
+        Kind::Refused => None,
         _ => {
             let help = "write:\n  decimal(12, 2)\nor a mapping of fields and types";
             reader.shape(node.start, node.end, "a type is missing here", help);
@@ -146,7 +148,7 @@ pub(super) fn params(reader: &mut Reader<'_>, node: &Node) -> Vec<FnParam> {
 /// `decimal(12, 2)`, or `{ type: decimal(12, 2), default: 1.00 }`, or nothing.
 pub(super) fn typed_default(reader: &mut Reader<'_>, node: &Node, what: &str) -> (Option<TypeExpr>, Option<Expr>) {
     match &node.kind {
-        Kind::Empty => (None, None),
+        Kind::Empty | Kind::Refused => (None, None),
         Kind::Map(entries) => {
             let (mut ty, mut default) = (None, None);
             for entry in entries {
@@ -168,7 +170,7 @@ pub(super) type ReadArgs = fn(&str, &Positions) -> Parsed<Vec<Arg>>;
 /// Arguments: one scalar, a list of several, a mapping of named ones.
 pub(super) fn args(reader: &mut Reader<'_>, node: &Node, read: ReadArgs) -> Vec<Arg> {
     match &node.kind {
-        Kind::Empty => Vec::new(),
+        Kind::Empty | Kind::Refused => Vec::new(),
         Kind::Scalar(_) => arg(reader, node, read),
         Kind::List(items) => items.iter().flat_map(|item| arg(reader, item, read)).collect(),
         Kind::Map(entries) => {
@@ -205,6 +207,7 @@ pub(super) fn clause(reader: &mut Reader<'_>, entry: &Entry) -> Option<Clause> {
             clause_text(reader, entry, &[scalar])?
         }
         Kind::Empty => clause_text(reader, entry, &[])?,
+        Kind::Refused => return None,
     };
     Some(Clause { kind, at })
 }

@@ -26,7 +26,8 @@ impl Dice<'_> {
         let name = match modifier {
             Some(_) => ident(self.pick(&["join", "cogroup"])),
             None if self.one_in(2) => ident(self.pick(&["where", "extend", "explode", "aggregate", "split"])),
-            None => self.ident(),
+            // `as` is a key of its own beside a stage's.
+            None => Some(self.ident()).filter(|name| name.name != "as").unwrap_or_else(|| ident("where")),
         };
         let args = self.stage_args();
         let mut clauses = self.clauses();

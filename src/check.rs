@@ -1,11 +1,44 @@
 //! Syntax trees and the catalog to a [`Plan`], or all the problems.
+//!
+//! One pass collects what names mean, the next types definitions, then sources, then chains in the order in which
+//! they need each other. A mistake is reported where it is found and poisons what follows from it, so that it is
+//! said once; everything else is still checked.
+
+mod chains;
+mod checker;
+mod coerce;
+mod definitions;
+mod draft;
+mod endpoints;
+mod expressions;
+mod header;
+mod inputs;
+mod literals;
+mod names;
+mod options;
+mod scenarios;
+mod seat;
+mod sinks;
+mod stages;
+mod substitute;
+mod templates;
+mod types;
+mod unused;
+mod walk;
+mod windows;
+
+pub mod codes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millstream_dsl::{Diagnostic, FileId, SourceMap, ast};
 
-use crate::plan::Plan;
+use crate::plan::scenario::Scenario;
+use crate::plan::{Catalog, Plan, Settings};
+
+pub use definitions::PARAM_VARIABLE_PREFIX;
+pub use header::HEADER_OPTIONS;
 
 /// A pipeline file and what it imports, read.
 #[derive(Debug, Default)]
@@ -14,6 +47,8 @@ pub struct Program {
     pub sources: SourceMap,
     /// The pipeline file first; every import behind it, each once.
     pub files: Vec<ProgramFile>,
+    /// Something could not be read and left no hole in a tree: what seems to be missing or unused may be there.
+    pub incomplete: bool,
 }
 
 /// One file of a [`Program`].
@@ -36,7 +71,32 @@ pub struct Checked {
     pub plan: Plan,
     /// Everything that is wrong, in the order of the text.
     pub problems: Vec<Diagnostic>,
+    /// The settings of the `pipeline` statement by the names of [`HEADER_OPTIONS`], defaults put in.
+    pub settings: Settings,
+    /// The test blocks, in the order of the text; to be run when no problem is an error.
+    pub tests: Vec<Scenario>,
 }
 
-/// Values given from outside: `--set name=value`, then the environment.
+/// Values given from outside: `--set name=value`, then the environment ([`PARAM_VARIABLE_PREFIX`]).
 pub type Overrides = BTreeMap<String, String>;
+
+/// Checks a program against the vocabulary.
+pub fn check(program: &Program, catalog: &Catalog, overrides: &Overrides) -> Checked {
+    let mut checker = checker::Checker::new(program, catalog, overrides);
+    checker.collect_names();
+    checker.resolve_types();
+    checker.check_header();
+    checker.check_definitions();
+    let mut wiring = chains::Wiring::default();
+    checker.plan_inputs(&mut wiring);
+    checker.plan_chains(&mut wiring);
+    wiring.plan.header = checker.header.to_plan();
+    let tests = checker.check_scenarios(&wiring);
+    checker.check_templates();
+    checker.check_output();
+    if !program.incomplete && !checker.problems.errors_since(0) {
+        checker.warn_unused(&wiring);
+    }
+    let settings = std::mem::take(&mut checker.header.settings);
+    Checked { plan: wiring.plan, problems: checker.problems.into_sorted(), settings, tests }
+}

@@ -14,6 +14,7 @@ pub(crate) mod json;
 mod kernel;
 mod lambdas;
 pub(crate) mod resolve;
+mod settled;
 mod wording;
 
 use std::sync::Arc;

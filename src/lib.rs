@@ -1,7 +1,24 @@
 //! Millstream: Spark Streaming's model in one binary.
+#![doc = include_str!("ARCHITECTURE.md")]
 
-pub mod check;
-pub mod expressions;
-pub mod functions;
 pub mod model;
 pub mod plan;
+
+pub mod connect;
+pub mod expressions;
+
+pub mod formats;
+pub mod functions;
+pub mod operators;
+pub mod sinks;
+pub mod sources;
+pub mod windows;
+
+pub mod builtins;
+
+pub mod check;
+pub mod cli;
+pub mod engine;
+pub mod load;
+pub mod reference;
+pub mod schema;

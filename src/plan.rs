@@ -8,8 +8,10 @@ pub mod edge;
 pub mod expr;
 pub mod graph;
 pub mod operator;
+pub mod scenario;
 pub mod seams;
 pub mod settings;
+pub mod vocabulary;
 
 pub use catalog::{
     AggregateEntry, Catalog, ClauseSpec, Doc, FormatEntry, FunctionEntry, OptionKind, OptionSpec, SinkEntry,
@@ -18,6 +20,6 @@ pub use catalog::{
 pub use context::{Planned, Port, Scope, SideOutput, StageContext};
 pub use edge::{Edge, EventTime, Guarantee, Mode};
 pub use expr::{AggregateCall, Node, TypedExpr};
-pub use graph::{Plan, PlanNode};
+pub use graph::{Plan, PlanNode, RowFate};
 pub use operator::{Operator, Properties};
 pub use settings::{OptionValue, Settings};

@@ -47,6 +47,9 @@ impl Span {
     }
 }
 
+/// May stand at the start of a file; people do not see it, so columns do not count it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A source text and the name people know it by.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
@@ -72,7 +75,10 @@ impl SourceFile {
         let text = text.into();
         let mut line_starts = vec![0];
         line_starts.extend(
-            text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| u32::try_from(i + 1).unwrap_or(u32::MAX)),
+            text.bytes()
+                .enumerate()
+                .filter(|(_, b)| *b == b'\n')
+                .map(|(i, _)| u32::try_from(i + 1).unwrap_or(u32::MAX)),
         );
         SourceFile { name: name.into(), text, line_starts }
     }
@@ -85,7 +91,17 @@ impl SourceFile {
         }
         let line = self.line_starts.partition_point(|start| *start as usize <= offset).max(1);
         let start = self.line_starts[line - 1] as usize;
-        LineColumn { line, column: self.text[start..offset].chars().count() + 1 }
+        let before = self.text[start..offset].trim_start_matches(BYTE_ORDER_MARK);
+        LineColumn { line, column: before.chars().count() + 1 }
+    }
+
+    /// The bytes of the line in which an offset stands, without its end (`\n` or `\r\n`).
+    pub fn line_range(&self, offset: u32) -> std::ops::Range<usize> {
+        let next = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.line_starts[next - 1] as usize;
+        let end = self.line_starts.get(next).map_or(self.text.len(), |next| *next as usize);
+        let line = &self.text[start..end];
+        start..start + line.trim_end_matches('\n').trim_end_matches('\r').len()
     }
 }
 

@@ -23,6 +23,7 @@ fn entry(group: &'static str, fact: &Fact, udf: &Arc<ScalarUDF>) -> FunctionEntr
         doc,
         group,
         failure: fact.failure,
+        settled: fact.settled,
         stability: stability(udf.signature().volatility),
         body: FunctionBody::Scalar(bounded(udf)),
         resolve: match (fact.failure, fact.nulls) {

@@ -11,6 +11,7 @@ use millstream_dsl::ast;
 
 use crate::model::{Column, Slot, Type};
 use crate::plan::context::{Planned, StageContext};
+use crate::plan::edge::Mode;
 use crate::plan::expr::{Node, TypedExpr};
 use crate::plan::operator::NotRunnable;
 use crate::plan::seams::{FormatCodec, Sink, Source};
@@ -90,6 +91,8 @@ pub enum OptionKind {
     Symbol(&'static [(&'static str, &'static str)]),
     /// `10s`
     Duration,
+    /// `10s`, or months and years of the calendar: `1mo`, `1y` (read as [`OptionValue::Months`](crate::plan::OptionValue)).
+    Period,
     /// `64mb`
     Size,
     /// `"2026-01-01T00:00:00Z"` or `timestamp "..."`
@@ -98,6 +101,8 @@ pub enum OptionKind {
     Schema,
     /// A column of the rows (of the source's schema, or of what the sink is given).
     Column,
+    /// A free name, e.g. of a column that a stage adds (read as text).
+    Name,
     /// A format, by its word or call: `json`, `csv`, `regex(r"...")`.
     Format,
     /// `env("X")`, `secret("name")`; plain text is accepted with the warning `secret-in-text`.
@@ -187,6 +192,8 @@ pub enum Names {
     Optional,
     /// `extend c = b * 2`
     Always,
+    /// `split small = amount < 10`: demanded, and each name defines a stream.
+    Streams,
 }
 
 /// A stage: `|> word args clauses`.
@@ -236,14 +243,25 @@ pub struct SourceEntry {
     pub rewinds: bool,
     /// Whether `table x = ...` may use it.
     pub table: bool,
+    /// Whether its rows take back earlier ones (change capture), given its options.
+    pub mode: fn(&Settings) -> Mode,
     /// The cargo feature that brings its client, where it is not in the default set.
-    pub feature: Option<&'static str>,
+    pub feature: Option<Feature>,
     /// Opens it; `Err` says in a plain sentence why it cannot be run (yet).
     pub open: fn(&Endpoint) -> Result<Box<dyn Source>, NotRunnable>,
 }
 
+/// A cargo feature that a connector needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether this program was built with it.
+    pub built: bool,
+}
+
 /// Where the columns of a source come from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum RowsFrom {
     /// Always these.
     Fixed(Vec<Column>),
@@ -251,13 +269,15 @@ pub enum RowsFrom {
     Format {
         /// As it would be written.
         default: &'static str,
-        /// Columns the source adds to the format's.
-        extra: Vec<Column>,
+        /// Columns the source adds to the format's, given its options.
+        extra: fn(&Settings) -> Vec<Column>,
     },
-    /// From the option `schema`, which is required.
+    /// From the option `schema`.
     Schema {
-        /// Columns the source adds.
-        extra: Vec<Column>,
+        /// The columns where no schema is given; none: it must be given.
+        default: Option<Vec<Column>>,
+        /// Columns the source adds, given its options.
+        extra: fn(&Settings) -> Vec<Column>,
     },
 }
 
@@ -277,8 +297,8 @@ pub struct SinkEntry {
     pub guarantee: fn(&Settings) -> String,
     /// What makes two sinks the same target (a path, a table); none where sharing is harmless.
     pub target: fn(&Settings) -> Option<String>,
-    /// The cargo feature that brings its client.
-    pub feature: Option<&'static str>,
+    /// The cargo feature that brings its client, where it is not in the default set.
+    pub feature: Option<Feature>,
     /// Opens it.
     pub open: fn(&Endpoint) -> Result<Box<dyn Sink>, NotRunnable>,
 }
@@ -294,6 +314,15 @@ pub enum Changes {
     ByKey(Vec<String>),
 }
 
+/// What an [`Endpoint`] is opened by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EndpointEntry {
+    /// A source or a table.
+    Source(Arc<SourceEntry>),
+    /// A sink.
+    Sink(Arc<SinkEntry>),
+}
+
 /// A checked source, table or sink, as its `open` gets it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -301,6 +330,8 @@ pub struct Endpoint {
     pub name: String,
     /// The entry's word.
     pub word: String,
+    /// The entry, which opens it.
+    pub entry: EndpointEntry,
     /// Arguments and options.
     pub settings: Settings,
     /// The format and its options, where the entry takes one.
@@ -335,8 +366,11 @@ pub struct FormatEntry {
     /// Whether sources read it and sinks write it.
     pub directions: Directions,
     /// Makes the reader and writer.
-    pub open: fn(&FormatCall, &crate::model::Schema) -> Result<Box<dyn FormatCodec>, NotRunnable>,
+    pub open: OpenFormat,
 }
+
+/// Makes the reader and writer of a format for rows of that schema.
+pub type OpenFormat = fn(&FormatCall, &crate::model::Schema) -> Result<Box<dyn FormatCodec>, NotRunnable>;
 
 /// Which ways a format goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -379,6 +413,8 @@ pub struct FunctionEntry {
     pub group: &'static str,
     /// What can happen to a row.
     pub failure: Failure,
+    /// For fallible ones: whether the types and constants of a call rule a failure out (`round` of a float).
+    pub settled: fn(&[Argument<'_>]) -> bool,
     /// What it depends on.
     pub stability: Stability,
     /// What computes it.
@@ -417,6 +453,11 @@ pub struct Argument<'a> {
     pub constant: Option<&'a ScalarValue>,
     /// Whether it is a lambda.
     pub lambda: bool,
+}
+
+/// For functions whose calls are never safer than the function.
+pub fn unsettled(_: &[Argument<'_>]) -> bool {
+    false
 }
 
 /// The overload that fits.
@@ -458,7 +499,8 @@ pub struct WindowEntry {
     pub plan: fn(&Settings) -> Result<crate::plan::seams::Window, String>,
 }
 
-/// Options of every source, whatever it is.
+/// Options of every source, whatever it is; an entry's own option of the same name takes its place, and `format`
+/// is one only where [`RowsFrom::Format`] says so.
 pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("format", OptionKind::Format, "how bytes become rows"),
     OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types"),
@@ -473,7 +515,20 @@ pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch"),
 ];
 
-/// Options of every sink, whatever it is.
+/// Options of every table, beside those of a source.
+pub fn table_options() -> Vec<OptionSpec> {
+    const WHEN: &[(&str, &str)] =
+        &[("on_change", "when what it is read from has changed"), ("never", "only at the start")];
+    let kind = OptionKind::AnyOf(vec![OptionKind::Symbol(WHEN), OptionKind::Duration]);
+    vec![OptionSpec::with_default(
+        "refresh",
+        kind,
+        "on_change",
+        "when it is read anew; takes effect between two batches",
+    )]
+}
+
+/// Options of every sink, whatever it is; `format` only where [`SinkEntry::format`] says so.
 pub const SINK_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("format", OptionKind::Format, "how rows become bytes"),
     OptionSpec::with_default(

@@ -42,6 +42,12 @@ pub trait StageContext {
     /// Another stream or table by name; it becomes this stage's next input. None where there is none (reported).
     fn other(&mut self, name: &ast::Ident, kind: Other) -> Option<Edge>;
 
+    /// Whether that name is a table: reference data that has no batches of its own. False where it is unknown.
+    fn is_table(&self, name: &ast::Ident) -> bool;
+
+    /// The stage that turned the rows that come in from the left into changes; none where they are final.
+    fn changes_from(&self) -> Option<Span>;
+
     /// Keeps a mistake.
     fn report(&mut self, problem: Diagnostic);
 
@@ -100,7 +106,7 @@ pub trait StageContext {
 pub enum Other {
     /// A stream or source only (`union`).
     Stream,
-    /// A stream, source or table (`join`); the answer says which by [`Edge::state`] being untouched.
+    /// A stream, source or table (`join`); [`StageContext::is_table`] says which.
     StreamOrTable,
     /// A table only (`init from`).
     Table,

@@ -41,7 +41,14 @@ pub struct EventTime {
     pub column: String,
     /// Microseconds that rows may come late; none where no watermark was declared, so that it never moves.
     pub delay: Option<i64>,
+    /// The column holds the end of a window, which the window does not contain: a row's time is the microsecond
+    /// before it, so that windows of windows nest.
+    pub ends_window: bool,
 }
+
+/// The column of a changes edge that says whether a row comes (`"+"`) or goes (`"-"`). It is the last one of the
+/// schema and a `string`; stages that pass changes on keep it without being told.
+pub const OP: &str = "op";
 
 /// Whether rows are final.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,7 +56,7 @@ pub enum Mode {
     /// Each row is new and stays.
     #[default]
     Append,
-    /// An `op` column says whether a row comes or goes; netted per key and batch.
+    /// The column [`OP`] says whether a row comes or goes; netted per key and batch.
     Changes {
         /// What identifies a row that is updated.
         key: Vec<String>,

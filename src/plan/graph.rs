@@ -46,8 +46,21 @@ pub struct PlanNode {
     pub work: Work,
     /// What leaves it, by port.
     pub outputs: BTreeMap<Port, Edge>,
+    /// What happens to the rows of a port that nobody reads; counted and dropped where it is not said.
+    pub fates: BTreeMap<Port, RowFate>,
     /// Where it is written.
     pub span: Span,
+}
+
+/// What was said about rows that do not go the straight way: `bad drop`, `rejected fail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFate {
+    /// Counted and dropped.
+    Drop,
+    /// What failed becomes null and the row goes on; sources only.
+    Null,
+    /// The pipeline stops.
+    Fail,
 }
 
 /// What a node does.

@@ -95,8 +95,13 @@ pub enum Distribution {
     ByKey(Vec<Vec<usize>>),
     /// All in one place.
     Single,
-    /// Into so many partitions.
-    Partitions(usize),
+    /// Into so many partitions: equal values of the columns in one place, or just evenly where there are none.
+    Partitions {
+        /// How many.
+        count: usize,
+        /// Positions of the columns.
+        by: Vec<usize>,
+    },
 }
 
 /// What runs an operator. The ladder: use the first that does.
@@ -163,6 +168,11 @@ pub struct StepTime {
     pub mark_before: Option<i64>,
     /// The watermark when it ends.
     pub mark_after: Option<i64>,
+}
+
+impl StepTime {
+    /// The mark behind the last row of all: every window closes.
+    pub const END: i64 = i64::MAX;
 }
 
 /// What goes wrong at run time, sorted by what the engine does next.

@@ -1,21 +1,31 @@
 //! What sources, sinks, formats and windows are to the rest. Who writes one needs to know nothing of batches'
 //! internals, threads or reload.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use arrow::array::RecordBatch;
 
-use crate::plan::operator::TaskError;
+use crate::model::{Column, Schema, Slot, Type};
+use crate::plan::operator::{BatchTime, TaskError};
 
 /// A source at work. It is told what to read and remembers nothing the engine relies on.
 pub trait Source: Send {
-    /// The pieces there are now: files, partitions, shards, or the one that a socket is.
-    fn discover(&mut self) -> Result<Vec<Split>, TaskError>;
+    /// The pieces that have something to read now (files, partitions, shards, or the one that a socket is), given how
+    /// far each was read: as many as one batch should take, in the order they are to be read. Called once a batch.
+    fn discover(&mut self, known: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError>;
     /// Reads from a position; where the range ends is known only afterwards.
     fn read(&mut self, split: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError>;
     /// Everything before the position is safe; the source may forget it.
     fn ack(&mut self, split: &Split, position: &Position) -> Result<(), TaskError>;
+    /// Whether nothing will ever follow: the pipe was closed, the last row was made.
+    fn ended(&self) -> bool {
+        false
+    }
 }
+
+/// How far every piece was read.
+pub type Positions = BTreeMap<Split, Position>;
 
 /// A piece of a source that has a position of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,13 +38,17 @@ pub struct Split {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position(pub Vec<u8>);
 
-/// How much a read may return, about.
+/// How much a read may return, about, and what time it is: a source reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Rows.
     pub rows: usize,
     /// Bytes of input.
     pub bytes: u64,
+    /// The time of the batch, in microseconds since 1970 UTC.
+    pub now: i64,
+    /// The run ends when all is read (`--once`): nothing is to be waited for.
+    pub drain: bool,
 }
 
 /// What a read gave.
@@ -59,16 +73,31 @@ pub struct BadRow {
     pub text: String,
     /// What is wrong with it.
     pub reason: String,
-    /// File and line, topic and offset.
+    /// The file, the topic and partition, the peer.
     pub place: String,
+    /// The line in it, from 1, or the offset.
+    pub line: u64,
 }
 
-/// A sink at work: takes batches by their number, idempotently.
+impl BadRow {
+    /// What a source's `bad to x` looks like.
+    pub fn schema() -> Schema {
+        let text = || Slot::required(Type::String);
+        Schema::new(vec![
+            Column::new("text", text()),
+            Column::new("_place", text()),
+            Column::new("_line", Slot::required(Type::Int64)),
+            Column::new("_reason", text()),
+        ])
+    }
+}
+
+/// A sink at work: takes batches by their number, idempotently. Batches come in order.
 pub trait Sink: Send {
     /// Prepares a batch's rows so that delivering them cannot fail for lack of anything of ours.
-    fn stage(&mut self, batch: u64, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
+    fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
     /// Makes them visible, once, however often it is called.
-    fn deliver(&mut self, batch: u64, artifact: Artifact) -> Result<Delivered, TaskError>;
+    fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
 }
@@ -89,12 +118,31 @@ pub struct Delivered {
     pub rejected: Vec<(RecordBatch, String)>,
 }
 
-/// A format at work.
+/// A format at work. Without memory, so that the pieces of a file can be read by several threads.
 pub trait FormatCodec: Send + Sync {
-    /// Reads whole records from the front of `bytes`. `last`: nothing follows.
-    fn decode(&self, bytes: &[u8], last: bool) -> Result<Decoded, TaskError>;
-    /// Appends rows to `out`; `first`: nothing has been written yet (headers).
-    fn encode(&self, rows: &RecordBatch, first: bool, out: &mut Vec<u8>) -> Result<(), TaskError>;
+    /// How many bytes at the front of a file are no records (a line of names); none where `front` is too short to
+    /// tell. `last`: nothing follows.
+    fn header(&self, front: &[u8], last: bool) -> Option<usize> {
+        let _ = (front, last);
+        Some(0)
+    }
+    /// Reads whole records from the front of a piece.
+    fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError>;
+    /// Writes rows as one file or message.
+    fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError>;
+}
+
+/// Bytes that start with a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// What [`FormatCodec::header`] found at the front of the same file.
+    pub header: &'a [u8],
+    /// The records.
+    pub bytes: &'a [u8],
+    /// Nothing follows, so that what is left unread is a record too.
+    pub last: bool,
+    /// At most so many records, where they can be told apart without reading them.
+    pub records: usize,
 }
 
 /// What [`FormatCodec::decode`] read.
@@ -102,8 +150,12 @@ pub trait FormatCodec: Send + Sync {
 pub struct Decoded {
     /// The rows.
     pub blocks: Vec<RecordBatch>,
-    /// What could not be read; `place` holds the line within `bytes`.
+    /// What could not be read; `line` counts from 0 within the piece and `place` is empty.
     pub bad: Vec<BadRow>,
+    /// How many lines (or records, where there are no lines) were used, bad and empty ones included.
+    pub lines: u64,
+    /// Lines that hold no record, counted as in `bad`: empty ones, comments.
+    pub blank: Vec<u64>,
     /// Bytes used; the rest is the start of a record whose end is missing.
     pub used: usize,
 }

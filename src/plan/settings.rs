@@ -22,6 +22,8 @@ pub enum OptionValue {
     Symbol(String),
     /// `10s` in microseconds.
     Duration(i64),
+    /// `1mo`, `2y` in calendar months.
+    Months(u32),
     /// `64mb` in bytes.
     Size(u64),
     /// A moment, in microseconds since 1970 UTC.
@@ -97,6 +99,27 @@ impl Settings {
         match self.get(name)? {
             OptionValue::Duration(micros) => Some(*micros),
             _ => None,
+        }
+    }
+
+    /// A size in bytes.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        match self.get(name)? {
+            OptionValue::Size(bytes) => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// The texts, symbols or columns of a list; none of them where it was not given.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        let one = |value| match value {
+            &OptionValue::Text(ref s) | &OptionValue::Symbol(ref s) | &OptionValue::Column(ref s) => Some(s.as_str()),
+            _ => None,
+        };
+        match self.get(name) {
+            Some(OptionValue::List(values)) => values.iter().filter_map(one).collect(),
+            Some(value) => one(value).into_iter().collect(),
+            None => Vec::new(),
         }
     }
 

@@ -1,1 +1,16 @@
-//! The one integration binary.
+//! The one integration binary: the real program, the documents, and what holds for the whole repository.
+//! `BLESS=1 cargo test --test it` writes expected texts anew; a blessed change is reviewed like code.
+
+mod architecture;
+mod check;
+mod codes;
+mod documents;
+mod entries;
+mod examples;
+mod files;
+mod forms;
+mod infer;
+mod messages;
+mod program;
+mod stages;
+mod verbs;

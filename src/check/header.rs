@@ -1,0 +1,144 @@
+//! The `pipeline` statement: its name and its settings, as data like every other entry's.
+
+use std::path::PathBuf;
+
+use millstream_dsl::{Diagnostic, Span};
+
+use crate::check::checker::Checker;
+use crate::check::literals;
+use crate::check::options::Around;
+use crate::plan::graph::Header;
+use crate::plan::{OptionKind, OptionSpec, OptionValue, Settings};
+
+/// What may stand in the braces of `pipeline NAME { ... }`.
+pub const HEADER_OPTIONS: &[OptionSpec] = &[
+    OptionSpec::with_default("every", OptionKind::Duration, "1s", "the batch interval; `0s` means as soon as possible"),
+    OptionSpec::optional("checkpoint", OptionKind::Path, "the folder that a restarted pipeline goes on from"),
+    OptionSpec::optional("time_zone", OptionKind::Text, "the zone for reading and printing times that name none"),
+    OptionSpec::optional(
+        "watermark",
+        OptionKind::Duration,
+        "how late rows may come, for sources with a `time` that do not say it",
+    ),
+    OptionSpec::optional(
+        "idle",
+        OptionKind::Duration,
+        "after how long without rows a source no longer holds back the watermark",
+    ),
+    OptionSpec::optional(
+        "max_rows",
+        OptionKind::Integer { min: 1, max: i64::MAX },
+        "at most so many rows a batch and source",
+    ),
+    OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch and source"),
+    OptionSpec::optional("retain", OptionKind::Duration, "how long batches are kept for windows in batch time"),
+    OptionSpec::optional("state_limit", OptionKind::Size, "the pipeline stops before its state grows beyond this"),
+    OptionSpec::with_default(
+        "on_overrun",
+        OptionKind::Symbol(OVERRUN),
+        "skip",
+        "what happens when a batch takes longer than `every`",
+    ),
+    OptionSpec::with_default(
+        "backpressure",
+        OptionKind::Bool,
+        "true",
+        "whether sources slow down when batches take too long",
+    ),
+    OptionSpec::optional(
+        "partitions",
+        OptionKind::Integer { min: 1, max: 256 },
+        "into how many parts a batch is cut; one a core if not said",
+    ),
+];
+
+const OVERRUN: &[(&str, &str)] =
+    &[("skip", "the ticks that were missed are folded into the next batch"), ("fail", "the pipeline stops")];
+
+/// The settings that the rest of the checker goes by.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HeaderSettings {
+    /// Where the pipeline's name stands; the start of the file where there is none.
+    pub(super) at: Span,
+    pub(super) name: String,
+    /// Microseconds; zero for as soon as possible.
+    pub(super) every: i64,
+    pub(super) every_at: Span,
+    pub(super) checkpoint: Option<PathBuf>,
+    pub(super) zone: Option<String>,
+    pub(super) watermark: Option<i64>,
+    pub(super) retain: Option<i64>,
+    pub(super) settings: Settings,
+}
+
+impl HeaderSettings {
+    pub(super) fn to_plan(&self) -> Header {
+        Header {
+            name: self.name.clone(),
+            every: self.every,
+            checkpoint: self.checkpoint.clone(),
+            zone: self.zone.clone(),
+        }
+    }
+}
+
+impl Checker<'_> {
+    /// Checks the `pipeline` statement.
+    pub(super) fn check_header(&mut self) {
+        let Some(&(name, options, _)) = self.names.pipelines.first() else {
+            return self.missing_pipeline();
+        };
+        for (again, _, _) in self.names.pipelines.clone().iter().skip(1) {
+            self.report(
+                Diagnostic::error("duplicate-pipeline", again.at.0, "a file is one pipeline")
+                    .label("a second `pipeline` statement")
+                    .also(name.at.0, "the first"),
+            );
+        }
+        let around = Around { what: "a pipeline".into(), rows: None };
+        let mut settings = Settings::default();
+        self.options(&options.entries, HEADER_OPTIONS, &around, name.at.0, &mut settings);
+        let zone = settings.text("time_zone").map(str::to_owned);
+        if let Some(zone) = zone.as_deref().filter(|zone| !literals::is_zone(zone)) {
+            let span = settings.span("time_zone").unwrap_or(name.at.0);
+            self.report(
+                Diagnostic::error("invalid-literal", span, format!("time zone `{zone}` is not known"))
+                    .label("no such zone")
+                    .help("zones are named by place:\n  time_zone: \"Europe/Berlin\""),
+            );
+        }
+        self.header = HeaderSettings {
+            at: name.at.0,
+            name: name.name.clone(),
+            every: settings.duration("every").unwrap_or(1_000_000),
+            every_at: settings.span("every").unwrap_or(name.at.0),
+            checkpoint: settings.text("checkpoint").map(PathBuf::from),
+            zone: zone.filter(|zone| literals::is_zone(zone)),
+            watermark: settings.duration("watermark"),
+            retain: settings.duration("retain"),
+            settings,
+        };
+    }
+
+    fn missing_pipeline(&mut self) {
+        let mut settings = Settings::default();
+        settings.set("every", OptionValue::Duration(1_000_000), Span::default());
+        self.header = HeaderSettings { every: 1_000_000, settings, ..HeaderSettings::default() };
+        let Some(file) = self.program.files.first() else { return };
+        if self.program.incomplete {
+            return;
+        }
+        let name = file
+            .path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or("example")
+            .replace(|c: char| !c.is_alphanumeric(), "_");
+        let start = Span::new(file.id, 0, 0);
+        self.report(
+            Diagnostic::error("missing-pipeline", start, "the file has no `pipeline` statement")
+                .label("what is it called, and how often does a batch run?")
+                .help(format!("begin with:\n  pipeline {name} {{ every: 1s }}")),
+        );
+    }
+}

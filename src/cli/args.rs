@@ -1,0 +1,240 @@
+//! What can be written behind `millstream`, recorded as plain values. The only file that names clap; what the
+//! words mean is decided by the verbs.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Write a streaming pipeline, be told every mistake, run it in micro-batches
+#[derive(Debug, Parser)]
+#[command(
+    name = "millstream",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Example:\n  millstream check pipelines/wordcount.stream"
+)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// When to colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    #[arg(help = "When to colour: auto, always, never")]
+    pub(crate) color: Color,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Even into a file.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The verbs, in the order of help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Find every mistake in pipelines, without running them
+    Check(Check),
+    /// Run a pipeline
+    Run(Run),
+    /// Lay out pipelines the one way
+    Fmt(Fmt),
+    /// Turn .stream into YAML or back
+    Convert(Convert),
+    /// Explain the code of a message
+    Explain(Explain),
+    /// List what a pipeline may use: stages, sources, functions ...
+    List(List),
+    /// Start a pipeline in a new folder
+    New(New),
+    /// Print a type for a JSON, CSV or Parquet sample
+    Infer(Infer),
+    /// Print the JSON Schema of the YAML form
+    Schema(Schema),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Find every mistake in pipelines, without running them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 clean, 1 mistakes, 2 a file cannot be read.\n\n\
+    Example:\n  millstream check --deny warnings pipelines/revenue.stream")]
+pub(crate) struct Check {
+    /// .stream or .yaml files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// text, or json: one object a line
+    #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+    pub(crate) format: ReportFormat,
+    /// Make warnings mistakes
+    #[arg(long, value_enum, value_name = "warnings")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) deny: Option<Deny>,
+    /// Set a parameter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// How `check` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    Text,
+    /// For editors: one object a line.
+    Json,
+}
+
+/// What `--deny` can deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deny {
+    /// Warnings count as mistakes.
+    Warnings,
+}
+
+/// Run a pipeline; Ctrl-C ends it after the batch
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream run pipelines/wordcount.stream --once")]
+pub(crate) struct Run {
+    /// A .stream or .yaml file
+    pub(crate) file: PathBuf,
+    /// Take what there is, close what is open, end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// End after so many batches
+    #[arg(long, value_name = "N")]
+    pub(crate) batches: Option<u64>,
+    /// Set a parameter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// Lay out pipelines the one way
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A folder stands for every .stream file in it. Files with mistakes in their syntax are left alone.\n\n\
+    Example:\n  millstream fmt --check pipelines")]
+pub(crate) struct Fmt {
+    /// Files and folders; - formats standard input to standard output
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Change nothing; exit with 1 and say which files would change
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Turn .stream into YAML or back
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream convert --to yaml pipelines/wordcount.stream -o wordcount.yaml")]
+pub(crate) struct Convert {
+    /// A .stream or .yaml file; - is standard input, in the form that is not asked for
+    pub(crate) file: PathBuf,
+    /// stream or yaml
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub(crate) to: Form,
+    /// Where to write; standard output where not said
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// The two forms of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// `.stream`
+    Stream,
+    /// `.yaml`
+    Yaml,
+}
+
+/// Explain the code of a message
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream explain unbounded-state")]
+pub(crate) struct Explain {
+    /// What stands in brackets behind error or warning
+    #[arg(required_unless_present = "list")]
+    pub(crate) code: Option<String>,
+    /// List every code
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+/// List what a pipeline may use: stages, sources, functions ...
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Kinds: sources, stages, sinks, formats, windows, functions, aggregates.\n\n\
+    Examples:\n  millstream list functions\n  millstream list aggregate\n  millstream list sinks files")]
+pub(crate) struct List {
+    /// A kind, or the name of anything
+    #[arg(value_name = "KIND|NAME")]
+    pub(crate) what: Option<String>,
+    /// One of that kind, in full
+    pub(crate) name: Option<String>,
+}
+
+/// Start a pipeline in a new folder
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream new shop && millstream check shop/pipeline.stream")]
+pub(crate) struct New {
+    /// A folder that does not exist or is empty
+    pub(crate) dir: PathBuf,
+}
+
+/// Print a type for a JSON, CSV or Parquet sample
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream infer pipelines/data/orders.json --name Order")]
+pub(crate) struct Infer {
+    /// JSON lines, a JSON array, CSV with a header, or Parquet; - is standard input
+    pub(crate) file: PathBuf,
+    /// What to call the type; made from the file's name where not said
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Read no more rows than this
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) rows: usize,
+}
+
+/// Print the JSON Schema of the YAML form
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream schema > millstream.schema.json")]
+pub(crate) struct Schema {}
+
+/// Print a completion script for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream completions bash > ~/.local/share/bash-completion/completions/millstream")]
+pub(crate) struct Completions {
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_enum, hide_possible_values = true)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// What the command line cannot mean: what to print, and whether it was asked for (`--help`).
+pub(crate) struct NotAVerb {
+    /// Help, version or what is wrong.
+    pub(crate) text: String,
+    /// Help and version go to standard output with exit code 0.
+    pub(crate) asked_for: bool,
+}
+
+/// Reads the command line of this process.
+pub(crate) fn read(colored: bool) -> Result<Args, NotAVerb> {
+    Args::try_parse().map_err(|problem| {
+        let text = problem.render();
+        let text = if colored { text.ansi().to_string() } else { text.to_string() };
+        NotAVerb { text, asked_for: !problem.use_stderr() }
+    })
+}
+
+/// Writes the completion script of a shell.
+pub(crate) fn completions(shell: clap_complete::Shell, out: &mut dyn Write) {
+    clap_complete::generate(shell, &mut Args::command(), "millstream", &mut { out });
+}
+
+/// `name=value`
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}

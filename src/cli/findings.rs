@@ -1,0 +1,85 @@
+//! A pipeline file read and checked, and everything that was found: what `check` reports and `run` starts from.
+
+use std::path::Path;
+
+use millstream_dsl::Diagnostic;
+
+use super::Exit;
+use super::report::{Look, render};
+use crate::check::{Overrides, Program};
+use crate::load;
+use crate::plan::{Catalog, Plan};
+
+/// More are counted, but not shown: nobody reads on.
+const SHOWN: usize = 100;
+
+/// What was found in a file and its imports.
+pub(crate) struct Findings {
+    /// What was read.
+    pub(crate) program: Program,
+    /// The pipeline; none where the file could not be read.
+    pub(crate) plan: Option<Plan>,
+    /// Mistakes and warnings, in the order of the text.
+    pub(crate) problems: Vec<Diagnostic>,
+}
+
+/// How many of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// What keeps the pipeline from running.
+    pub(crate) errors: usize,
+    /// What does not.
+    pub(crate) warnings: usize,
+}
+
+/// Reads and checks a file.
+pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Findings {
+    let (program, mut problems) = load::program(path);
+    if program.files.is_empty() {
+        return Findings { program, plan: None, problems };
+    }
+    let checked = crate::check::check(&program, catalog, overrides);
+    problems.extend(checked.problems);
+    problems.extend(load::unmatched_patterns(&checked.plan, catalog));
+    problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
+    Findings { program, plan: Some(checked.plan), problems }
+}
+
+impl Findings {
+    /// How many mistakes and warnings.
+    pub(crate) fn counts(&self) -> Counts {
+        let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
+        Counts { errors, warnings: self.problems.len() - errors }
+    }
+
+    /// What the findings mean for the exit code.
+    pub(crate) fn exit(&self, deny_warnings: bool) -> Exit {
+        let Counts { errors, warnings } = self.counts();
+        match &self.plan {
+            None => Exit::Unreadable,
+            Some(_) if errors > 0 || (deny_warnings && warnings > 0) => Exit::Mistakes,
+            Some(_) => Exit::Clean,
+        }
+    }
+
+    /// Every problem as text.
+    pub(crate) fn text(&self, look: Look) -> String {
+        render_all(&self.problems, &self.program.sources, look)
+    }
+}
+
+/// Problems as text; very many are cut short.
+pub(crate) fn render_all(problems: &[Diagnostic], sources: &millstream_dsl::SourceMap, look: Look) -> String {
+    let mut text: String = problems.iter().take(SHOWN).map(|problem| render(problem, sources, look)).collect();
+    if problems.len() > SHOWN {
+        text.push_str(&format!("... and {} more; --format json has them all\n\n", problems.len() - SHOWN));
+    }
+    text
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let s = |n: usize| if n == 1 { "" } else { "s" };
+        write!(f, "{} error{}, {} warning{}", self.errors, s(self.errors), self.warnings, s(self.warnings))
+    }
+}

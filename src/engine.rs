@@ -1,0 +1,24 @@
+//! Runs a checked plan in micro-batches: the clock ticks, sources are read, operators run in parallel over blocks and
+//! partitions, sinks take what came of it, in the order of batches. Knows no operator, source or sink by name.
+
+mod accounts;
+mod batch;
+mod chain;
+pub mod clock;
+mod exchange;
+mod failure;
+mod intake;
+mod keyed;
+mod outlet;
+mod pool;
+mod program;
+mod run;
+
+pub use accounts::{BatchReport, OperatorCount, Report, SinkCount, SourceCount, Summary};
+pub use clock::{Clock, ManualClock, RealClock};
+pub use failure::{EngineError, Refusal};
+pub use program::runnable;
+pub use run::{RunSettings, run};
+
+#[cfg(test)]
+mod tests;

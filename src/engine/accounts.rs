@@ -1,0 +1,122 @@
+//! What became of every row, counted: by operator, source and sink, by batch and in all.
+
+use std::time::Duration;
+
+/// Who is told of a run as it goes.
+pub trait Report {
+    /// A batch was delivered.
+    fn batch(&mut self, done: &BatchReport);
+    /// Something a person should know.
+    fn note(&mut self, text: &str);
+}
+
+/// A batch that was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BatchReport {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its time, in microseconds since 1970 UTC.
+    pub time: i64,
+    /// From its start to its delivery.
+    pub took: Duration,
+    /// By source, in the order of the plan.
+    pub sources: Vec<SourceCount>,
+    /// By operator, in the order of the plan.
+    pub operators: Vec<OperatorCount>,
+    /// By sink, in the order of the plan.
+    pub sinks: Vec<SinkCount>,
+}
+
+/// What a source gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceCount {
+    /// Its name.
+    pub name: String,
+    /// Rows.
+    pub rows: u64,
+    /// Rows that could not be read.
+    pub bad: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// What became of an operator's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OperatorCount {
+    /// The stream it belongs to.
+    pub stream: String,
+    /// Its word.
+    pub word: String,
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows that went on.
+    pub rows_out: u64,
+    /// Rows filtered on purpose.
+    pub filtered: u64,
+    /// Rows that came too late.
+    pub late: u64,
+    /// Rows for which an expression failed.
+    pub bad: u64,
+}
+
+/// What a sink took.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SinkCount {
+    /// Its word.
+    pub word: String,
+    /// The stream it reads.
+    pub stream: String,
+    /// Rows it was given.
+    pub rows: u64,
+    /// Rows it refused.
+    pub rejected: u64,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// How many batches.
+    pub batches: u64,
+    /// From start to end.
+    pub took: Duration,
+    /// By source, in the order of the plan.
+    pub sources: Vec<SourceCount>,
+    /// By operator, in the order of the plan.
+    pub operators: Vec<OperatorCount>,
+    /// By sink, in the order of the plan.
+    pub sinks: Vec<SinkCount>,
+}
+
+impl Summary {
+    /// Counts a batch.
+    pub(super) fn add(&mut self, batch: &BatchReport) {
+        self.batches += 1;
+        if self.batches == 1 {
+            self.sources.clone_from(&batch.sources);
+            self.operators.clone_from(&batch.operators);
+            self.sinks.clone_from(&batch.sinks);
+            return;
+        }
+        for (sum, more) in self.sources.iter_mut().zip(&batch.sources) {
+            sum.rows += more.rows;
+            sum.bad += more.bad;
+            sum.bytes += more.bytes;
+        }
+        for (sum, more) in self.operators.iter_mut().zip(&batch.operators) {
+            sum.rows_in += more.rows_in;
+            sum.rows_out += more.rows_out;
+            sum.filtered += more.filtered;
+            sum.late += more.late;
+            sum.bad += more.bad;
+        }
+        for (sum, more) in self.sinks.iter_mut().zip(&batch.sinks) {
+            sum.rows += more.rows;
+            sum.rejected += more.rejected;
+        }
+    }
+
+    /// Rows that sources could not read and operators could not compute.
+    pub fn bad_rows(&self) -> u64 {
+        self.sources.iter().map(|s| s.bad).sum::<u64>() + self.operators.iter().map(|o| o.bad).sum::<u64>()
+    }
+}

@@ -1,0 +1,159 @@
+//! A source as a batch sees it: so much and no more is taken, positions and the watermark move.
+
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+
+use crate::engine::clock::Clock;
+use crate::plan::catalog::Endpoint;
+use crate::plan::edge::Edge;
+use crate::plan::operator::TaskError;
+use crate::plan::seams::{BadRow, Limits, Position, Positions, Source, Split};
+
+/// Bytes a batch takes where no limit is written: a batch must fit into memory.
+const DEFAULT_BYTES: u64 = 256_000_000;
+
+/// How often a read that may succeed later is tried again.
+const RETRIES: i64 = 8;
+
+/// A source at work.
+pub(super) struct Intake {
+    source: Box<dyn Source>,
+    known: Positions,
+    rows: usize,
+    bytes: u64,
+    time: Option<(usize, i64)>,
+    /// The watermark, once rows have come.
+    pub(super) mark: Option<i64>,
+}
+
+/// What a batch takes from a source.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) blocks: Vec<RecordBatch>,
+    pub(super) bad: Vec<BadRow>,
+    pub(super) bytes: u64,
+    /// What the watermark is behind these rows.
+    pub(super) mark: Option<i64>,
+    /// Positions that moved, to be acknowledged when the batch is delivered.
+    pub(super) moved: Vec<(Split, Position)>,
+}
+
+impl Taken {
+    /// Rows that could be read.
+    pub(super) fn rows(&self) -> usize {
+        self.blocks.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+impl Intake {
+    pub(super) fn new(endpoint: &Endpoint, source: Box<dyn Source>, edge: Option<&Edge>) -> Self {
+        let whole = |name| endpoint.settings.integer(name).and_then(|n| usize::try_from(n).ok());
+        let time = edge.and_then(|e| {
+            let time = e.time.as_ref()?;
+            Some((e.schema.position(&time.column)?, time.delay?))
+        });
+        Intake {
+            source,
+            known: Positions::new(),
+            rows: whole("max_rows").unwrap_or(usize::MAX),
+            bytes: endpoint.settings.size("max_bytes").unwrap_or(DEFAULT_BYTES),
+            time,
+            mark: None,
+        }
+    }
+
+    /// Takes what there is, within the limits. The watermark moves when the batch is done.
+    pub(super) fn take(
+        &mut self,
+        now: i64,
+        drain: bool,
+        clock: &dyn Clock,
+        stop: &AtomicBool,
+    ) -> Result<Taken, TaskError> {
+        let mut limits = Limits { rows: self.rows, bytes: self.bytes, now, drain };
+        let source = &mut self.source;
+        let known = &self.known;
+        let splits = retrying(clock, stop, || source.discover(known, &limits))?;
+        let mut taken = Taken::default();
+        for split in splits {
+            if limits.rows == 0 || limits.bytes == 0 {
+                break;
+            }
+            let from = self.known.get(&split).cloned().unwrap_or_default();
+            let source = &mut self.source;
+            let read = retrying(clock, stop, || source.read(&split, &from, &limits))?;
+            let rows: usize = read.blocks.iter().map(RecordBatch::num_rows).sum();
+            limits.rows = limits.rows.saturating_sub(rows + read.bad.len());
+            limits.bytes = limits.bytes.saturating_sub(read.bytes);
+            taken.bytes += read.bytes;
+            taken.blocks.extend(read.blocks);
+            taken.bad.extend(read.bad);
+            if read.to != from {
+                self.known.insert(split.clone(), read.to.clone());
+                taken.moved.push((split, read.to));
+            }
+        }
+        taken.mark = self.mark_after(&taken);
+        Ok(taken)
+    }
+
+    /// Everything there is, again: reference data.
+    pub(super) fn take_all(&mut self, now: i64, clock: &dyn Clock, stop: &AtomicBool) -> Result<Taken, TaskError> {
+        self.known.clear();
+        let mut all = Taken::default();
+        loop {
+            let taken = self.take(now, true, clock, stop)?;
+            if taken.moved.is_empty() {
+                return Ok(all);
+            }
+            all.blocks.extend(taken.blocks);
+            all.bad.extend(taken.bad);
+            all.bytes += taken.bytes;
+        }
+    }
+
+    fn mark_after(&self, taken: &Taken) -> Option<i64> {
+        let (column, delay) = self.time?;
+        let newest = taken.blocks.iter().filter_map(|block| {
+            let times = block.column(column).as_primitive_opt::<TimestampMicrosecondType>()?;
+            arrow::compute::max(times)
+        });
+        newest.max().map(|newest| newest.saturating_sub(delay)).max(self.mark)
+    }
+
+    /// Tells the source that rows are delivered.
+    pub(super) fn ack(&mut self, moved: &[(Split, Position)]) -> Result<(), TaskError> {
+        moved.iter().try_for_each(|(split, position)| self.source.ack(split, position))
+    }
+
+    /// Whether nothing will ever follow.
+    pub(super) fn ended(&self) -> bool {
+        self.source.ended()
+    }
+
+    /// Whether it has a watermark that moves.
+    pub(super) fn has_mark(&self) -> bool {
+        self.time.is_some()
+    }
+}
+
+/// Tries again, with longer and longer waits, what may succeed later.
+pub(super) fn retrying<R>(
+    clock: &dyn Clock,
+    stop: &AtomicBool,
+    mut work: impl FnMut() -> Result<R, TaskError>,
+) -> Result<R, TaskError> {
+    let mut tries = 0;
+    loop {
+        match work() {
+            Err(TaskError::Retry(why)) if tries < RETRIES => {
+                tracing::warn!(%why, "trying again");
+                clock.wait_until(clock.now() + (50_000 << tries), stop);
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}

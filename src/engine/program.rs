@@ -1,0 +1,271 @@
+//! A plan made ready to run: everything opened, row-wise operators in a row made one chain, aggregates cut in two at
+//! the shuffle. What cannot be run is found out here, all of it, before anything starts.
+
+use std::collections::BTreeMap;
+
+use millstream_dsl::Span;
+
+use crate::engine::chain::Link;
+use crate::engine::failure::Refusal;
+use crate::engine::intake::Intake;
+use crate::engine::keyed::Keyed;
+use crate::engine::outlet::Outlet;
+use crate::plan::catalog::{Endpoint, EndpointEntry};
+use crate::plan::graph::{NodeId, Work};
+use crate::plan::operator::{NotRunnable, Task};
+use crate::plan::seams::{Sink, Source};
+use crate::plan::{Operator, Plan, Port, RowFate};
+
+/// An output of a node.
+pub(super) type Slot = (usize, Port);
+
+/// A plan made ready.
+pub(super) struct Program {
+    /// In the order of the plan.
+    pub(super) nodes: Vec<Node>,
+    /// In an order in which each finds its input.
+    pub(super) steps: Vec<Step>,
+    /// The batch interval in microseconds.
+    pub(super) every: i64,
+    /// How many steps read each output.
+    pub(super) readers: BTreeMap<Slot, usize>,
+}
+
+/// What is known of an operation beside what runs.
+pub(super) struct Node {
+    /// The stream it belongs to.
+    pub(super) stream: String,
+    /// The user's word for it.
+    pub(super) word: String,
+    pub(super) span: Span,
+    pub(super) kind: Kind,
+    /// Whose watermarks hold its own back.
+    pub(super) marked_by: Vec<usize>,
+    /// What was said about rows that do not go the straight way.
+    pub(super) fates: BTreeMap<Port, RowFate>,
+}
+
+impl Node {
+    /// "`where` of `counts`"
+    pub(super) fn place(&self) -> String {
+        format!("`{}` of `{}`", self.word, self.stream)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Source,
+    Table,
+    Operator,
+    Sink,
+}
+
+/// What runs.
+pub(super) enum Step {
+    /// Rows come in.
+    Source(usize, Intake),
+    /// Rows that are there in every batch.
+    Table(usize, Intake),
+    /// Rows are changed.
+    Compute(Stage),
+    /// Rows go out.
+    Sink(usize, Outlet, Slot),
+}
+
+/// Operators that run without waiting for each other, up to one that gathers.
+pub(super) struct Stage {
+    /// Where its rows come from; several only where there is no chain.
+    pub(super) inputs: Vec<Slot>,
+    /// Runs block by block.
+    pub(super) chain: Vec<Link>,
+    /// Runs partition by partition, behind the chain.
+    pub(super) then: Option<(usize, Keyed)>,
+}
+
+/// Everything in the plan that cannot be run, in plain sentences; nothing is started.
+pub fn runnable(plan: &Plan) -> Vec<Refusal> {
+    prepare(plan, 1).err().unwrap_or_default()
+}
+
+/// Opens everything.
+pub(super) fn prepare(plan: &Plan, partitions: usize) -> Result<Program, Vec<Refusal>> {
+    let order = plan.ordered();
+    let mut draft = Draft { plan, partitions, numbers: BTreeMap::new(), stages: Vec::new(), ends: BTreeMap::new() };
+    let mut refused = Vec::new();
+    let mut nodes = Vec::new();
+    let mut places = Vec::new();
+    for (number, id) in order.into_iter().enumerate() {
+        draft.numbers.insert(id, number);
+        nodes.push(draft.node(id));
+        match draft.place(id, number) {
+            Ok(place) => places.extend(place),
+            Err(NotRunnable(message)) => refused.push(Refusal { span: plan.node(id).span, message }),
+        }
+    }
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    let steps = draft.steps(places);
+    let readers = readers(&steps);
+    Ok(Program { nodes, steps, every: plan.header.every, readers })
+}
+
+fn readers(steps: &[Step]) -> BTreeMap<Slot, usize> {
+    let mut readers = BTreeMap::new();
+    for step in steps {
+        let inputs = match step {
+            Step::Compute(stage) => stage.inputs.as_slice(),
+            Step::Sink(_, _, input) => std::slice::from_ref(input),
+            Step::Source(..) | Step::Table(..) => &[],
+        };
+        for slot in inputs {
+            *readers.entry(slot.clone()).or_insert(0) += 1;
+        }
+    }
+    readers
+}
+
+/// Where a step is kept while the program is drafted.
+enum Placed {
+    Done(Step),
+    Stage(usize),
+}
+
+struct Draft<'a> {
+    plan: &'a Plan,
+    partitions: usize,
+    numbers: BTreeMap<NodeId, usize>,
+    stages: Vec<Option<Stage>>,
+    /// Chains that can be made longer, by the node at their end.
+    ends: BTreeMap<usize, usize>,
+}
+
+impl Draft<'_> {
+    fn node(&self, id: NodeId) -> Node {
+        let node = self.plan.node(id);
+        let (word, kind) = match &node.work {
+            Work::Source(endpoint) => (endpoint.word.clone(), Kind::Source),
+            Work::Table(endpoint) => (endpoint.word.clone(), Kind::Table),
+            Work::Operator(operator) => (operator.word().to_owned(), Kind::Operator),
+            Work::Sink(endpoint) => (endpoint.word.clone(), Kind::Sink),
+        };
+        let inputs = self.plan.inputs(id).into_iter();
+        let timed = inputs.filter(|(from, port)| self.plan.edge(*from, port).is_some_and(|e| e.time.is_some()));
+        Node {
+            stream: node.stream.clone(),
+            word,
+            span: node.span,
+            kind,
+            marked_by: timed.filter(|(from, _)| !self.is_table(*from)).map(|(from, _)| self.numbers[&from]).collect(),
+            fates: node.fates.clone(),
+        }
+    }
+
+    fn is_table(&self, id: NodeId) -> bool {
+        matches!(self.plan.node(id).work, Work::Table(_))
+    }
+
+    fn place(&mut self, id: NodeId, number: usize) -> Result<Option<Placed>, NotRunnable> {
+        let step = match &self.plan.node(id).work {
+            Work::Source(endpoint) => Step::Source(number, self.intake(id, endpoint)?),
+            Work::Table(endpoint) => Step::Table(number, self.intake(id, endpoint)?),
+            Work::Operator(operator) => return self.place_operator(id, number, operator.as_ref()),
+            Work::Sink(endpoint) => {
+                let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
+                let outlet = Outlet::new(open_sink(endpoint)?, rejected);
+                let input = self.inputs(id).into_iter().next();
+                let input = input.ok_or_else(|| NotRunnable(format!("sink `{}` has no input", endpoint.word)))?;
+                Step::Sink(number, outlet, input)
+            }
+        };
+        Ok(Some(Placed::Done(step)))
+    }
+
+    fn intake(&self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
+        Ok(Intake::new(endpoint, open_source(endpoint)?, self.plan.edge(id, &Port::Out)))
+    }
+
+    fn inputs(&self, id: NodeId) -> Vec<Slot> {
+        self.plan.inputs(id).into_iter().map(|(from, port)| (self.numbers[&from], port.clone())).collect()
+    }
+
+    fn is_read(&self, id: NodeId, port: &Port) -> bool {
+        self.plan.readers(id).iter().any(|(_, link)| link.port == *port)
+    }
+
+    /// Lengthens the chain it follows, or starts a stage.
+    fn place_operator(
+        &mut self,
+        id: NodeId,
+        number: usize,
+        operator: &dyn Operator,
+    ) -> Result<Option<Placed>, NotRunnable> {
+        if let Some((first, second)) = operator.halves() {
+            let Task::Rows(task) = first.task()? else {
+                return Err(NotRunnable(format!("the first half of `{}` is not made for blocks", operator.word())));
+            };
+            let then = Keyed::new(second.as_ref(), self.partitions)?;
+            let (stage, placed) = self.chained(id, Link { node: number, task });
+            if let Some(stage) = &mut self.stages[stage] {
+                stage.then = Some((number, then));
+            }
+            return Ok(placed);
+        }
+        match operator.task()? {
+            Task::Rows(task) => {
+                let (stage, placed) = self.chained(id, Link { node: number, task });
+                self.ends.insert(number, stage);
+                Ok(placed)
+            }
+            Task::Keyed(_) => {
+                let then = Some((number, Keyed::new(operator, self.partitions)?));
+                self.stages.push(Some(Stage { inputs: self.inputs(id), chain: Vec::new(), then }));
+                Ok(Some(Placed::Stage(self.stages.len() - 1)))
+            }
+        }
+    }
+
+    /// Puts a link behind the chain it reads, if nobody else reads that; else at the front of a stage of its own.
+    fn chained(&mut self, id: NodeId, link: Link) -> (usize, Option<Placed>) {
+        let inputs = self.inputs(id);
+        if let [(from, Port::Out)] = inputs.as_slice()
+            && let Some(stage) = self.ends.get(from).copied()
+            && self.sole_reader(id)
+            && let Some(open) = &mut self.stages[stage]
+        {
+            open.chain.push(link);
+            self.ends.remove(from);
+            return (stage, None);
+        }
+        self.stages.push(Some(Stage { inputs, chain: vec![link], then: None }));
+        let stage = self.stages.len() - 1;
+        (stage, Some(Placed::Stage(stage)))
+    }
+
+    fn sole_reader(&self, id: NodeId) -> bool {
+        let Some((from, port)) = self.plan.inputs(id).into_iter().next() else { return false };
+        self.plan.readers(from).iter().filter(|(_, link)| link.port == *port).count() == 1
+    }
+
+    fn steps(mut self, places: Vec<Placed>) -> Vec<Step> {
+        let step = |place| match place {
+            Placed::Done(step) => Some(step),
+            Placed::Stage(stage) => self.stages[stage].take().map(Step::Compute),
+        };
+        places.into_iter().filter_map(step).collect()
+    }
+}
+
+fn open_source(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
+    match &endpoint.entry {
+        EndpointEntry::Source(entry) => (entry.open)(endpoint),
+        EndpointEntry::Sink(_) => Err(NotRunnable(format!("`{}` is a sink, not a source", endpoint.word))),
+    }
+}
+
+fn open_sink(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+    match &endpoint.entry {
+        EndpointEntry::Sink(entry) => (entry.open)(endpoint),
+        EndpointEntry::Source(_) => Err(NotRunnable(format!("`{}` is a source, not a sink", endpoint.word))),
+    }
+}

@@ -1,0 +1,463 @@
+//! Sources, sinks and operators made by hand, so that the engine is tested without any of the real ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Int64Type, SchemaRef};
+use millstream_dsl::Span;
+
+use crate::engine::{BatchReport, Report};
+use crate::model::{Column, Schema, Slot, Type};
+use crate::plan::catalog::{Changes, Doc, Endpoint, EndpointEntry, RowsFrom, SinkEntry, SourceEntry};
+use crate::plan::graph::{NodeId, Work};
+use crate::plan::operator::{
+    BatchTime, Distribution, Evaluated, KeyedTask, NotRunnable, RowTask, SavedTable, StepTime, Task, TaskError,
+};
+use crate::plan::seams::{Artifact, BadRow, Delivered, Limits, Position, Positions, Read, Sink, Source, Split};
+use crate::plan::{Edge, Mode, Operator, OptionValue, Plan, PlanNode, Port, Properties, Settings};
+
+/// Keeps what a run reports.
+#[derive(Default)]
+pub(super) struct Noted {
+    pub(super) times: Vec<i64>,
+    /// Asks for the end after so many batches.
+    pub(super) stop_after: Option<(usize, Arc<AtomicBool>)>,
+}
+
+impl Report for Noted {
+    fn batch(&mut self, done: &BatchReport) {
+        self.times.push(done.time);
+        if let Some((count, stop)) = &self.stop_after
+            && self.times.len() == *count
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn note(&mut self, _: &str) {}
+}
+
+/// A plan and what its last sink gets.
+pub(super) struct Pipeline {
+    pub(super) plan: Plan,
+    pub(super) sink: Caught,
+    last: NodeId,
+}
+
+/// The batches a sink got.
+#[derive(Clone, Default)]
+pub(super) struct Caught(Arc<Mutex<Vec<Vec<RecordBatch>>>>);
+
+impl Caught {
+    pub(super) fn batches(&self) -> Vec<Vec<RecordBatch>> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Words and counts, by word.
+pub(super) fn counts(batch: &[RecordBatch]) -> Vec<(String, i64)> {
+    let mut counts = in_order(&[batch.to_vec()]).remove(0);
+    counts.sort();
+    counts
+}
+
+/// Words and counts as they came.
+pub(super) fn in_order(batches: &[Vec<RecordBatch>]) -> Vec<Vec<(String, i64)>> {
+    let row = |block: &RecordBatch, i: usize| {
+        let word = block.column(0).as_string::<i32>().value(i).to_owned();
+        (word, block.column(1).as_primitive::<Int64Type>().value(i))
+    };
+    let rows = |batch: &Vec<RecordBatch>| {
+        batch.iter().flat_map(|block| (0..block.num_rows()).map(|i| row(block, i)).collect::<Vec<_>>()).collect()
+    };
+    batches.iter().map(rows).collect()
+}
+
+impl Pipeline {
+    /// Lines, a batch each, to counts of words.
+    pub(super) fn word_count(batches: &[&[&str]]) -> Self {
+        let mut plan = Plan::default();
+        let source = add_source(&mut plan, batches);
+        let words = add_operator(&mut plan, Box::new(Words), words_schema());
+        let count = add_operator(&mut plan, Box::new(Count), counts_schema());
+        plan.connect(source, Port::Out, words, 0);
+        plan.connect(words, Port::Out, count, 0);
+        let (last, sink) = add_sink(&mut plan, &counts_schema(), false);
+        plan.connect(count, Port::Out, last, 0);
+        Pipeline { plan, sink, last: count }
+    }
+
+    /// Lines into a sink that refuses "bad", and what it refuses into another.
+    pub(super) fn refusing(batches: &[&[&str]]) -> Self {
+        let mut plan = Plan::default();
+        let source = add_source(&mut plan, batches);
+        let (first, _) = add_sink(&mut plan, &lines_schema(), true);
+        plan.connect(source, Port::Out, first, 0);
+        let (last, sink) = add_sink(&mut plan, &rejected_schema(), false);
+        plan.connect(first, Port::Rejected, last, 0);
+        Pipeline { plan, sink, last }
+    }
+
+    /// Lines that cannot be read into a sink.
+    pub(super) fn with_bad_rows(batches: &[&[&str]]) -> Self {
+        let mut plan = Plan::default();
+        let source = add_source(&mut plan, batches);
+        let (last, sink) = add_sink(&mut plan, &BadRow::schema(), false);
+        plan.connect(source, Port::Bad, last, 0);
+        Pipeline { plan, sink, last }
+    }
+
+    /// A stage that has no running half.
+    pub(super) fn add_unrunnable(&mut self, word: &'static str) {
+        let stage = add_operator(&mut self.plan, Box::new(Unrunnable(word)), counts_schema());
+        self.plan.connect(self.last, Port::Out, stage, 0);
+    }
+}
+
+fn schema(columns: &[(&str, Type)]) -> Schema {
+    Schema::new(columns.iter().map(|(name, ty)| Column::new(*name, Slot::required(ty.clone()))).collect())
+}
+
+fn lines_schema() -> Schema {
+    schema(&[("line", Type::String)])
+}
+
+fn words_schema() -> Schema {
+    schema(&[("word", Type::String)])
+}
+
+fn counts_schema() -> Schema {
+    schema(&[("word", Type::String), ("n", Type::Int64)])
+}
+
+fn rejected_schema() -> Schema {
+    schema(&[("line", Type::String), ("_reason", Type::String)])
+}
+
+fn add(plan: &mut Plan, stream: &str, work: Work, outputs: BTreeMap<Port, Edge>) -> NodeId {
+    plan.add(PlanNode {
+        stream: stream.into(),
+        identity: stream.into(),
+        work,
+        outputs,
+        fates: BTreeMap::new(),
+        span: Span::default(),
+    })
+}
+
+fn add_operator(plan: &mut Plan, operator: Box<dyn Operator>, out: Schema) -> NodeId {
+    add(plan, "counts", Work::Operator(operator), BTreeMap::from([(Port::Out, Edge::append(out))]))
+}
+
+fn endpoint(word: &str, entry: EndpointEntry, settings: Settings, schema: Schema) -> Endpoint {
+    Endpoint { name: word.into(), word: word.into(), entry, settings, format: None, schema, base: ".".into() }
+}
+
+fn add_source(plan: &mut Plan, batches: &[&[&str]]) -> NodeId {
+    let text = |line: &&str| OptionValue::Text((*line).to_owned());
+    let batches = batches.iter().map(|lines| OptionValue::List(lines.iter().map(text).collect())).collect();
+    let mut settings = Settings::default();
+    settings.set("batches", OptionValue::List(batches), Span::default());
+    let entry = SourceEntry {
+        doc: Doc::new("given", "gives rows", "given"),
+        args: Vec::new(),
+        options: Vec::new(),
+        rows: RowsFrom::Fixed(lines_schema().columns),
+        rewinds: true,
+        table: false,
+        mode: |_| Mode::Append,
+        feature: None,
+        open: |endpoint| Ok(Box::new(Given::of(&endpoint.settings))),
+    };
+    let source = endpoint("given", EndpointEntry::Source(Arc::new(entry)), settings, lines_schema());
+    let out = BTreeMap::from([(Port::Out, Edge::append(lines_schema())), (Port::Bad, Edge::append(BadRow::schema()))]);
+    add(plan, "lines", Work::Source(source), out)
+}
+
+/// Sinks find what they fill by a number: an entry's `open` is a plain function.
+static CAUGHT: Mutex<Vec<Caught>> = Mutex::new(Vec::new());
+
+fn add_sink(plan: &mut Plan, schema: &Schema, refuses: bool) -> (NodeId, Caught) {
+    let caught = Caught::default();
+    let mut all = CAUGHT.lock().unwrap();
+    let number = i64::try_from(all.len()).unwrap();
+    all.push(caught.clone());
+    let mut settings = Settings::default();
+    settings.set("number", OptionValue::Integer(number), Span::default());
+    settings.set("refuses", OptionValue::Bool(refuses), Span::default());
+    let entry = SinkEntry {
+        doc: Doc::new("catch", "keeps rows", "catch"),
+        args: Vec::new(),
+        options: Vec::new(),
+        takes_changes: |_| Changes::Any,
+        format: None,
+        guarantee: |_| String::new(),
+        target: |_| None,
+        feature: None,
+        open: |endpoint| Ok(Box::new(Catch::of(&endpoint.settings))),
+    };
+    let sink = endpoint("catch", EndpointEntry::Sink(Arc::new(entry)), settings, schema.clone());
+    let out = BTreeMap::from([(Port::Rejected, Edge::append(rejected_schema()))]);
+    (add(plan, "counts", Work::Sink(sink), out), caught)
+}
+
+/// Gives a list of lines a batch; lines that start with `!` cannot be read.
+struct Given {
+    batches: VecDeque<Vec<String>>,
+}
+
+impl Given {
+    fn of(settings: &Settings) -> Self {
+        let Some(OptionValue::List(batches)) = settings.get("batches") else {
+            return Given { batches: VecDeque::new() };
+        };
+        let text = |value: &OptionValue| if let OptionValue::Text(t) = value { t.clone() } else { String::new() };
+        let lines = |batch: &OptionValue| match batch {
+            OptionValue::List(lines) => lines.iter().map(text).collect(),
+            _ => Vec::new(),
+        };
+        Given { batches: batches.iter().map(lines).collect() }
+    }
+}
+
+impl Source for Given {
+    fn discover(&mut self, _: &Positions, _: &Limits) -> Result<Vec<Split>, TaskError> {
+        Ok(vec![Split { id: "given".into() }])
+    }
+
+    fn read(&mut self, _: &Split, from: &Position, _: &Limits) -> Result<Read, TaskError> {
+        let Some(lines) = self.batches.pop_front() else {
+            return Ok(Read { to: from.clone(), exhausted: true, ..Read::default() });
+        };
+        let (bad, good): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with('!'));
+        let reason = || "starts with !".to_owned();
+        let bad = bad.into_iter().map(|text| BadRow { text, reason: reason(), place: "given".into(), line: 1 });
+        let column = Arc::new(StringArray::from(good));
+        let block = RecordBatch::try_new(lines_schema().to_arrow(), vec![column]).unwrap();
+        let to = Position(vec![from.0.first().copied().unwrap_or(0) + 1]);
+        Ok(Read { blocks: vec![block], bad: bad.collect(), to, bytes: 1, exhausted: false })
+    }
+
+    fn ack(&mut self, _: &Split, _: &Position) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+/// Keeps rows; refuses rows that say "bad".
+struct Catch {
+    caught: Caught,
+    staged: Vec<RecordBatch>,
+    refuses: bool,
+}
+
+impl Catch {
+    fn of(settings: &Settings) -> Self {
+        let number = usize::try_from(settings.integer("number").unwrap()).unwrap();
+        let caught = CAUGHT.lock().unwrap()[number].clone();
+        Catch { caught, staged: Vec::new(), refuses: settings.flag("refuses") }
+    }
+}
+
+impl Sink for Catch {
+    fn stage(&mut self, _: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError> {
+        self.staged = rows.to_vec();
+        Ok(Artifact::default())
+    }
+
+    fn deliver(&mut self, _: &BatchTime, _: &Artifact) -> Result<Delivered, TaskError> {
+        let rows = std::mem::take(&mut self.staged);
+        let mut rejected = Vec::new();
+        if self.refuses {
+            let all = concat_batches(&rows[0].schema(), &rows).unwrap();
+            let bad = (0..all.num_rows()).filter(|i| all.column(0).as_string::<i32>().value(*i) == "bad");
+            rejected = bad.map(|i| (all.slice(i, 1), "not wanted".into())).collect();
+        }
+        self.caught.0.lock().unwrap().push(rows);
+        Ok(Delivered { rejected })
+    }
+
+    fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
+        Ok(None)
+    }
+}
+
+/// Lines to words.
+#[derive(Debug)]
+struct Words;
+
+impl Operator for Words {
+    fn word(&self) -> &'static str {
+        "words"
+    }
+
+    fn explain(&self) -> String {
+        "words".into()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::row_wise(vec![0])
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Ok(Task::Rows(Box::new(Words)))
+    }
+}
+
+impl RowTask for Words {
+    fn schema(&self) -> SchemaRef {
+        words_schema().to_arrow()
+    }
+
+    fn eval(&self, block: &RecordBatch, _: &BatchTime) -> Result<Evaluated, TaskError> {
+        let lines = block.column(0).as_string::<i32>();
+        assert!(lines.iter().all(|line| line != Some("panic please")), "asked to");
+        let words: Vec<_> = lines.iter().flatten().flat_map(str::split_whitespace).collect();
+        let words = StringArray::from(words);
+        let rows = RecordBatch::try_new(RowTask::schema(self), vec![Arc::new(words)]).unwrap();
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
+    }
+}
+
+/// Counts words, in halves.
+#[derive(Debug)]
+struct Count;
+
+impl Operator for Count {
+    fn word(&self) -> &'static str {
+        "count"
+    }
+
+    fn explain(&self) -> String {
+        "count".into()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { mergeable: true, ..Properties::gathering(Distribution::ByKey(vec![vec![0]])) }
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Ok(Task::Keyed(Box::new(Sum)))
+    }
+
+    fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
+        Some((Box::new(Ones), Box::new(Sums)))
+    }
+}
+
+/// The first half: counts by block.
+#[derive(Debug)]
+struct Ones;
+
+impl Operator for Ones {
+    fn word(&self) -> &'static str {
+        "count"
+    }
+
+    fn explain(&self) -> String {
+        "count by block".into()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { row_wise: false, ..Properties::row_wise(vec![0]) }
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Ok(Task::Rows(Box::new(Ones)))
+    }
+}
+
+impl RowTask for Ones {
+    fn schema(&self) -> SchemaRef {
+        counts_schema().to_arrow()
+    }
+
+    fn eval(&self, block: &RecordBatch, _: &BatchTime) -> Result<Evaluated, TaskError> {
+        let words = block.column(0).as_string::<i32>();
+        let rows = sums(words.iter().flatten().map(|word| (word.to_owned(), 1)));
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
+    }
+}
+
+/// The second half: sums of counts.
+#[derive(Debug)]
+struct Sums;
+
+impl Operator for Sums {
+    fn word(&self) -> &'static str {
+        "count"
+    }
+
+    fn explain(&self) -> String {
+        "sum of counts".into()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::gathering(Distribution::ByKey(vec![vec![0]]))
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Ok(Task::Keyed(Box::new(Sum)))
+    }
+}
+
+struct Sum;
+
+impl KeyedTask for Sum {
+    fn schema(&self) -> SchemaRef {
+        counts_schema().to_arrow()
+    }
+
+    fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, _: &StepTime) -> Result<Evaluated, TaskError> {
+        let rows = sums(in_order(&inputs).into_iter().flatten());
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
+    }
+
+    fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
+        Ok(Vec::new())
+    }
+
+    fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+/// In the order of first appearance.
+fn sums(counts: impl Iterator<Item = (String, i64)>) -> RecordBatch {
+    let (mut words, mut sums): (Vec<String>, Vec<i64>) = (Vec::new(), Vec::new());
+    for (word, count) in counts {
+        match words.iter().position(|w| *w == word) {
+            Some(i) => sums[i] += count,
+            None => {
+                words.push(word);
+                sums.push(count);
+            }
+        }
+    }
+    let columns: Vec<Arc<dyn Array>> = vec![Arc::new(StringArray::from(words)), Arc::new(Int64Array::from(sums))];
+    RecordBatch::try_new(counts_schema().to_arrow(), columns).unwrap()
+}
+
+/// A stage that is not finished.
+#[derive(Debug)]
+struct Unrunnable(&'static str);
+
+impl Operator for Unrunnable {
+    fn word(&self) -> &'static str {
+        self.0
+    }
+
+    fn explain(&self) -> String {
+        self.0.into()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::row_wise(Vec::new())
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Err(NotRunnable::not_yet("stage", self.0))
+    }
+}

@@ -1,0 +1,287 @@
+//! `csv` and `tsv`: values with a character between.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::csv::{ReaderBuilder, WriterBuilder};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
+
+use crate::formats::{accepts_flat, lines, no_columns};
+use crate::model::Schema;
+use crate::plan::catalog::{Directions, FormatCall};
+use crate::plan::operator::{NotRunnable, TaskError};
+use crate::plan::seams::{Decoded, FormatCodec, Piece};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Settings};
+
+/// The entry of `csv`.
+pub fn entry() -> FormatEntry {
+    let mut options = vec![
+        OptionSpec::with_default("delimiter", OptionKind::Text, "\",\"", "the character between two values"),
+        OptionSpec::with_default(
+            "quote",
+            OptionKind::Text,
+            "\"\\\"\"",
+            "the character around values that hold a delimiter",
+        ),
+        OptionSpec::optional(
+            "escape",
+            OptionKind::Text,
+            "the character before a quote within quotes, where that is not the quote itself",
+        ),
+        OptionSpec::optional("comment", OptionKind::Text, "lines that start with this character are left out"),
+        OptionSpec::with_default("multiline", OptionKind::Bool, "false", "whether a quoted value may hold line ends"),
+    ];
+    options.extend(shared_options());
+    FormatEntry {
+        doc: Doc::new("csv", "lines of values with commas between, under a line of names", "csv")
+            .details(
+                "With a header, columns are found by name and may stand in any order; without one they stand in the \
+                 schema's order. What `null_text` says is null; in a `string` that is not nullable it is a text as any other.",
+            )
+            .example("source users = files(\"data/*.csv\") { format: csv, schema: { user_id: string, country: string? } }"),
+        args: Vec::new(),
+        options,
+        columns: no_columns,
+        accepts: accepts_flat,
+        directions: Directions::Both,
+        open,
+    }
+}
+
+/// The entry of `tsv`.
+pub fn tsv_entry() -> FormatEntry {
+    FormatEntry {
+        doc: Doc::new("tsv", "lines of values with tabs between, under a line of names", "tsv").example(
+            "source users = files(\"data/*.tsv\") { format: tsv, schema: { user_id: string, country: string? } }",
+        ),
+        options: shared_options(),
+        ..entry()
+    }
+}
+
+fn shared_options() -> Vec<OptionSpec> {
+    vec![
+        OptionSpec::with_default("header", OptionKind::Bool, "true", "whether the first line holds the names"),
+        OptionSpec::with_default("null_text", OptionKind::Text, "\"\"", "how null is written"),
+    ]
+}
+
+fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
+    let settings = &call.settings;
+    if settings.flag("multiline") {
+        return Err(NotRunnable("format `csv` with `multiline: true` can be checked, but not run yet".into()));
+    }
+    let tabs = call.entry.doc.name == "tsv";
+    Ok(Box::new(Csv {
+        schema: schema.to_arrow(),
+        dialect: Dialect {
+            delimiter: character(settings, "delimiter")?.unwrap_or(if tabs { b'\t' } else { b',' }),
+            quote: character(settings, "quote")?.unwrap_or(b'"'),
+            escape: character(settings, "escape")?,
+            comment: character(settings, "comment")?,
+        },
+        header: settings.get("header").is_none() || settings.flag("header"),
+        null_text: settings.text("null_text").unwrap_or_default().to_owned(),
+    }))
+}
+
+fn character(settings: &Settings, name: &str) -> Result<Option<u8>, NotRunnable> {
+    match settings.text(name).map(str::as_bytes) {
+        None => Ok(None),
+        Some([one]) => Ok(Some(*one)),
+        Some(_) => Err(NotRunnable(format!("option `{name}` must be a single ASCII character"))),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Dialect {
+    delimiter: u8,
+    quote: u8,
+    escape: Option<u8>,
+    comment: Option<u8>,
+}
+
+struct Csv {
+    schema: SchemaRef,
+    dialect: Dialect,
+    header: bool,
+    null_text: String,
+}
+
+impl FormatCodec for Csv {
+    fn header(&self, front: &[u8], last: bool) -> Option<usize> {
+        if !self.header {
+            return Some(0);
+        }
+        memchr::memchr(b'\n', front).map(|end| end + 1).or(last.then_some(front.len()))
+    }
+
+    fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
+        let names = self.names(piece.header).map_err(TaskError::Stop)?;
+        let is_record = |line: &[u8]| !line.is_empty() && self.dialect.comment.is_none_or(|c| line[0] != c);
+        let found = lines::find(piece, is_record);
+        Ok(lines::decode(piece.bytes, found, &|bytes, rows| self.read(bytes, rows, &names)))
+    }
+
+    fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError> {
+        let mut builder = WriterBuilder::new()
+            .with_header(self.header)
+            .with_delimiter(self.dialect.delimiter)
+            .with_quote(self.dialect.quote)
+            .with_null(self.null_text.clone());
+        if let Some(escape) = self.dialect.escape {
+            builder = builder.with_escape(escape).with_double_quote(false);
+        }
+        let mut writer = builder.build(out);
+        rows.iter().try_for_each(|batch| writer.write(batch)).map_err(|e| TaskError::Bug(e.to_string()))
+    }
+}
+
+impl Csv {
+    /// The names of the file's columns, in its order.
+    fn names(&self, header: &[u8]) -> Result<Vec<String>, String> {
+        if !self.header {
+            return Ok(self.schema.fields().iter().map(|f| f.name().clone()).collect());
+        }
+        let text = std::str::from_utf8(header).map_err(|_| "the line of names is not UTF-8".to_owned())?;
+        let text = text.trim_start_matches('\u{feff}').trim_end();
+        let count = text.bytes().filter(|b| *b == self.dialect.delimiter).count() + 1;
+        let fields: Vec<_> = (0..count).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
+        let row = self.parse(text.as_bytes(), 1, Arc::new(arrow::datatypes::Schema::new(fields)));
+        let batch = row.map_err(|e| format!("the line of names cannot be read: {e}"))?;
+        let name = |column: &ArrayRef| column.as_string::<i32>().value(0).trim().to_owned();
+        Ok(batch.columns().iter().map(name).collect())
+    }
+
+    /// Reads so many lines in one go.
+    fn read(&self, bytes: &[u8], rows: usize, names: &[String]) -> Result<RecordBatch, String> {
+        let wanted =
+            |name: &String| self.schema.field_with_name(name).map_or(DataType::Utf8, |f| f.data_type().clone());
+        let text = |ty: DataType| if is_plain(&ty) { ty } else { DataType::Utf8 };
+        let fields: Vec<_> = names.iter().map(|name| Field::new(name, text(wanted(name)), true)).collect();
+        let batch = self.parse(bytes, rows, Arc::new(arrow::datatypes::Schema::new(fields)))?;
+        let columns = self.schema.fields().iter().map(|f| self.column(&batch, f)).collect::<Result<Vec<_>, _>>()?;
+        RecordBatch::try_new(self.schema.clone(), columns).map_err(|e| e.to_string())
+    }
+
+    fn parse(&self, bytes: &[u8], rows: usize, schema: SchemaRef) -> Result<RecordBatch, String> {
+        let mut builder = ReaderBuilder::new(schema)
+            .with_batch_size(rows)
+            .with_delimiter(self.dialect.delimiter)
+            .with_quote(self.dialect.quote);
+        if let Some(escape) = self.dialect.escape {
+            builder = builder.with_escape(escape);
+        }
+        if let Some(comment) = self.dialect.comment {
+            builder = builder.with_comment(comment);
+        }
+        if !self.null_text.is_empty() {
+            let exactly = ::regex::Regex::new(&format!("^{}$", ::regex::escape(&self.null_text)));
+            builder = builder.with_null_regex(exactly.map_err(|e| e.to_string())?);
+        }
+        let mut decoder = builder.build_decoder();
+        let mut left = bytes;
+        while !left.is_empty() {
+            let used = decoder.decode(left).map_err(|e| plain(&e))?;
+            if used == 0 {
+                return Err("more values than names, or a quote that is not closed".into());
+            }
+            left = &left[used..];
+        }
+        decoder.decode(&[]).map_err(|e| plain(&e))?;
+        let batch = decoder.flush().map_err(|e| plain(&e))?;
+        batch.filter(|b| b.num_rows() == rows).ok_or_else(|| "a quote that is not closed".into())
+    }
+
+    fn column(&self, batch: &RecordBatch, field: &Field) -> Result<ArrayRef, String> {
+        let Some(found) = batch.column_by_name(field.name()) else {
+            let missing = || format!("the file has no column `{}`", field.name());
+            return field
+                .is_nullable()
+                .then(|| new_null_array(field.data_type(), batch.num_rows()))
+                .ok_or_else(missing);
+        };
+        let found = if found.data_type() == field.data_type() {
+            found.clone()
+        } else {
+            let exact = arrow::compute::CastOptions { safe: false, ..Default::default() };
+            arrow::compute::cast_with_options(found, field.data_type(), &exact).map_err(|e| plain(&e))?
+        };
+        if field.is_nullable() || found.null_count() == 0 {
+            return Ok(found);
+        }
+        match found.as_string_opt::<i32>() {
+            Some(texts) => {
+                let filled = texts.iter().map(|text| text.unwrap_or(&self.null_text));
+                Ok(Arc::new(StringArray::from_iter_values(filled)))
+            }
+            None => Err(format!("`{}` is empty", field.name())),
+        }
+    }
+}
+
+/// Types that the CSV reader makes itself; the others are cast from text.
+fn is_plain(ty: &DataType) -> bool {
+    ty.is_primitive() && !matches!(ty, DataType::Duration(_)) || matches!(ty, DataType::Boolean | DataType::Utf8)
+}
+
+fn plain(error: &ArrowError) -> String {
+    let text = error.to_string();
+    let text =
+        ["Parser error: ", "Csv error: ", "Cast error: "].iter().find_map(|p| text.strip_prefix(p)).unwrap_or(&text);
+    text.split(" at line ").next().unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+    use crate::formats::{nullable, required};
+    use crate::model::Type;
+
+    fn codec() -> Csv {
+        let schema = Schema::new(vec![
+            required("id", Type::Int64),
+            required("name", Type::String),
+            nullable("amount", Type::Decimal { precision: 12, scale: 2 }),
+        ]);
+        let dialect = Dialect { delimiter: b',', quote: b'"', escape: None, comment: None };
+        Csv { schema: schema.to_arrow(), dialect, header: true, null_text: String::new() }
+    }
+
+    fn read(text: &str) -> Decoded {
+        let codec = codec();
+        let header = codec.header(text.as_bytes(), true).unwrap();
+        let (header, bytes) = text.as_bytes().split_at(header);
+        codec.decode(&Piece { header, bytes, last: true, records: usize::MAX }).unwrap()
+    }
+
+    #[test]
+    fn columns_are_found_by_name_in_any_order() {
+        let decoded = read("name,other,id,amount\n\"a, b\",x,1,1.50\n,y,2,\n");
+        assert_eq!(decoded.bad, []);
+        let batch = &decoded.blocks[0];
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().values(), &[1, 2]);
+        assert_eq!(batch.column(1).as_string::<i32>(), &StringArray::from(vec!["a, b", ""]));
+        assert!(batch.column(2).is_null(1));
+    }
+
+    #[test]
+    fn bad_lines_cost_their_neighbours_nothing() {
+        let decoded = read("id,name,amount\n1,a,1\nx,b,2\n3,c,3,4\n\n,d,4\n5,\"e,5\n6,f,6");
+        let rows: usize = decoded.blocks.iter().map(RecordBatch::num_rows).sum();
+        let bad: Vec<_> = decoded.bad.iter().map(|b| b.line).collect();
+        assert_eq!((rows, bad), (2, vec![1, 2, 4, 5]), "{:?}", decoded.bad);
+        assert_eq!(decoded.bad[2].reason, "`id` is empty");
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were_written() {
+        let decoded = read("id,name,amount\n1,\"say \"\"hi\"\"\",1.25\n2,b,\n");
+        let mut out = Vec::new();
+        codec().encode(&decoded.blocks, &mut out).unwrap();
+        assert_eq!(read(std::str::from_utf8(&out).unwrap()).blocks, decoded.blocks);
+    }
+}

@@ -1,0 +1,216 @@
+//! `json`: an object a line, or an array of objects.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::json::writer::LineDelimited;
+use arrow::json::{ReaderBuilder, WriterBuilder};
+use serde_json::Value;
+
+use crate::formats::{accepts_all, lines, no_columns};
+use crate::model::{Schema, Type};
+use crate::plan::catalog::{Directions, FormatCall};
+use crate::plan::operator::{NotRunnable, TaskError};
+use crate::plan::seams::{Decoded, FormatCodec, Piece};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+
+const LAYOUT: &[(&str, &str)] = &[("lines", "an object a line"), ("array", "one array of objects")];
+
+/// The entry.
+pub fn entry() -> FormatEntry {
+    FormatEntry {
+        doc: Doc::new("json", "JSON objects whose fields are the columns", "json")
+            .details(
+                "A field that is missing or null makes a bad row where the column is not nullable; fields without a column \
+                 are ignored. Times are read from RFC 3339 texts, decimals from numbers or texts without rounding, bytes \
+                 from hexadecimal texts. A column of type `json` takes any value as it stands.",
+            )
+            .example("source orders = files(\"data/*.json\") { format: json, schema: { id: string, amount: decimal(12, 2) } }")
+            .alias("ndjson")
+            .alias("jsonl"),
+        args: Vec::new(),
+        options: vec![OptionSpec::with_default(
+            "layout",
+            OptionKind::Symbol(LAYOUT),
+            "lines",
+            "where an object ends and the next begins",
+        )],
+        columns: no_columns,
+        accepts: accepts_all,
+        directions: Directions::Both,
+        open,
+    }
+}
+
+fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
+    if call.settings.text("layout") == Some("array") {
+        return Err(NotRunnable("format `json` with `layout: array` can be checked, but not run yet".into()));
+    }
+    Ok(Box::new(Json { arrow: schema.to_arrow(), schema: schema.clone() }))
+}
+
+struct Json {
+    schema: Schema,
+    arrow: SchemaRef,
+}
+
+impl FormatCodec for Json {
+    fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
+        let found = lines::find(piece, |line| !line.iter().all(u8::is_ascii_whitespace));
+        let raw = self.schema.columns.iter().any(|c| holds_json(&c.slot.ty));
+        let read = |bytes: &[u8], rows: usize| {
+            if raw { self.read(&self.quote_raw(bytes)?, rows) } else { self.read(bytes, rows) }
+        };
+        Ok(lines::decode(piece.bytes, found, &read))
+    }
+
+    fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError> {
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out);
+        let written = rows.iter().try_for_each(|batch| writer.write(batch)).and_then(|()| writer.finish());
+        written.map_err(|e| TaskError::Bug(e.to_string()))
+    }
+}
+
+impl Json {
+    /// Reads so many lines in one go.
+    fn read(&self, bytes: &[u8], rows: usize) -> Result<RecordBatch, String> {
+        let mut decoder =
+            ReaderBuilder::new(self.arrow.clone()).with_batch_size(rows).build_decoder().map_err(|e| plain(&e))?;
+        let mut start = 0;
+        let mut read = 0;
+        while start < bytes.len() {
+            let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+            let line = bytes[start..end].trim_ascii();
+            start = end + 1;
+            if line.is_empty() {
+                continue;
+            }
+            let used = decoder.decode(line).map_err(|e| self.explain(line, &e))?;
+            read += 1;
+            if used < line.len() || decoder.len() != read {
+                return Err(self.explain(line, &ArrowError::JsonError("not one JSON object".into())));
+            }
+        }
+        let batch = decoder.flush().map_err(|e| if rows == 1 { self.explain(bytes, &e) } else { plain(&e) })?;
+        batch.filter(|b| b.num_rows() == rows).ok_or_else(|| "not one JSON object".into())
+    }
+
+    /// What is wrong with a line, in the words of the schema where that is possible.
+    fn explain(&self, bytes: &[u8], error: &ArrowError) -> String {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => {
+                let missing = |name: &str| fields.get(name).is_none_or(Value::is_null);
+                let absent = self.schema.columns.iter().find(|c| !c.slot.nullable && missing(&c.name));
+                absent.map_or_else(|| plain(error), |c| format!("field `{}` is missing or null", c.name))
+            }
+            Ok(_) => "not a JSON object".into(),
+            Err(e) => format!("not JSON: {e}"),
+        }
+    }
+
+    /// The same lines with every value that is kept as JSON turned into a text that holds it.
+    fn quote_raw(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let mut out = Vec::with_capacity(bytes.len() * 2);
+        let record = Type::Struct(self.schema.columns.clone());
+        for line in bytes.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            let mut value = serde_json::from_slice(line).map_err(|e| format!("not JSON: {e}"))?;
+            quote(&mut value, &record);
+            serde_json::to_writer(&mut out, &value).map_err(|e| e.to_string())?;
+            out.push(b'\n');
+        }
+        Ok(out)
+    }
+}
+
+fn holds_json(ty: &Type) -> bool {
+    match ty {
+        Type::Json => true,
+        Type::List(element) => holds_json(&element.ty),
+        Type::Map(_, value) => holds_json(&value.ty),
+        Type::Struct(columns) => columns.iter().any(|c| holds_json(&c.slot.ty)),
+        _ => false,
+    }
+}
+
+fn quote(value: &mut Value, ty: &Type) {
+    match (ty, value) {
+        (Type::Json, value) if !value.is_null() => *value = Value::String(value.to_string()),
+        (Type::List(element), Value::Array(values)) => values.iter_mut().for_each(|v| quote(v, &element.ty)),
+        (Type::Map(_, slot), Value::Object(fields)) => fields.values_mut().for_each(|v| quote(v, &slot.ty)),
+        (Type::Struct(columns), Value::Object(fields)) => {
+            for column in columns {
+                if let Some(v) = fields.get_mut(&column.name) {
+                    quote(v, &column.slot.ty);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn plain(error: &ArrowError) -> String {
+    let text = error.to_string();
+    text.strip_prefix("Json error: ").unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+    use crate::formats::{nullable, required};
+
+    fn codec(columns: Vec<crate::model::Column>) -> Json {
+        let schema = Schema::new(columns);
+        Json { arrow: schema.to_arrow(), schema }
+    }
+
+    fn orders() -> Json {
+        let amount = Type::Decimal { precision: 12, scale: 2 };
+        codec(vec![
+            required("id", Type::Int64),
+            nullable("note", Type::String),
+            nullable("amount", amount),
+            nullable("ts", Type::Timestamp(None)),
+        ])
+    }
+
+    fn read(codec: &Json, text: &str) -> Decoded {
+        codec.decode(&Piece { header: &[], bytes: text.as_bytes(), last: true, records: usize::MAX }).unwrap()
+    }
+
+    #[test]
+    fn bad_lines_cost_their_neighbours_nothing() {
+        let text = "{\"id\": 1}\n{\"note\": \"x\"}\n\n{\"id\": 2, \"more\": [1]}\nrubbish\n{\"id\": 3} {\"id\": 4}\n{\"id\":\n5}\n{\"id\": 6}";
+        let decoded = read(&orders(), text);
+        let ids: Vec<i64> =
+            decoded.blocks.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        assert_eq!(ids, [1, 2, 6]);
+        let bad: Vec<_> = decoded.bad.iter().map(|b| (b.line, b.reason.as_str())).collect();
+        assert_eq!(bad[0], (1, "field `id` is missing or null"));
+        assert!(bad[1].1.starts_with("not JSON"), "{bad:?}");
+        assert_eq!(bad[2], (5, "not JSON: trailing characters at line 1 column 11"));
+        assert_eq!(bad.len(), 5, "an object on two lines is two bad lines: {bad:?}");
+        assert_eq!(decoded.blank, [2]);
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were_written() {
+        let decoded = read(&orders(), r#"{"id": 1, "amount": 10.05, "ts": "2026-01-01T12:00:05.25Z", "note": null}"#);
+        assert_eq!(decoded.bad, []);
+        let mut out = Vec::new();
+        orders().encode(&decoded.blocks, &mut out).unwrap();
+        let again = read(&orders(), std::str::from_utf8(&out).unwrap());
+        assert_eq!(again.blocks, decoded.blocks);
+    }
+
+    #[test]
+    fn a_json_column_takes_any_value_as_it_stands() {
+        let codec = codec(vec![required("id", Type::Int64), nullable("payload", Type::Json)]);
+        let decoded = read(&codec, "{\"id\": 1, \"payload\": {\"a\": [1, null]}}\n{\"id\": 2, \"payload\": \"x\"}\n");
+        assert_eq!(decoded.bad, []);
+        let payload = decoded.blocks[0].column(1).as_string::<i32>();
+        assert_eq!((payload.value(0), payload.value(1)), (r#"{"a":[1,null]}"#, r#""x""#));
+    }
+}

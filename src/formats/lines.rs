@@ -1,0 +1,131 @@
+//! What formats with a record a line have in common: finding the lines, and reading many of them in one go so that
+//! a malformed one costs its neighbours nothing.
+
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+
+use crate::plan::seams::{BadRow, Decoded, Piece};
+
+/// Rows of a block; a longer piece gives several.
+const BLOCK_ROWS: usize = 65_536;
+
+/// How much of a bad row's text is kept.
+const KEPT_TEXT: usize = 2_000;
+
+/// A line without its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line {
+    start: usize,
+    end: usize,
+    number: u64,
+}
+
+impl Line {
+    pub(crate) fn bytes<'a>(&self, all: &'a [u8]) -> &'a [u8] {
+        &all[self.start..self.end]
+    }
+}
+
+/// The whole lines at the front of a piece, those without a record apart, and how many bytes they are.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    pub(crate) records: Vec<Line>,
+    pub(crate) blank: Vec<u64>,
+    pub(crate) count: u64,
+    pub(crate) used: usize,
+}
+
+/// Finds them; `is_record` says whether a line holds a record.
+pub(crate) fn find(piece: &Piece<'_>, is_record: impl Fn(&[u8]) -> bool) -> Lines {
+    let mut lines = Lines::default();
+    let mut take = |start: usize, end: usize, next: usize| {
+        let end = if end > start && piece.bytes[end - 1] == b'\r' { end - 1 } else { end };
+        if is_record(&piece.bytes[start..end]) {
+            lines.records.push(Line { start, end, number: lines.count });
+        } else {
+            lines.blank.push(lines.count);
+        }
+        lines.count += 1;
+        lines.used = next;
+        lines.records.len() < piece.records
+    };
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', piece.bytes) {
+        let more = take(start, end, end + 1);
+        start = end + 1;
+        if !more {
+            return lines;
+        }
+    }
+    if piece.last && start < piece.bytes.len() {
+        take(start, piece.bytes.len(), piece.bytes.len());
+    }
+    lines
+}
+
+/// Reads so many records from bytes that hold as many lines, or says what is wrong.
+pub(crate) type DecodeLines<'a> = dyn Fn(&[u8], usize) -> Result<RecordBatch, String> + 'a;
+
+/// Reads all lines, block by block.
+pub(crate) fn decode(bytes: &[u8], lines: Lines, read: &DecodeLines<'_>) -> Decoded {
+    let mut decoded = Decoded { used: lines.used, lines: lines.count, blank: lines.blank, ..Decoded::default() };
+    for block in lines.records.chunks(BLOCK_ROWS) {
+        bisect(bytes, block, read, &mut decoded);
+    }
+    decoded
+}
+
+/// Reads lines in one go; where that fails, each half by itself, down to the line that is bad.
+fn bisect(bytes: &[u8], lines: &[Line], read: &DecodeLines<'_>, out: &mut Decoded) {
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return };
+    match read(&bytes[first.start..last.end], lines.len()) {
+        Ok(batch) => out.blocks.push(batch),
+        Err(reason) if lines.len() == 1 => out.bad.push(bad(bytes, first, reason)),
+        Err(_) => {
+            let (front, back) = lines.split_at(lines.len() / 2);
+            bisect(bytes, front, read, out);
+            bisect(bytes, back, read, out);
+        }
+    }
+}
+
+/// A line that could not be read.
+pub(crate) fn bad(bytes: &[u8], line: &Line, reason: String) -> BadRow {
+    BadRow { text: shown(line.bytes(bytes)), reason, place: String::new(), line: line.number }
+}
+
+/// Bytes as text, cut where monstrous.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let kept: Range<usize> = 0..bytes.len().min(KEPT_TEXT);
+    let mut text = String::from_utf8_lossy(&bytes[kept]).into_owned();
+    if bytes.len() > KEPT_TEXT {
+        text.push_str("...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(bytes: &[u8], last: bool) -> Piece<'_> {
+        Piece { header: &[], bytes, last, records: usize::MAX }
+    }
+
+    #[test]
+    fn the_end_of_a_piece_is_a_line_only_when_nothing_follows() {
+        let bytes = b"a\r\n\nb";
+        let found = find(&piece(bytes, false), |line| !line.is_empty());
+        assert_eq!((found.records.len(), found.blank.clone(), found.used), (1, vec![1], 4));
+        assert_eq!(found.records[0].bytes(bytes), b"a");
+        let found = find(&piece(bytes, true), |line| !line.is_empty());
+        assert_eq!((found.records.len(), found.count, found.used), (2, 3, 5));
+    }
+
+    #[test]
+    fn no_more_records_are_taken_than_asked_for() {
+        let found = find(&Piece { records: 2, ..piece(b"a\nb\nc\n", true) }, |_| true);
+        assert_eq!((found.records.len(), found.used), (2, 4));
+    }
+}

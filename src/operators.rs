@@ -1,0 +1,38 @@
+//! The stages: each file holds everything true about one, typing and running side by side. No stage knows another;
+//! what several need is in the private modules, which know no stage.
+
+pub mod aggregate;
+pub mod cogroup;
+pub mod dedupe;
+pub mod distinct;
+pub mod drop;
+pub mod explode;
+pub mod extend;
+pub mod fold;
+pub mod join;
+pub mod limit;
+pub mod meter;
+pub mod rename;
+pub mod repartition;
+pub mod sample;
+pub mod select;
+pub mod sort;
+pub mod split;
+pub mod tap;
+pub mod through;
+pub mod top;
+pub mod union;
+pub mod r#where;
+pub mod window;
+
+mod carry;
+mod envelope;
+mod gathering;
+mod groups;
+mod input;
+mod keys;
+mod lifetime;
+mod ordering;
+mod projection;
+mod show;
+mod values;

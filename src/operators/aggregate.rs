@@ -1,0 +1,346 @@
+//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs in [`batch`].
+
+mod batch;
+
+use millstream_dsl::{Diagnostic, ast};
+
+use crate::model::{Column, Schema, Slot, Type};
+use crate::operators::groups::Grouping;
+use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
+use crate::operators::{carry, input, show};
+use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
+use crate::plan::context::AggregateColumn;
+use crate::plan::edge::EventTime;
+use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::seams::Window;
+use crate::plan::{Doc, Edge, Mode, Node, Operator, Planned, Properties, Scope, StageContext, StageEntry, TypedExpr};
+
+/// What `aggregate` is.
+pub fn entry() -> StageEntry {
+    let doc = Doc::new(
+        "aggregate",
+        "computes results over rows that have the same key",
+        "aggregate FUNCTION(...) as NAME, ... [by KEY, ...] (per batch | over WINDOW [on batch time] | running ttl DURATION)",
+    )
+    .details(include_str!("aggregate/details.md"))
+    .example("aggregate count() as n by word per batch")
+    .example("aggregate sum(amount) as revenue, count() as orders by category over sliding(60s, every 10s) late drop")
+    .example("aggregate sum(amount) as total by user_id running ttl 30d named user_totals")
+    .alias("group")
+    .alias("groupBy")
+    .alias("reduceByKey")
+    .alias("countByValue")
+    .alias("updateStateByKey")
+    .alias("agg")
+    .alias("summarize");
+    let clauses = vec![
+        ClauseSpec::optional("by", "what rows of one result have in common; without it all rows are one group"),
+        ClauseSpec::optional("per batch", "one result per key and batch"),
+        ClauseSpec::optional("over", "one result per key and window"),
+        ClauseSpec::optional("on batch time", "windows (or the ttl) count by the time of batches, not of rows"),
+        ClauseSpec::optional(
+            "running",
+            "one result per key that every batch updates, dropped after the ttl without rows",
+        ),
+        ClauseSpec::optional("emit", "when results come out: `final`, `changes`, `all`"),
+        ClauseSpec::optional("late", "where rows go whose windows have closed"),
+        ClauseSpec::optional("named", "the name its state is kept under"),
+    ];
+    StageEntry {
+        doc,
+        arity: Arity { min: 1, max: usize::MAX, names: Names::Optional },
+        clauses,
+        options: vec![],
+        modifiers: false,
+        plan,
+    }
+}
+
+fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
+    input::refuse_changes(call, ctx);
+    let scope = input::scope(call, ctx);
+    let (keys, key_names) = group_keys(call, &scope, ctx);
+    let key_columns = key_names.iter().zip(&keys).map(|((name, _), key)| Column::new(name, key.slot.clone()));
+    let key_columns: Vec<_> = key_columns.collect();
+    let mut calls = Vec::new();
+    let mut results = Vec::new();
+    let mut names = key_names.clone();
+    for arg in &call.stage.args {
+        let value = ctx.aggregate(&arg.value, &scope, &Schema::new(key_columns.clone()), &mut calls);
+        refuse_failing_result(&value, ctx);
+        let name = ctx.column_name(arg);
+        names.push((name.clone(), arg.names.first().map_or(arg.value.at.0, |n| n.at.0)));
+        results.push(AggregateColumn { name, value });
+    }
+    let key_names: Vec<_> = key_names.into_iter().map(|(name, _)| name).collect();
+    let of = Remembered { what: "total", keys: &key_names, windows: true };
+    let lives = lifetime(call, of, ctx);
+    let emit = lives.as_ref().map(|lives| emit(call, lives, ctx));
+    input::refuse_twins(&with_reserved(names, call, lives.as_ref(), emit), ctx);
+    let grouping = Grouping { keys, calls };
+    if matches!(&lives, Some(lives) if *lives != Lifetime::Batch) {
+        warn_nondeterministic(&grouping, ctx);
+    }
+    let (lives, emit) = (lives?, emit?);
+    let can_be_late = matches!(&lives, Lifetime::Window(w) if !matches!(w, Window::Count { .. }));
+    let edge = ctx.input();
+    let state = lifetime::state_text(&lives, of, edge.time.as_ref());
+    let out = Edge { state, ..result_edge(edge, &lives, emit, key_columns, &results) };
+    let sides = if can_be_late { input::late_output(call, edge) } else { Vec::new() };
+    let operator =
+        Aggregate { grouping, key_names, results, lives, emit, input: edge.schema.clone(), output: out.schema.clone() };
+    Some(Planned {
+        operator: Box::new(operator),
+        out,
+        keeps_qualifiers: false,
+        sides,
+        can_be_late,
+        span: call.stage.at.0,
+    })
+}
+
+/// The `by` clause: typed expressions and their names.
+fn group_keys(
+    call: &StageCall<'_>,
+    scope: &Scope,
+    ctx: &mut dyn StageContext,
+) -> (Vec<TypedExpr>, Vec<(String, millstream_dsl::Span)>) {
+    let by = call.clause(|kind| match kind {
+        ast::ClauseKind::By(items) => Some(items),
+        _ => None,
+    });
+    let mut keys = Vec::new();
+    let mut names = Vec::new();
+    for item in by.map_or(&[][..], |(items, _)| items) {
+        input::refuse_order(item, ctx);
+        let arg = ast::Arg { names: item.name.iter().cloned().collect(), value: item.value.clone() };
+        keys.push(ctx.expr(&item.value, scope));
+        names.push((ctx.column_name(&arg), item.name.as_ref().map_or(item.value.at.0, |n| n.at.0)));
+    }
+    (keys, names)
+}
+
+/// A result belongs to no row, so there is no row that could go to the bad output.
+fn refuse_failing_result(value: &TypedExpr, ctx: &mut dyn StageContext) {
+    let mut tries = Vec::new();
+    value.visit(&mut |e| {
+        if matches!(e.node, Node::Try(_)) {
+            tries.push(e.span);
+        }
+    });
+    for at in tries {
+        let problem = Diagnostic::error("unhandled-failure", at, "a result has no row that could go to the bad output")
+            .label("is computed of results, not of a row")
+            .help("say what it is when it fails:\n  (sum(a) / count()) ?? 0");
+        ctx.report(problem);
+    }
+}
+
+/// The names that come out, those that the scope adds included.
+fn with_reserved(
+    mut names: Vec<(String, millstream_dsl::Span)>,
+    call: &StageCall<'_>,
+    lives: Option<&Lifetime>,
+    emit: Option<Emit>,
+) -> Vec<(String, millstream_dsl::Span)> {
+    let at = call.stage.name.at.0;
+    if lives.is_some_and(has_window_columns) {
+        names.splice(0..0, ["window_start", "window_end"].map(|n| (n.to_owned(), at)));
+    }
+    if emit == Some(Emit::Changes) {
+        names.insert(0, (crate::plan::edge::OP.into(), at));
+    }
+    names
+}
+
+fn has_window_columns(lives: &Lifetime) -> bool {
+    match lives {
+        Lifetime::Window(window) | Lifetime::BatchWindow(window) => !matches!(window, Window::Count { .. }),
+        Lifetime::Batch | Lifetime::Running(_) => false,
+    }
+}
+
+/// Reports chance in what outlives the batch: a batch that is run again would not give the same state.
+fn warn_nondeterministic(grouping: &Grouping, ctx: &mut dyn StageContext) {
+    let inputs = grouping.inputs();
+    let Some((function, at)) = inputs.iter().find_map(show::volatile_call) else { return };
+    let problem =
+        Diagnostic::warning("nondeterministic-state", at, format!("function `{function}` puts chance into the state"))
+            .label("gives another result when a batch is run again")
+            .help("use what is recorded with the batch, e.g. `now()`, or a column");
+    ctx.report(problem);
+}
+
+/// When results come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Emit {
+    /// Once, when nothing can change them.
+    Final,
+    /// Whenever a batch changes them, or every so many microseconds.
+    Changes,
+    /// All of them with every batch.
+    All,
+}
+
+/// What the `emit` clause says, or the scope's own way.
+fn emit(call: &StageCall<'_>, lives: &Lifetime, ctx: &mut dyn StageContext) -> Emit {
+    let default = match lives {
+        Lifetime::Running(_) => Emit::Changes,
+        Lifetime::Batch | Lifetime::Window(_) | Lifetime::BatchWindow(_) => Emit::Final,
+    };
+    let written = call.clause(|kind| match kind {
+        ast::ClauseKind::Emit { mode, every } => Some((mode, every)),
+        _ => None,
+    });
+    let Some(((mode, every), _)) = written else { return default };
+    let chosen = match mode.name.as_str() {
+        "final" => Emit::Final,
+        "changes" => Emit::Changes,
+        "all" => Emit::All,
+        other => {
+            let problem = Diagnostic::error("emit-mode", mode.at.0, format!("emit mode `{other}` does not exist"))
+                .help("write one of:\n  emit final     results once, when they are final\n  emit changes   whenever a result changes\n  emit all       every result with every batch");
+            ctx.report(problem);
+            return default;
+        }
+    };
+    let refusal = match (lives, chosen) {
+        (Lifetime::Running(_), Emit::Final) => Some("a running result is never final"),
+        (Lifetime::Batch | Lifetime::BatchWindow(_), Emit::Changes | Emit::All) => {
+            Some("results in batch time are final when they come")
+        }
+        _ => None,
+    };
+    if let Some(why) = refusal {
+        let problem =
+            Diagnostic::error("emit-mode", mode.at.0, format!("emit mode `{}` does not fit `{lives}`", mode.name))
+                .label(why)
+                .help(if chosen == Emit::Final {
+                    "emit changes, or use a window, whose results are final"
+                } else {
+                    "leave out `emit`"
+                });
+        ctx.report(problem);
+        return default;
+    }
+    if let Some(every) = every {
+        ctx.duration(every);
+        if chosen == Emit::Final {
+            let problem = Diagnostic::error("emit-mode", every.at.0, "final results come once")
+                .label("cannot come again and again")
+                .help("leave it out, or write `emit changes every ...`");
+            ctx.report(problem);
+        }
+    }
+    chosen
+}
+
+/// What comes out: window, keys, results; then `op` for changes.
+fn result_edge(input: &Edge, lives: &Lifetime, emit: Emit, keys: Vec<Column>, results: &[AggregateColumn]) -> Edge {
+    let mut columns = Vec::new();
+    let mut identity: Vec<String> = Vec::new();
+    if has_window_columns(lives) {
+        let time = || Slot::required(Type::Timestamp(None));
+        columns.push(Column::new("window_start", time()));
+        columns.push(Column::new("window_end", time()));
+        identity.push("window_end".into());
+    }
+    identity.extend(keys.iter().map(|k| k.name.clone()));
+    columns.extend(keys);
+    columns.extend(results.iter().map(|r| Column::new(&r.name, r.value.slot.clone())));
+    let mut unique = if identity.is_empty() { vec![] } else { vec![identity.clone()] };
+    if matches!(lives, Lifetime::Window(Window::Tumbling { .. } | Window::Sliding { .. } | Window::Session { .. })) {
+        let mut by_start = identity.clone();
+        "window_start".clone_into(&mut by_start[0]);
+        unique.push(by_start);
+    }
+    if matches!(lives, Lifetime::Window(Window::Count { .. })) {
+        unique.clear();
+    }
+    let mode = match emit {
+        Emit::Changes => Mode::Changes { key: identity },
+        Emit::Final | Emit::All => Mode::Append,
+    };
+    if let Mode::Changes { .. } = mode {
+        columns = carry::with_op(columns);
+    }
+    let time = match (lives, &input.time) {
+        (Lifetime::Window(_), Some(time)) if has_window_columns(lives) => {
+            Some(EventTime { column: "window_end".into(), delay: time.delay, ends_window: true })
+        }
+        _ => None,
+    };
+    Edge { time, mode, unique, guarantee: input.guarantee, ..Edge::append(Schema::new(columns)) }
+}
+
+/// Results by key and scope.
+#[derive(Debug, Clone)]
+struct Aggregate {
+    grouping: Grouping,
+    key_names: Vec<String>,
+    results: Vec<AggregateColumn>,
+    lives: Lifetime,
+    emit: Emit,
+    input: Schema,
+    output: Schema,
+}
+
+impl Operator for Aggregate {
+    fn word(&self) -> &'static str {
+        "aggregate"
+    }
+
+    fn explain(&self) -> String {
+        let results: Vec<_> = self.results.iter().map(|r| show::named(&r.value, &r.name)).collect();
+        let calls: Vec<_> = self.grouping.calls.iter().map(show::call).collect();
+        let same =
+            results.len() == calls.len() && self.results.iter().all(|r| matches!(r.value.node, Node::Column { .. }));
+        let shown: Vec<_> = if same {
+            calls.iter().zip(&self.results).map(|(call, r)| format!("{call} as {}", r.name)).collect()
+        } else {
+            results
+        };
+        let emit = match (&self.lives, self.emit) {
+            (Lifetime::Window(_), Emit::Changes) => " emit changes",
+            (Lifetime::Window(_) | Lifetime::Running(_), Emit::All) => " emit all",
+            _ => "",
+        };
+        format!("aggregate {}{} {}{emit}", shown.join(", "), show::by(&self.key_names), self.lives)
+    }
+
+    fn properties(&self) -> Properties {
+        let inputs = self.grouping.inputs();
+        Properties {
+            stateful: self.lives != Lifetime::Batch,
+            mergeable: self.lives == Lifetime::Batch,
+            deterministic: show::deterministic(&inputs),
+            reads: Some(show::columns_read(&inputs)),
+            ..Properties::gathering(self.distribution())
+        }
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        match self.lives {
+            Lifetime::Batch => batch::whole(self),
+            _ => Err(NotRunnable::not_yet("scope", &self.lives.to_string())),
+        }
+    }
+
+    fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
+        (self.lives == Lifetime::Batch).then(|| batch::halves(self))
+    }
+}
+
+impl Aggregate {
+    /// By the key where it is made of columns; computed keys are brought together by [`Operator::halves`].
+    fn distribution(&self) -> Distribution {
+        let column = |key: &TypedExpr| match key.node {
+            Node::Column { index, .. } => Some(index),
+            _ => None,
+        };
+        match self.grouping.keys.iter().map(column).collect::<Option<Vec<_>>>() {
+            Some(columns) if !columns.is_empty() => Distribution::ByKey(vec![columns]),
+            _ => Distribution::Single,
+        }
+    }
+}

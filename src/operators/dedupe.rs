@@ -1,0 +1,119 @@
+//! `dedupe by order_id within 10m`: rows whose key was not seen for some time.
+
+use millstream_dsl::{Diagnostic, ast};
+
+use crate::model::Schema;
+use crate::model::time::show_duration;
+use crate::operators::{carry, input, lifetime, show};
+use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
+use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry};
+
+/// What `dedupe` is.
+pub fn entry() -> StageEntry {
+    let doc = Doc::new("dedupe", "keeps the first row of each key within some time", "dedupe [by COLUMN, ...] within DURATION")
+        .details(
+            "A key is remembered for so long after its first row: by event time where the rows have it, else (or with \
+             `on batch time`) by batch time. A row older than anything that is still remembered is late, because nobody \
+             knows any more whether it is a duplicate. Duplicates are counted as filtered. Without `by` all columns are \
+             compared.",
+        )
+        .example("dedupe by order_id within 10m")
+        .alias("dropDuplicates")
+        .alias("dropDuplicatesWithinWatermark")
+        .alias("deduplicate");
+    let clauses = vec![
+        ClauseSpec::optional("by", "the columns that make rows equal; all where not written"),
+        ClauseSpec::optional("within", "how long a key is remembered"),
+        ClauseSpec::optional("on batch time", "counts by the time of batches, not of rows"),
+        ClauseSpec::optional("late", "where rows go that are older than anything remembered"),
+        ClauseSpec::optional("named", "the name its state is kept under"),
+    ];
+    StageEntry {
+        doc,
+        arity: Arity { min: 0, max: 0, names: Names::Never },
+        clauses,
+        options: vec![],
+        modifiers: false,
+        plan,
+    }
+}
+
+fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
+    input::refuse_changes(call, ctx);
+    let scope = input::scope(call, ctx);
+    let by = call.clause(|kind| match kind {
+        ast::ClauseKind::By(items) => Some(items),
+        _ => None,
+    });
+    let key = match by {
+        Some((items, _)) => input::key_columns(items, &scope, ctx),
+        None => (0..ctx.input().schema.columns.len()).collect(),
+    };
+    let edge = ctx.input().clone();
+    let names: Vec<_> = key.iter().map(|i| edge.schema.columns[*i].name.clone()).collect();
+    let within = call.clause(|kind| match kind {
+        ast::ClauseKind::Within(duration) => Some(duration),
+        _ => None,
+    });
+    let Some((within, _)) = within else {
+        ctx.report(unbounded(call, &names));
+        return None;
+    };
+    let within = ctx.duration(within)?;
+    let event_time = edge.time.is_some() && lifetime::batch_time(call).is_none();
+    if event_time {
+        input::event_time(call, input::word_span(call), ctx);
+    }
+    let mut out = carry::carry(&edge, carry::all(&edge.schema));
+    if !names.is_empty() && !out.unique.contains(&names) {
+        out.unique.push(names.clone());
+    }
+    out.state = format!(
+        "state <= {} of {}",
+        show_duration(within),
+        if names.is_empty() { "rows".into() } else { names.join(", ") }
+    );
+    let sides = if event_time { input::late_output(call, &edge) } else { Vec::new() };
+    let operator = Dedupe { key, within, event_time, input: edge.schema };
+    Some(Planned { sides, can_be_late: event_time, ..input::passing(call, Box::new(operator), out) })
+}
+
+fn unbounded(call: &StageCall<'_>, names: &[String]) -> Diagnostic {
+    let names = if names.is_empty() { "row".into() } else { names.join(", ") };
+    Diagnostic::error("unbounded-state", input::word_span(call), "unbounded state")
+        .label(format!("keeps every `{names}` for ever"))
+        .help("say how long a key is remembered:\n  within 10m\nor look at one batch only:\n  |> distinct by ...")
+}
+
+#[derive(Debug)]
+struct Dedupe {
+    /// Positions of the columns that make rows equal.
+    key: Vec<usize>,
+    /// In microseconds.
+    within: i64,
+    /// Whether rows or batches tell the time.
+    event_time: bool,
+    input: Schema,
+}
+
+impl Operator for Dedupe {
+    fn word(&self) -> &'static str {
+        "dedupe"
+    }
+
+    fn explain(&self) -> String {
+        let names: Vec<_> = self.key.iter().map(|i| self.input.columns[*i].name.clone()).collect();
+        let time = if self.event_time { "" } else { " on batch time" };
+        format!("dedupe{} within {}{time}", show::by(&names), show_duration(self.within))
+    }
+
+    fn properties(&self) -> Properties {
+        let distribution = Distribution::ByKey(vec![self.key.clone()]);
+        Properties { stateful: true, keeps_order: true, ..Properties::gathering(distribution) }
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Err(NotRunnable::not_yet("stage", "dedupe"))
+    }
+}

@@ -1,0 +1,84 @@
+//! `meter seen = count()`: the user's own counters and gauges; rows pass untouched.
+
+use millstream_dsl::Diagnostic;
+
+use crate::model::{Schema, Type};
+use crate::operators::{carry, input, show};
+use crate::plan::catalog::{Arity, Names, StageCall};
+use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::{AggregateCall, Doc, Operator, Planned, Properties, StageContext, StageEntry, TypedExpr};
+
+/// What `meter` is.
+pub fn entry() -> StageEntry {
+    let doc = Doc::new("meter", "measures the rows that pass, for the metrics", "meter NAME = AGGREGATE, ...")
+        .details(
+            "Each name becomes a metric of the pipeline with one value per batch, computed over the batch's rows. \
+             The rows pass untouched.",
+        )
+        .example("meter seen = count(), biggest = max(amount)")
+        .alias("accumulator")
+        .alias("observe")
+        .alias("count");
+    StageEntry {
+        doc,
+        arity: Arity { min: 1, max: 1024, names: Names::Always },
+        clauses: vec![],
+        options: vec![],
+        modifiers: false,
+        plan,
+    }
+}
+
+fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
+    input::refuse_changes(call, ctx);
+    let scope = input::scope(call, ctx);
+    let mut calls = Vec::new();
+    let mut meters = Vec::new();
+    let mut names = Vec::new();
+    for arg in &call.stage.args {
+        let value = ctx.aggregate(&arg.value, &scope, &Schema::default(), &mut calls);
+        let Some(name) = arg.names.first() else { continue };
+        let ty = &value.slot.ty;
+        if !ty.is_number() && !matches!(ty, Type::Unknown | Type::Bool | Type::Duration) {
+            let problem =
+                Diagnostic::error("wrong-operand", arg.value.at.0, format!("a metric is a number, not `{ty}`"))
+                    .label(format!("is `{ty}`"))
+                    .help("measure something that can be counted, e.g.:\n  meter seen = count()");
+            ctx.report(problem);
+        }
+        names.push((name.name.clone(), name.at.0));
+        meters.push((name.name.clone(), value));
+    }
+    input::refuse_twins(&names, ctx);
+    let edge = ctx.input();
+    let out = carry::carry(edge, carry::all(&edge.schema));
+    Some(input::passing(call, Box::new(Meter { calls, meters }), out))
+}
+
+#[derive(Debug)]
+struct Meter {
+    /// Over the rows of a batch.
+    calls: Vec<AggregateCall>,
+    /// Over the results of the calls.
+    meters: Vec<(String, TypedExpr)>,
+}
+
+impl Operator for Meter {
+    fn word(&self) -> &'static str {
+        "meter"
+    }
+
+    fn explain(&self) -> String {
+        let one = |(name, value): &(String, TypedExpr)| format!("{name} = {}", show::plain(value));
+        format!("meter {}", self.meters.iter().map(one).collect::<Vec<_>>().join(", "))
+    }
+
+    fn properties(&self) -> Properties {
+        let reads = show::columns_read(self.calls.iter().flat_map(|c| c.args.iter().chain(&c.filter)));
+        Properties { keeps_order: true, reads: Some(reads), ..Properties::gathering(Distribution::Any) }
+    }
+
+    fn task(&self) -> Result<Task, NotRunnable> {
+        Err(NotRunnable::not_yet("stage", "meter"))
+    }
+}

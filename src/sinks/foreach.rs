@@ -1,0 +1,29 @@
+//! `foreach`: hands every batch to a function of the program that uses Millstream as a library.
+
+use crate::plan::operator::NotRunnable;
+use crate::plan::{Doc, OptionKind, OptionSpec, SinkEntry};
+use crate::sinks::takes_anything;
+
+/// The entry.
+pub fn entry() -> SinkEntry {
+    SinkEntry {
+        doc: Doc::new(
+            "foreach",
+            "calls a function of the program that runs the pipeline as a library",
+            "foreach(\"NAME\")",
+        )
+        .example("from orders |> into foreach(\"store\")")
+        .alias("foreachRDD")
+        .alias("foreachBatch"),
+        args: vec![OptionSpec::required("name", OptionKind::Text, "the name the function was registered under")],
+        options: Vec::new(),
+        takes_changes: takes_anything,
+        format: None,
+        guarantee: |_| "at least once (the batch's number is handed on)".into(),
+        target: |settings| settings.text("name").map(|name| format!("foreach {name}")),
+        feature: None,
+        open: |_| {
+            Err(NotRunnable("sink `foreach` calls a function of a program that uses Millstream as a library".into()))
+        },
+    }
+}

@@ -1,0 +1,100 @@
+//! `files`: the files a pattern matches, each read once, as they appear.
+
+mod pattern;
+mod reader;
+
+use crate::connect::COUNT;
+use crate::model::{Column, Slot, Type};
+use crate::plan::catalog::RowsFrom;
+use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SourceEntry};
+use crate::sources::appends;
+
+const ORDER: &[(&str, &str)] = &[("name", "by path"), ("time", "by the time of the last change, then by path")];
+const START: &[(&str, &str)] =
+    &[("earliest", "with the files that are there already"), ("latest", "with files that appear after the start")];
+const AFTER: &[(&str, &str)] = &[
+    ("keep", "it stays where it is"),
+    ("delete", "it is deleted once its rows are delivered"),
+    ("move", "it is moved to `move_to` once its rows are delivered"),
+];
+const COMPRESSION: &[(&str, &str)] = &[
+    ("auto", "by the ending: `.gz`, `.zst`"),
+    ("none", "never, whatever the ending"),
+    ("gzip", "all of them"),
+    ("zstd", "all of them"),
+];
+const METADATA: &[(&str, &str)] = &[
+    ("file", "`_file: string`, the path"),
+    ("line", "`_line: int64`, the line in the file, from 1"),
+    ("mtime", "`_mtime: timestamp`, when the file was last changed"),
+];
+
+/// The entry.
+pub fn entry() -> SourceEntry {
+    SourceEntry {
+        doc: Doc::new(
+            "files",
+            "reads the files that a pattern matches, each once, as they appear",
+            "files(\"PATTERN\") { OPTIONS }",
+        )
+        .details(
+            "`*` and `?` match within a name, `**` any number of folders; a folder alone means the files in it. Names that \
+             start with `.` or `_` and names that end with `.tmp` or `~` are skipped. Write a file elsewhere on the same \
+             disk and rename it into place, or set `settle`. As a table, all files together are its rows.",
+        )
+        .example("source lines = files(\"data/*.txt\")")
+        .example(
+            "source orders = files(\"data/orders/**/*.json\") { format: json, \
+             schema: { id: string, amount: decimal(12, 2) }, max_files: 1 }",
+        )
+        .alias("textFileStream")
+        .alias("fileStream"),
+        args: vec![OptionSpec::required("path", OptionKind::Path, "a file, a folder or a pattern")],
+        options: options(),
+        rows: RowsFrom::Format { default: "text", extra: metadata_columns },
+        rewinds: true,
+        table: true,
+        mode: appends,
+        feature: None,
+        open: reader::open,
+    }
+}
+
+fn options() -> Vec<OptionSpec> {
+    use OptionKind::{Bool, Duration, Path, Size, Symbol};
+    let start = OptionKind::AnyOf(vec![Symbol(START), OptionKind::Timestamp]);
+    let metadata = OptionKind::List(Box::new(Symbol(METADATA)));
+    let settle = "how long a file must have been left alone before it is read";
+    let hive = "whether folders named `key=value` give the columns of those names";
+    let poll = "how often folders are listed, whatever the system reports of changes";
+    vec![
+        OptionSpec::with_default("poll", Duration, "1s", poll),
+        OptionSpec::with_default("order", Symbol(ORDER), "name", "which file comes first"),
+        OptionSpec::with_default("start", start, "earliest", "with which files it starts: those changed since"),
+        OptionSpec::optional("max_files", COUNT, "at most so many files a batch"),
+        OptionSpec::with_default("tail", Bool, "false", "whether files that grow are followed, by whole lines"),
+        OptionSpec::with_default("settle", Duration, "0s", settle),
+        OptionSpec::with_default("after", Symbol(AFTER), "keep", "what becomes of a file that was read"),
+        OptionSpec::optional("move_to", Path, "the folder for `after: move`"),
+        OptionSpec::with_default(
+            "recursive",
+            Bool,
+            "false",
+            "whether files in folders below count as well, as with `**`",
+        ),
+        OptionSpec::with_default("hive", Bool, "false", hive),
+        OptionSpec::with_default("compression", Symbol(COMPRESSION), "auto", "whether the files are compressed"),
+        OptionSpec::optional("metadata", metadata, "columns about where a row comes from"),
+        OptionSpec::with_default("max_line", Size, "16mb", "a longer line is a bad row"),
+    ]
+}
+
+fn metadata_columns(settings: &Settings) -> Vec<Column> {
+    let column = |word: &str| match word {
+        "file" => Some(Column::new("_file", Slot::required(Type::String))),
+        "line" => Some(Column::new("_line", Slot::required(Type::Int64))),
+        "mtime" => Some(Column::new("_mtime", Slot::required(Type::Timestamp(None)))),
+        _ => None,
+    };
+    settings.texts("metadata").into_iter().filter_map(column).collect()
+}

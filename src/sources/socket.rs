@@ -1,0 +1,178 @@
+//! `socket`: connects to a server and reads what it sends, line by line.
+
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::connect::net;
+use crate::plan::catalog::{Endpoint, RowsFrom};
+use crate::plan::operator::NotRunnable;
+use crate::plan::seams::Source;
+use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
+use crate::sources::receiver::{Feed, Receiver};
+use crate::sources::{appends, nothing_extra};
+
+/// The entry.
+pub fn entry() -> SourceEntry {
+    let mut options = vec![OptionSpec::with_default(
+        "reconnect",
+        OptionKind::Bool,
+        "true",
+        "whether a closed connection is opened again; `--once` ends with it",
+    )];
+    options.extend(net::reconnecting());
+    options.extend(net::receiving());
+    options.extend(net::client_tls());
+    SourceEntry {
+        doc: Doc::new(
+            "socket",
+            "connects to a TCP server and reads the lines it sends",
+            "socket(\"HOST:PORT\") { OPTIONS }",
+        )
+        .details(
+            "What was received and not yet delivered is lost when the program dies, unless the pipeline has a \
+                 checkpoint. Try it with `nc -lk 9999` in another terminal.",
+        )
+        .example("source lines = socket(\"127.0.0.1:9999\")")
+        .alias("socketTextStream"),
+        args: vec![OptionSpec::required("address", OptionKind::Address, "the server")],
+        options,
+        rows: RowsFrom::Format { default: "text", extra: nothing_extra },
+        rewinds: false,
+        table: false,
+        mode: appends,
+        feature: None,
+        open,
+    }
+}
+
+fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
+    let settings = &endpoint.settings;
+    if settings.flag("tls") {
+        return Err(NotRunnable("source `socket` with `tls: true` can be checked, but not run yet".into()));
+    }
+    let address = settings.text("address").unwrap_or_default().to_owned();
+    let wait = |name, otherwise| {
+        let micros = settings.duration(name).unwrap_or(otherwise);
+        Duration::from_micros(micros.max(0).unsigned_abs())
+    };
+    let client = Client {
+        address,
+        reconnect: settings.flag("reconnect"),
+        backoff: wait("backoff", 1_000_000),
+        max_backoff: wait("max_backoff", 30_000_000),
+    };
+    Receiver::open(endpoint, move |feed| client.run(&feed))
+}
+
+/// The connection, made again where it is lost.
+struct Client {
+    address: String,
+    reconnect: bool,
+    backoff: Duration,
+    max_backoff: Duration,
+}
+
+impl Client {
+    fn run(&self, feed: &Feed) {
+        let again = self.reconnect && !feed.drains();
+        let mut wait = self.backoff;
+        loop {
+            match TcpStream::connect(&self.address) {
+                Ok(stream) => {
+                    wait = self.backoff;
+                    if !forward(stream, feed) {
+                        return;
+                    }
+                }
+                Err(e) if again => tracing::warn!(address = %self.address, %e, "cannot connect, trying again"),
+                Err(e) => return feed.fail(format!("cannot connect to `{}`: {e}", self.address)),
+            }
+            if !again {
+                return;
+            }
+            std::thread::sleep(wait);
+            wait = (wait * 2).min(self.max_backoff);
+        }
+    }
+}
+
+/// Hands on what comes until the peer closes; false when nobody wants it any more.
+fn forward(mut stream: TcpStream, feed: &Feed) -> bool {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return feed.end_of_stream(),
+            Ok(count) => {
+                if !feed.give(&buffer[..count]) {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, RecordBatch};
+    use millstream_dsl::Span;
+
+    use super::*;
+    use crate::model::{Column, Schema, Slot, Type};
+    use crate::plan::catalog::{EndpointEntry, FormatCall};
+    use crate::plan::seams::{Limits, Position, Positions};
+    use crate::plan::{OptionValue, Settings};
+
+    fn client_of(address: String) -> Box<dyn Source> {
+        let mut settings = Settings::default();
+        settings.set("address", OptionValue::Text(address), Span::default());
+        settings.set("reconnect", OptionValue::Bool(true), Span::default());
+        let text = crate::formats::text::entry();
+        open(&Endpoint {
+            name: "lines".into(),
+            word: "socket".into(),
+            entry: EndpointEntry::Source(Arc::new(entry())),
+            settings,
+            format: Some(FormatCall { entry: Arc::new(text), settings: Settings::default() }),
+            schema: Schema::new(vec![Column::new("line", Slot::required(Type::String))]),
+            base: ".".into(),
+        })
+        .unwrap()
+    }
+
+    fn read_all(source: &mut dyn Source) -> Result<Vec<String>, crate::plan::operator::TaskError> {
+        let limits = Limits { rows: 2, bytes: u64::MAX, now: 0, drain: true };
+        let split = source.discover(&Positions::new(), &limits)?.remove(0);
+        let (mut at, mut lines) = (Position::default(), Vec::new());
+        loop {
+            let read = source.read(&split, &at, &limits)?;
+            let texts = |b: &RecordBatch| b.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect();
+            lines.extend(read.blocks.iter().flat_map(|b| -> Vec<String> { texts(b) }));
+            if read.to == at {
+                return Ok(lines);
+            }
+            at = read.to;
+        }
+    }
+
+    #[test]
+    fn lines_come_until_the_server_closes_even_the_last_one_without_its_end() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut source = client_of(server.local_addr().unwrap().to_string());
+        let serve = std::thread::spawn(move || server.accept().unwrap().0.write_all(b"one\ntwo\nthree\nfour").unwrap());
+        assert_eq!(read_all(&mut *source).unwrap(), ["one", "two", "three", "four"]);
+        assert!(source.ended());
+        serve.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_ends_a_run_that_waits_for_nothing() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let failed = read_all(&mut *client_of(free.clone())).unwrap_err();
+        assert!(failed.to_string().starts_with(&format!("cannot connect to `{free}`")), "{failed}");
+    }
+}

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use millstream_dsl::ast::{
-    Arg, Call, Case, Chain, Clause, ClauseKind, Expr, ExprKind, Fate, Ident, OptionEntry, Options, Piece, SortItem, Stage,
-    StructExpr, StructField, Ttl,
+    Arg, Call, Case, Chain, Clause, ClauseKind, Expr, ExprKind, Fate, Ident, OptionEntry, Options, Piece, SortItem,
+    Stage, StructExpr, StructField, Ttl,
 };
 
 use crate::check::templates::name_of;
@@ -38,8 +38,9 @@ impl<'s> Substitution<'s> {
         self.value(&ident.name).and_then(name_of).unwrap_or_else(|| ident.clone())
     }
 
+    /// Names of new columns are the definition's own.
     fn arg(&self, arg: &Arg) -> Arg {
-        Arg { names: arg.names.iter().map(|n| self.ident(n)).collect(), value: self.expr(&arg.value) }
+        Arg { names: arg.names.clone(), value: self.expr(&arg.value) }
     }
 
     fn clause(&self, kind: &ClauseKind) -> ClauseKind {
@@ -81,8 +82,12 @@ impl<'s> Substitution<'s> {
         Options { entries: options.entries.iter().map(entry).collect(), ..options.clone() }
     }
 
+    /// A key that was passed in as an expression is called like the parameter.
     fn sort(&self, item: &SortItem) -> SortItem {
-        SortItem { value: self.expr(&item.value), name: item.name.as_ref().map(|n| self.ident(n)), ..item.clone() }
+        let value = self.expr(&item.value);
+        let computed = !matches!(value.kind, ExprKind::Name(_) | ExprKind::Field(..));
+        let parameter = name_of(&item.value).filter(|_| computed);
+        SortItem { value, name: item.name.clone().or(parameter), ..item.clone() }
     }
 
     fn boxed(&self, expr: &Expr) -> Box<Expr> {
@@ -144,7 +149,7 @@ impl<'s> Substitution<'s> {
 
     fn call(&self, call: &Call) -> Call {
         Call {
-            args: call.args.iter().map(|a| Arg { names: a.names.clone(), value: self.expr(&a.value) }).collect(),
+            args: call.args.iter().map(|a| self.arg(a)).collect(),
             order_by: call.order_by.iter().map(|i| self.sort(i)).collect(),
             filter: call.filter.as_ref().map(|f| self.expr(f)),
             ..call.clone()

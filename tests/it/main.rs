@@ -3,6 +3,7 @@
 
 mod architecture;
 mod check;
+mod codes;
 mod documents;
 mod entries;
 mod examples;

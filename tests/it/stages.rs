@@ -62,7 +62,7 @@ fn checked(text: &str) -> (Plan, Vec<millstream_dsl::Diagnostic>) {
     let parsed = millstream_dsl::parse::file(id, text);
     assert_eq!(parsed.problems, Vec::new(), "{text}");
     let file = ProgramFile { id, path: "stages.stream".into(), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file] };
+    let program = Program { sources, files: vec![file], incomplete: false };
     let checked = check(&program, &millstream::builtins::catalog(), &Overrides::new());
     (checked.plan, checked.problems)
 }
@@ -387,6 +387,7 @@ fn mistakes_of_stages_are_found_where_they_are_made() {
         ("from orders |> aggregate count() as n by user running ttl 1d emit final", &["emit-mode"]),
         ("from orders |> aggregate count() as n by user per batch emit changes", &["emit-mode"]),
         ("from orders |> aggregate count() as n over tumbling(1m) emit often", &["emit-mode"]),
+        ("from orders |> aggregate count() as n over tumbling(1m) emit final every 5s", &["emit-mode"]),
         ("from orders |> aggregate sum(random()) as n by user running ttl 1d", &["nondeterministic-state"]),
         ("from orders |> aggregate count() as n by user running ttl 1d |> sort by n", &["changes-not-accepted"]),
         ("from orders |> aggregate count() as n by user running ttl 1d |> drop op", &["changes-not-accepted"]),

@@ -398,6 +398,8 @@ fn mistakes_of_stages_are_found_where_they_are_made() {
         ("from orders |> rename id as user", &["duplicate-column"]),
         ("from orders |> drop id, user, category, amount, note, tags, ts", &["wrong-argument"]),
         ("from orders |> sample 10", &["wrong-argument"]),
+        ("from orders |> repartition 1000000", &["wrong-argument"]),
+        ("from orders |> aggregate count() as n by user running ttl 1d |> select n as op", &["duplicate-column"]),
         ("from orders |> split cheap = amount < 10", &["unhandled-else"]),
         ("from orders |> union lines", &["unknown-column"]),
         ("from orders |> join more using user", &["unbounded-join"]),
@@ -450,6 +452,8 @@ fn running_results_are_changes_by_their_key() {
     let edge = edge("|> aggregate count() as n by user running ttl 1d |> where n > 1 |> select n, user as who");
     assert_eq!(edge.schema.names().collect::<Vec<_>>(), ["n", "who", "op"]);
     assert_eq!(edge.mode.to_string(), "changes by who");
+    let asked = self::edge("|> aggregate count() as n by user running ttl 1d |> select op, n");
+    assert_eq!(asked.schema.names().collect::<Vec<_>>(), ["n", "op"]);
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct Program {
     pub sources: SourceMap,
     /// The pipeline file first; every import behind it, each once.
     pub files: Vec<ProgramFile>,
+    /// Something could not be read and left no hole in a tree: what seems to be missing or unused may be there.
+    pub incomplete: bool,
 }
 
 /// One file of a [`Program`].
@@ -92,7 +94,7 @@ pub fn check(program: &Program, catalog: &Catalog, overrides: &Overrides) -> Che
     let tests = checker.check_scenarios(&wiring);
     checker.check_templates();
     checker.check_output();
-    if !checker.problems.errors_since(0) {
+    if !program.incomplete && !checker.problems.errors_since(0) {
         checker.warn_unused(&wiring);
     }
     let settings = std::mem::take(&mut checker.header.settings);

@@ -4,6 +4,7 @@
 mod aggregates;
 mod arity;
 mod borrowed;
+mod bounded;
 mod choose;
 mod clock;
 pub(crate) mod coerce;
@@ -13,6 +14,7 @@ pub(crate) mod json;
 mod kernel;
 mod lambdas;
 pub(crate) mod resolve;
+mod settled;
 mod wording;
 
 use std::sync::Arc;

@@ -28,6 +28,7 @@ pub fn program(path: &Path) -> (Program, Vec<Diagnostic>) {
             loader.problems.push(refused);
         }
     }
+    loader.program.incomplete = loader.problems.iter().any(Diagnostic::is_error);
     (loader.program, loader.problems)
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Wiring {
 /// A planned source, table, stream or side output.
 #[derive(Debug, Clone)]
 pub(super) enum Output {
-    Ready(Feed),
+    Ready(Box<Feed>),
     /// Its mistake has been reported.
     Broken,
 }
@@ -182,7 +182,7 @@ impl Checker<'_> {
         let mark = self.problems.mark();
         let from = &chain.chain.from;
         let start = match wiring.outputs.get(&from.name) {
-            Some(Output::Ready(feed)) => Some(feed.clone()),
+            Some(Output::Ready(feed)) => Some((**feed).clone()),
             Some(Output::Broken) => None,
             None if self.names.flows.contains_key(&from.name) => return Outcome::WaitsFor(from.name.clone()),
             None => {
@@ -214,10 +214,17 @@ impl Checker<'_> {
             return true;
         }
         self.report(
-            Diagnostic::error("table-as-stream", from.at.0, format!("`{}` is a table, which has no batches of its own", from.name))
-                .label("a stream is wanted here")
-                .also(flow.at, "defined as a table")
-                .help(format!("read it as a source, or join a stream with it:\n  source {0} = ...\n  |> join {0} using ...", from.name)),
+            Diagnostic::error(
+                "table-as-stream",
+                from.at.0,
+                format!("`{}` is a table, which has no batches of its own", from.name),
+            )
+            .label("a stream is wanted here")
+            .also(flow.at, "defined as a table")
+            .help(format!(
+                "read it as a source, or join a stream with it:\n  source {0} = ...\n  |> join {0} using ...",
+                from.name
+            )),
         );
         false
     }
@@ -239,10 +246,13 @@ impl Checker<'_> {
     /// Reports a name that is no stream, source or table.
     pub(super) fn unknown_stream(&mut self, name: &Ident) {
         let flows = || self.names.flows.keys().map(String::as_str);
-        let problem = Diagnostic::error("unknown-stream", name.at.0, format!("stream `{}` does not exist", name.name)).label("not known");
+        let problem = Diagnostic::error("unknown-stream", name.at.0, format!("stream `{}` does not exist", name.name))
+            .label("not known");
         let problem = match suggest::closest(&name.name, flows()) {
             Some(close) => problem.help(format!("did you mean `{close}`?")).edit(name.at.0, close),
-            None if self.names.flows.is_empty() => problem.help(format!("define it:\n  source {} = files(\"data/*.json\")", name.name)),
+            None if self.names.flows.is_empty() => {
+                problem.help(format!("define it:\n  source {} = files(\"data/*.json\")", name.name))
+            }
             None => {
                 let all = some_of(flows());
                 problem.help(format!("the streams, sources and tables are {all}"))

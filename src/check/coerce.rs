@@ -18,22 +18,47 @@ pub(super) enum Misfit {
     Literal(String),
 }
 
+/// An expression that did not become a type.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    /// As it was.
+    pub(super) expr: TypedExpr,
+    pub(super) why: Misfit,
+}
+
+/// A type for an expression, or the expression with the reason.
+pub(super) type Fit = Result<TypedExpr, Box<Unfit>>;
+
+fn unfit(expr: TypedExpr, why: Misfit) -> Fit {
+    Err(Box::new(Unfit { expr, why }))
+}
+
+/// Makes `expr` a `ty` where [`fit`] can, and by a cast where the caller knows that it cannot fail.
+pub(super) fn to(expr: TypedExpr, ty: &Type) -> TypedExpr {
+    fit(expr, ty).unwrap_or_else(|unfit| cast(unfit.expr, ty))
+}
+
+/// Makes `expr` a `ty` where [`fit`] can; leaves it as it is where not.
+pub(super) fn fit_or_keep(expr: TypedExpr, ty: &Type) -> TypedExpr {
+    fit(expr, ty).unwrap_or_else(|unfit| unfit.expr)
+}
+
 /// Makes `expr` a `ty`, by adapting a literal or by a cast that cannot fail. Nullability is left as it is.
-pub(super) fn fit(expr: TypedExpr, ty: &Type) -> Result<TypedExpr, (TypedExpr, Misfit)> {
+pub(super) fn fit(expr: TypedExpr, ty: &Type) -> Fit {
     if expr.slot.ty == *ty || expr.is_unknown() || ty.is_unknown() {
         return Ok(expr);
     }
     match &expr.node {
         Node::Literal(value) => match adapt(value, ty) {
             Some(Ok(value)) => Ok(literal_of(value, ty, &expr)),
-            Some(Err(why)) => Err((expr, Misfit::Literal(why))),
+            Some(Err(why)) => unfit(expr, Misfit::Literal(why)),
             None if widens(&expr.slot.ty, ty) => Ok(cast(expr, ty)),
-            None => Err((expr, Misfit::Type)),
+            None => unfit(expr, Misfit::Type),
         },
         Node::List(_) => fit_list(expr, ty),
         Node::Struct(_) => fit_struct(expr, ty),
         _ if widens(&expr.slot.ty, ty) => Ok(cast(expr, ty)),
-        _ => Err((expr, Misfit::Type)),
+        _ => unfit(expr, Misfit::Type),
     }
 }
 
@@ -49,35 +74,35 @@ pub(super) fn cast(expr: TypedExpr, ty: &Type) -> TypedExpr {
     TypedExpr { node: Node::Cast(Box::new(expr)), slot, fails, span }
 }
 
-fn fit_list(expr: TypedExpr, ty: &Type) -> Result<TypedExpr, (TypedExpr, Misfit)> {
-    let Type::List(element) = ty else { return Err((expr, Misfit::Type)) };
-    let Node::List(items) = &expr.node else { return Err((expr, Misfit::Type)) };
+fn fit_list(expr: TypedExpr, ty: &Type) -> Fit {
+    let Type::List(element) = ty else { return unfit(expr, Misfit::Type) };
+    let Node::List(items) = &expr.node else { return unfit(expr, Misfit::Type) };
     let mut fitted = Vec::with_capacity(items.len());
     for item in items {
         match fit(item.clone(), &element.ty) {
-            Ok(item) if item.slot.nullable && !element.nullable => return Err((expr, Misfit::Type)),
+            Ok(item) if item.slot.nullable && !element.nullable => return unfit(expr, Misfit::Type),
             Ok(item) => fitted.push(item),
-            Err((_, why)) => return Err((expr, why)),
+            Err(inner) => return unfit(expr, inner.why),
         }
     }
     let slot = Slot { ty: ty.clone(), nullable: expr.slot.nullable };
     Ok(TypedExpr { node: Node::List(fitted), slot, fails: expr.fails, span: expr.span })
 }
 
-fn fit_struct(expr: TypedExpr, ty: &Type) -> Result<TypedExpr, (TypedExpr, Misfit)> {
-    let (Type::Struct(columns), Node::Struct(fields)) = (ty, &expr.node) else { return Err((expr, Misfit::Type)) };
+fn fit_struct(expr: TypedExpr, ty: &Type) -> Fit {
+    let (Type::Struct(columns), Node::Struct(fields)) = (ty, &expr.node) else { return unfit(expr, Misfit::Type) };
     if columns.len() != fields.len() {
-        return Err((expr, Misfit::Type));
+        return unfit(expr, Misfit::Type);
     }
     let mut fitted = Vec::with_capacity(fields.len());
     for column in columns {
         let Some((name, value)) = fields.iter().find(|(name, _)| *name == column.name) else {
-            return Err((expr, Misfit::Type));
+            return unfit(expr, Misfit::Type);
         };
         match fit(value.clone(), &column.slot.ty) {
-            Ok(value) if value.slot.nullable && !column.slot.nullable => return Err((expr, Misfit::Type)),
+            Ok(value) if value.slot.nullable && !column.slot.nullable => return unfit(expr, Misfit::Type),
             Ok(value) => fitted.push((name.clone(), value)),
-            Err((_, why)) => return Err((expr, why)),
+            Err(inner) => return unfit(expr, inner.why),
         }
     }
     let slot = Slot { ty: ty.clone(), nullable: expr.slot.nullable };
@@ -89,7 +114,9 @@ pub(super) fn widens(from: &Type, to: &Type) -> bool {
     match (from, to) {
         _ if from == to => true,
         (Type::Unknown, _) | (_, Type::Unknown) | (Type::Null, _) => true,
-        (Type::Float32, Type::Float64) | (Type::Date, Type::Timestamp(_)) | (Type::Timestamp(_), Type::Timestamp(_)) => true,
+        (Type::Float32, Type::Float64)
+        | (Type::Date, Type::Timestamp(_))
+        | (Type::Timestamp(_), Type::Timestamp(_)) => true,
         (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) => {
             t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
         }
@@ -142,7 +169,8 @@ pub(super) fn common(a: &Type, b: &Type) -> Option<Type> {
         (_, Type::Decimal { .. }) if a.is_integer() => decimal_union(&integer_decimal(a)?, b),
         (Type::List(x), Type::List(y)) => Some(Type::List(Box::new(common_slot(x, y)?))),
         (Type::Struct(x), Type::Struct(y)) if x.len() == y.len() => {
-            let pairs = x.iter().zip(y).map(|(x, y)| (x.name == y.name).then(|| common_slot(&x.slot, &y.slot)).flatten());
+            let pairs =
+                x.iter().zip(y).map(|(x, y)| (x.name == y.name).then(|| common_slot(&x.slot, &y.slot)).flatten());
             let slots = pairs.collect::<Option<Vec<_>>>()?;
             Some(Type::Struct(x.iter().zip(slots).map(|(c, slot)| Column::new(&c.name, slot)).collect()))
         }
@@ -171,7 +199,9 @@ pub(super) fn integer_decimal(ty: &Type) -> Option<Type> {
 }
 
 fn decimal_union(a: &Type, b: &Type) -> Option<Type> {
-    let (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) = (a, b) else { return None };
+    let (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) = (a, b) else {
+        return None;
+    };
     let scale = *s.max(t);
     let whole = (i16::from(*p) - i16::from(*s)).max(i16::from(*q) - i16::from(*t));
     let precision = u8::try_from(whole + i16::from(scale)).ok().filter(|p| *p <= 38)?;
@@ -224,7 +254,10 @@ fn adapt_decimal(digits: Digits, ty: &Type) -> Option<Result<ScalarValue, String
             Some(value.map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale)))
         }
         Type::Float64 => Some(Ok(ScalarValue::Float64(Some(decimal_to_float(digits))))),
-        #[expect(clippy::cast_possible_truncation, reason = "a literal becomes the nearest float of the other operand's type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a literal becomes the nearest float of the other operand's type"
+        )]
         Type::Float32 => Some(Ok(ScalarValue::Float32(Some(decimal_to_float(digits) as f32)))),
         _ => None,
     }
@@ -237,7 +270,10 @@ fn decimal_to_float(digits: Digits) -> f64 {
 
 fn adapt_float(n: f64, ty: &Type) -> Option<Result<ScalarValue, String>> {
     match ty {
-        #[expect(clippy::cast_possible_truncation, reason = "a literal becomes the nearest float of the other operand's type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a literal becomes the nearest float of the other operand's type"
+        )]
         Type::Float32 => Some(Ok(ScalarValue::Float32(Some(n as f32)))),
         Type::Decimal { precision, scale } => {
             let digits = literals::decimal(&format!("{n}")).and_then(|d| d.rescaled(*precision, *scale));

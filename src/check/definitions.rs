@@ -1,6 +1,7 @@
 //! `param`, `let` and `fn`: typed once where they are defined; used by value, or unfolded.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use millstream_dsl::ast::{Expr, Ident, Literal, TypeExpr, TypedWord};
 use millstream_dsl::{Diagnostic, Span};
@@ -39,7 +40,8 @@ impl<'a> Checker<'a> {
         let start = Span::new(file.id, 0, 0);
         for name in self.overrides.keys() {
             if !matches!(self.names.values.get(name), Some(Value::Param { .. })) {
-                let params = self.names.values.iter().filter(|(_, v)| matches!(v, Value::Param { .. })).map(|(n, _)| n.as_str());
+                let params =
+                    self.names.values.iter().filter(|(_, v)| matches!(v, Value::Param { .. })).map(|(n, _)| n.as_str());
                 let problem = Diagnostic::error("unknown-param", start, format!("`--set {name}` names no parameter"))
                     .label("there is no such `param` in the file");
                 let problem = match millstream_dsl::suggest::closest(name, params) {
@@ -73,12 +75,19 @@ impl<'a> Checker<'a> {
     }
 
     fn let_value(&mut self, value: &Expr, name: &Ident) -> TypedExpr {
-        if self.leads_back(&name.name, |checker, name| match checker.names.values.get(name) {
+        let circle = self.circle(&name.name, |checker, name| match checker.names.values.get(name) {
             Some(Value::Let { value, .. }) => walk::names(value),
             _ => Vec::new(),
-        }) {
+        });
+        if let Some(circle) = circle {
             let message = format!("constant `{}` is defined by itself", name.name);
-            self.report(Diagnostic::error("cycle", name.at.0, message).label("needs its own value"));
+            let mut problem = Diagnostic::error("cycle", name.at.0, message).label("needs its own value");
+            for other in circle.iter().skip(1) {
+                let at = self.names.values.get(other).map(|v| v.span()).unwrap_or_default();
+                problem = problem.also(at, "by way of this");
+                self.params.insert(other.clone(), TypedExpr::unknown(at));
+            }
+            self.report(problem);
             return TypedExpr::unknown(name.at.0);
         }
         let typed = self.typed_constant(value);
@@ -130,11 +139,18 @@ impl<'a> Checker<'a> {
     fn override_number(&mut self, text: &str, slot: &Slot, span: Span) -> TypedExpr {
         let digits = text.trim_start_matches('-');
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let literal = if plain { Literal::Integer(digits.into()) } else if slot.ty.is_float() { Literal::Float(digits.into()) } else { Literal::Decimal(digits.into()) };
+        let literal = if plain {
+            Literal::Integer(digits.into())
+        } else if slot.ty.is_float() {
+            Literal::Float(digits.into())
+        } else {
+            Literal::Decimal(digits.into())
+        };
         let mark = self.problems.mark();
         let typed = self.literal(&literal, span);
         self.problems.take_since(mark);
-        let value = constant(&typed).and_then(|v| if text.starts_with('-') { v.arithmetic_negate().ok() } else { Some(v) });
+        let value =
+            constant(&typed).and_then(|v| if text.starts_with('-') { v.arithmetic_negate().ok() } else { Some(v) });
         match value.and_then(|v| coerce::adapt(&v, &slot.ty)) {
             Some(Ok(value)) => TypedExpr::new(Node::Literal(value), Slot::required(slot.ty.clone()), span),
             _ => self.wrong_override(text, slot, span),
@@ -162,19 +178,28 @@ impl<'a> Checker<'a> {
             let definition = checker.names.functions.get(name).and_then(|f| f.definition);
             definition.map(|d| walk::calls(d.body)).unwrap_or_default()
         };
-        let slot = if self.leads_back(name, callees) {
-            self.report(
-                Diagnostic::error("recursive-function", function.at, format!("function `{name}` leads back to itself"))
-                    .label("would never end")
-                    .help("functions are unfolded where they are called, so that none can call itself"),
-            );
-            Slot::unknown()
-        } else {
-            self.fn_defined(definition, name)
+        let slot = match self.circle(name, callees) {
+            Some(circle) => self.recursive_function(name, function.at, &circle),
+            None => self.fn_defined(definition, name),
         };
         self.depth -= 1;
         self.fn_results.insert(name.to_owned(), slot.clone());
         slot
+    }
+
+    /// Reports a circle of functions, once for all of them.
+    fn recursive_function(&mut self, name: &str, at: Span, circle: &[String]) -> Slot {
+        let mut problem =
+            Diagnostic::error("recursive-function", at, format!("function `{name}` leads back to itself"))
+                .label("would never end")
+                .help("functions are unfolded where they are called, so that none can call itself");
+        for other in circle.iter().skip(1) {
+            let at = self.names.functions.get(other).map(|f| f.at).unwrap_or_default();
+            problem = problem.also(at, "by way of this");
+            self.fn_results.insert(other.clone(), Slot::unknown());
+        }
+        self.report(problem);
+        Slot::unknown()
     }
 
     fn fn_defined(&mut self, function: FnDefinition<'_>, name: &str) -> Slot {
@@ -188,7 +213,11 @@ impl<'a> Checker<'a> {
             if let Some((_, first)) = locals.iter().find(|(n, _)| *n == param.name.name) {
                 let first = first.span;
                 let message = format!("parameter `{}` stands here twice", param.name.name);
-                self.report(Diagnostic::error("duplicate-name", param.name.at.0, message).label("again").also(first, "first here"));
+                self.report(
+                    Diagnostic::error("duplicate-name", param.name.at.0, message)
+                        .label("again")
+                        .also(first, "first here"),
+                );
             }
             if let Some(default) = &param.default {
                 let default = self.typed_constant(default);
@@ -210,21 +239,27 @@ impl<'a> Checker<'a> {
         if self.problems.errors_since(mark) { Slot::unknown() } else { slot }
     }
 
-    /// Whether what `name` refers to leads back to it.
-    fn leads_back(&self, name: &str, refers: impl Fn(&Checker<'a>, &str) -> Vec<&'a str>) -> bool {
+    /// The circle of definitions by which `name` leads back to itself, starting with it; none where it does not.
+    fn circle(&self, name: &str, refers: impl Fn(&Checker<'a>, &str) -> Vec<&'a str>) -> Option<Vec<String>> {
+        let mut came_from: BTreeMap<&str, String> = BTreeMap::new();
         let mut open = vec![name.to_owned()];
-        let mut seen = BTreeSet::new();
         while let Some(next) = open.pop() {
             for referred in refers(self, &next) {
                 if referred == name {
-                    return true;
+                    let mut path = vec![next.clone()];
+                    while let Some(before) = came_from.get(path.last().map_or("", String::as_str)) {
+                        path.push(before.clone());
+                    }
+                    path.reverse();
+                    return Some(path);
                 }
-                if seen.insert(referred) {
+                if let Entry::Vacant(place) = came_from.entry(referred) {
+                    place.insert(next.clone());
                     open.push(referred.to_owned());
                 }
             }
         }
-        false
+        None
     }
 
     /// Definitions may lead through others, but not without bounds.
@@ -240,9 +275,13 @@ impl<'a> Checker<'a> {
 
     fn untyped_parameter(&mut self, name: &Ident) -> Slot {
         self.report(
-            Diagnostic::error("misplaced-types", name.at.0, format!("parameter `{}` of a function needs a type", name.name))
-                .label("of which type?")
-                .help(format!("write it behind the name:\n  {}: string", name.name)),
+            Diagnostic::error(
+                "misplaced-types",
+                name.at.0,
+                format!("parameter `{}` of a function needs a type", name.name),
+            )
+            .label("of which type?")
+            .help(format!("write it behind the name:\n  {}: string", name.name)),
         );
         Slot::unknown()
     }

@@ -62,7 +62,14 @@ impl Draft {
             changes_from: feed.changes_from,
         });
         let qualifier = chain.chain.alias.as_ref().unwrap_or(&chain.chain.from).name.clone();
-        Draft { stream, nodes: Vec::new(), at, qualifier: Some(qualifier), ordinals: BTreeMap::new(), sides: Vec::new() }
+        Draft {
+            stream,
+            nodes: Vec::new(),
+            at,
+            qualifier: Some(qualifier),
+            ordinals: BTreeMap::new(),
+            sides: Vec::new(),
+        }
     }
 
     /// The stream / call path / kind / ordinal of a new node.
@@ -77,7 +84,14 @@ impl Draft {
     }
 
     /// Puts the end of the chain in; nothing stands behind it.
-    pub(super) fn push_sink(&mut self, work: Work, outputs: BTreeMap<Port, Edge>, fates: BTreeMap<Port, RowFate>, span: Span, word: &str) {
+    pub(super) fn push_sink(
+        &mut self,
+        work: Work,
+        outputs: BTreeMap<Port, Edge>,
+        fates: BTreeMap<Port, RowFate>,
+        span: Span,
+        word: &str,
+    ) {
         let Some(place) = self.at.take() else { return };
         let identity = self.identity(&[], word);
         let node = PlanNode { stream: self.stream.clone(), identity, work, outputs, fates, span };
@@ -122,7 +136,7 @@ impl Draft {
                 let (node, port) = in_plan(place.from, &ids);
                 wiring.plan.name(&name.name, node, port.clone());
                 let feed = Feed { node, port, edge: place.edge, changes_from: place.changes_from };
-                wiring.outputs.entry(name.name.clone()).or_insert(Output::Ready(feed));
+                wiring.outputs.entry(name.name.clone()).or_insert(Output::Ready(Box::new(feed)));
             }
             None => {
                 wiring.outputs.entry(name.name.clone()).or_insert(Output::Broken);
@@ -142,7 +156,7 @@ fn in_plan(from: From, ids: &[NodeId]) -> (NodeId, Port) {
 pub(super) fn output(name: &str, node: NodeId, port: Port, changes_from: Option<Span>, wiring: &mut Wiring) {
     let Some(edge) = wiring.plan.edge(node, &port).cloned() else { return };
     wiring.plan.name(name, node, port.clone());
-    wiring.outputs.entry(name.to_owned()).or_insert(Output::Ready(Feed { node, port, edge, changes_from }));
+    wiring.outputs.entry(name.to_owned()).or_insert(Output::Ready(Box::new(Feed { node, port, edge, changes_from })));
 }
 
 impl Checker<'_> {
@@ -297,16 +311,27 @@ impl Checker<'_> {
             None if can_be_late => {
                 let name = &stage.name.name;
                 self.report(
-                    Diagnostic::warning("unhandled-late", stage.name.at.0, format!("`{name}` drops rows that come too late"))
-                        .label("nothing says where they go")
-                        .help("give them a name, or say that they are dropped:\n  late to late_rows\n  late drop"),
+                    Diagnostic::warning(
+                        "unhandled-late",
+                        stage.name.at.0,
+                        format!("`{name}` drops rows that come too late"),
+                    )
+                    .label("nothing says where they go")
+                    .help("give them a name, or say that they are dropped:\n  late to late_rows\n  late drop"),
                 );
             }
             _ => {}
         }
     }
 
-    fn check_bad(&mut self, stage: &Stage, failing: &Failing, index: usize, draft: &mut Draft, fates: &mut BTreeMap<Port, RowFate>) {
+    fn check_bad(
+        &mut self,
+        stage: &Stage,
+        failing: &Failing,
+        index: usize,
+        draft: &mut Draft,
+        fates: &mut BTreeMap<Port, RowFate>,
+    ) {
         let clause = stage.clauses.iter().find_map(|c| match &c.kind {
             ClauseKind::Bad(fate) => Some((fate, c.at.0)),
             _ => None,

@@ -35,14 +35,18 @@ impl<'a> Checker<'a> {
             Some(Expr { kind: ExprKind::Call(call), .. }) => (&call.name.name, &call.args, call.name.at.0),
             Some(Expr { kind: ExprKind::Literal(ast::Literal::String(text)), at }) => {
                 if !self.is_yaml_quoted(at.0) {
-                    let problem = Diagnostic::error("wrong-argument", at.0, "a format is a word, not a text").label("a text");
-                    self.report(problem.help(format!("write it without quotes:\n  format: {text}")).edit(at.0, text.clone()));
+                    let problem =
+                        Diagnostic::error("wrong-argument", at.0, "a format is a word, not a text").label("a text");
+                    self.report(
+                        problem.help(format!("write it without quotes:\n  format: {text}")).edit(at.0, text.clone()),
+                    );
                     return None;
                 }
                 (text, &[], at.0)
             }
             Some(other) => {
-                let problem = Diagnostic::error("wrong-argument", other.at.0, "a format is wanted here").label("is none");
+                let problem =
+                    Diagnostic::error("wrong-argument", other.at.0, "a format is wanted here").label("is none");
                 self.report(problem.help("for example:\n  format: json"));
                 return None;
             }
@@ -67,7 +71,8 @@ impl<'a> Checker<'a> {
             let fits = move |f: &&Arc<FormatEntry>| f.directions == Directions::Both || f.directions == way;
             catalog.formats.iter().filter(fits).map(|f| f.doc.name.as_str())
         };
-        let problem = Diagnostic::error("unknown-format", at, format!("format `{word}` does not exist")).label("not known");
+        let problem =
+            Diagnostic::error("unknown-format", at, format!("format `{word}` does not exist")).label("not known");
         let alias = catalog.formats.iter().find(|f| f.doc.aliases.iter().any(|a| a == word));
         self.report(match alias {
             Some(entry) => problem.help(format!("it is called `{}` here", entry.doc.name)).edit(at, &entry.doc.name),
@@ -96,7 +101,8 @@ impl<'a> Checker<'a> {
         let format_specs: &[OptionSpec] = format.as_ref().map_or(&[], |f| &f.entry.options);
         let mut all: Vec<OptionSpec> = specs.to_vec();
         all.extend(format_specs.iter().filter(|s| spec_of(specs, s.name).is_none()).cloned());
-        let entries: Vec<OptionEntry> = endpoint.options.entries.iter().filter(|e| !is_format(e, specs)).cloned().collect();
+        let entries: Vec<OptionEntry> =
+            endpoint.options.entries.iter().filter(|e| !is_format(e, specs)).cloned().collect();
         all.retain(|s| s.kind != OptionKind::Format);
         self.options(&entries, &all, around, at, &mut settings);
         let Some(format) = format else { return (settings, None) };
@@ -123,7 +129,13 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks options that name columns against the rows, once these are known.
-    pub(super) fn check_column_options(&mut self, entries: &[OptionEntry], specs: &[OptionSpec], rows: &Edge, what: &str) {
+    pub(super) fn check_column_options(
+        &mut self,
+        entries: &[OptionEntry],
+        specs: &[OptionSpec],
+        rows: &Edge,
+        what: &str,
+    ) {
         let around = Around { what: what.to_owned(), rows: Some(rows) };
         for entry in entries {
             if let Some(spec) = spec_of(specs, &entry.name.name).filter(|s| names_columns(&s.kind)) {

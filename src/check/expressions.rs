@@ -71,8 +71,12 @@ impl Checker<'_> {
         if env.size > LARGEST {
             if env.size == LARGEST + 1 {
                 self.report(
-                    Diagnostic::error("nesting-too-deep", span, "the expression is too large once its functions are unfolded")
-                        .label("grows beyond every bound here"),
+                    Diagnostic::error(
+                        "nesting-too-deep",
+                        span,
+                        "the expression is too large once its functions are unfolded",
+                    )
+                    .label("grows beyond every bound here"),
                 );
             }
             return TypedExpr::unknown(span);
@@ -116,12 +120,12 @@ impl Checker<'_> {
         let span = expr.span;
         let expr = match coerce::fit(expr, &wanted.ty) {
             Ok(expr) => expr,
-            Err((expr, Misfit::Literal(why))) => {
-                self.report(invalid_literal(&expr, &why, self.text(span)));
-                return TypedExpr::unknown(span);
-            }
-            Err((expr, Misfit::Type)) => {
-                self.report(self.type_mismatch(&expr, wanted));
+            Err(unfit) => {
+                let problem = match &unfit.why {
+                    Misfit::Literal(why) => invalid_literal(&unfit.expr, why, self.text(span)),
+                    Misfit::Type => self.type_mismatch(&unfit.expr, wanted),
+                };
+                self.report(problem);
                 return TypedExpr::unknown(span);
             }
         };
@@ -129,7 +133,11 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error("type-mismatch", span, format!("`{}` is wanted, which is never null", wanted.ty))
                     .label("may be null")
-                    .help(format!("say what holds in place of null:\n  {} ?? {}", self.text(span), example_of(&wanted.ty))),
+                    .help(format!(
+                        "say what holds in place of null:\n  {} ?? {}",
+                        self.text(span),
+                        example_of(&wanted.ty)
+                    )),
             );
             return TypedExpr::unknown(span);
         }
@@ -144,6 +152,9 @@ impl Checker<'_> {
             return problem.help("double quotes make a text of it; an expression stands in single quotes or none");
         }
         let text = self.text(span);
+        if matches!(expr.node, Node::Literal(_)) {
+            return problem.help(format!("for example:\n  {}", example_of(&wanted.ty)));
+        }
         match castable(have, &wanted.ty) {
             true if !text.is_empty() && !text.contains('\n') => {
                 problem.help(format!("cast it:\n  ({text})::{} ?? {}", wanted.ty, example_of(&wanted.ty)))
@@ -197,7 +208,8 @@ fn condition_from(ty: &Type, text: &str) -> String {
 
 pub(super) fn invalid_literal(expr: &TypedExpr, why: &str, text: &str) -> Diagnostic {
     let (why, form) = why.split_once(": ").unwrap_or((why, ""));
-    let problem = Diagnostic::error("invalid-literal", expr.span, format!("`{text}` {why}")).label("cannot be read as that");
+    let problem =
+        Diagnostic::error("invalid-literal", expr.span, format!("`{text}` {why}")).label("cannot be read as that");
     if form.is_empty() { problem } else { problem.help(form) }
 }
 
@@ -206,7 +218,9 @@ pub(super) fn castable(from: &Type, to: &Type) -> bool {
     let plain = |t: &Type| !t.is_nested() && *t != Type::Bytes;
     match (from, to) {
         _ if coerce::widens(from, to) => true,
-        (Type::String | Type::Json, to) => plain(to) || *to == Type::Json || (*from == Type::Json) || *to == Type::Bytes,
+        (Type::String | Type::Json, to) => {
+            plain(to) || *to == Type::Json || (*from == Type::Json) || *to == Type::Bytes
+        }
         (_, Type::Json) => true,
         (Type::Bytes, Type::String) => true,
         (from, Type::String) => plain(from),

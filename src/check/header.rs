@@ -15,21 +15,45 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
     OptionSpec::with_default("every", OptionKind::Duration, "1s", "the batch interval; `0s` means as soon as possible"),
     OptionSpec::optional("checkpoint", OptionKind::Path, "the folder that a restarted pipeline goes on from"),
     OptionSpec::optional("time_zone", OptionKind::Text, "the zone for reading and printing times that name none"),
-    OptionSpec::optional("watermark", OptionKind::Duration, "how late rows may come, for sources with a `time` that do not say it"),
-    OptionSpec::optional("idle", OptionKind::Duration, "after how long without rows a source no longer holds back the watermark"),
-    OptionSpec::optional("max_rows", OptionKind::Integer { min: 1, max: i64::MAX }, "at most so many rows a batch and source"),
+    OptionSpec::optional(
+        "watermark",
+        OptionKind::Duration,
+        "how late rows may come, for sources with a `time` that do not say it",
+    ),
+    OptionSpec::optional(
+        "idle",
+        OptionKind::Duration,
+        "after how long without rows a source no longer holds back the watermark",
+    ),
+    OptionSpec::optional(
+        "max_rows",
+        OptionKind::Integer { min: 1, max: i64::MAX },
+        "at most so many rows a batch and source",
+    ),
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch and source"),
     OptionSpec::optional("retain", OptionKind::Duration, "how long batches are kept for windows in batch time"),
     OptionSpec::optional("state_limit", OptionKind::Size, "the pipeline stops before its state grows beyond this"),
-    OptionSpec::with_default("on_overrun", OptionKind::Symbol(OVERRUN), "skip", "what happens when a batch takes longer than `every`"),
-    OptionSpec::with_default("backpressure", OptionKind::Bool, "true", "whether sources slow down when batches take too long"),
-    OptionSpec::optional("partitions", OptionKind::Integer { min: 1, max: 256 }, "into how many parts a batch is cut; one a core if not said"),
+    OptionSpec::with_default(
+        "on_overrun",
+        OptionKind::Symbol(OVERRUN),
+        "skip",
+        "what happens when a batch takes longer than `every`",
+    ),
+    OptionSpec::with_default(
+        "backpressure",
+        OptionKind::Bool,
+        "true",
+        "whether sources slow down when batches take too long",
+    ),
+    OptionSpec::optional(
+        "partitions",
+        OptionKind::Integer { min: 1, max: 256 },
+        "into how many parts a batch is cut; one a core if not said",
+    ),
 ];
 
-const OVERRUN: &[(&str, &str)] = &[
-    ("skip", "the ticks that were missed are folded into the next batch"),
-    ("fail", "the pipeline stops"),
-];
+const OVERRUN: &[(&str, &str)] =
+    &[("skip", "the ticks that were missed are folded into the next batch"), ("fail", "the pipeline stops")];
 
 /// The settings that the rest of the checker goes by.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +73,12 @@ pub(super) struct HeaderSettings {
 
 impl HeaderSettings {
     pub(super) fn to_plan(&self) -> Header {
-        Header { name: self.name.clone(), every: self.every, checkpoint: self.checkpoint.clone(), zone: self.zone.clone() }
+        Header {
+            name: self.name.clone(),
+            every: self.every,
+            checkpoint: self.checkpoint.clone(),
+            zone: self.zone.clone(),
+        }
     }
 }
 
@@ -96,10 +125,15 @@ impl Checker<'_> {
         settings.set("every", OptionValue::Duration(1_000_000), Span::default());
         self.header = HeaderSettings { every: 1_000_000, settings, ..HeaderSettings::default() };
         let Some(file) = self.program.files.first() else { return };
-        if self.lost(file, "pipeline") {
+        if self.program.incomplete {
             return;
         }
-        let name = file.path.file_stem().and_then(|s| s.to_str()).unwrap_or("example").replace(|c: char| !c.is_alphanumeric(), "_");
+        let name = file
+            .path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or("example")
+            .replace(|c: char| !c.is_alphanumeric(), "_");
         let start = Span::new(file.id, 0, 0);
         self.report(
             Diagnostic::error("missing-pipeline", start, "the file has no `pipeline` statement")

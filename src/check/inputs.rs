@@ -12,7 +12,9 @@ use crate::check::names::InputStatement;
 use crate::check::options::Around;
 use crate::check::seat::is_moment;
 use crate::model::{Column, Schema, Slot, Type};
-use crate::plan::catalog::{Directions, Endpoint, EndpointEntry, FormatCall, RowsFrom, SOURCE_OPTIONS, SourceEntry, table_options};
+use crate::plan::catalog::{
+    Directions, Endpoint, EndpointEntry, FormatCall, RowsFrom, SOURCE_OPTIONS, SourceEntry, table_options,
+};
 use crate::plan::edge::OP;
 use crate::plan::graph::Work;
 use crate::plan::seams::BadRow;
@@ -113,7 +115,8 @@ impl Checker<'_> {
                 .label("says how bytes become rows, not where they come from")
                 .help(format!("for files:\n  files(\"data/*\") {{ format: {name} }}"));
         }
-        let problem = Diagnostic::error("unknown-source", at, format!("source `{name}` does not exist")).label("not known");
+        let problem =
+            Diagnostic::error("unknown-source", at, format!("source `{name}` does not exist")).label("not known");
         let alias = self.catalog.sources.iter().find(|e| e.doc.aliases.iter().any(|a| a == name));
         let words = || self.catalog.sources.iter().map(|e| e.doc.name.as_str());
         match alias.map(|e| e.doc.name.as_str()).or_else(|| suggest::closest(name, words())) {
@@ -174,7 +177,8 @@ impl Checker<'_> {
         for column in columns.iter().filter(|c| !c.slot.ty.is_unknown()) {
             if let Err(why) = (format.entry.accepts)(&column.slot.ty) {
                 let name = &format.entry.doc.name;
-                let message = format!("format `{name}` cannot hold column `{}` of type `{}`", column.name, column.slot.ty);
+                let message =
+                    format!("format `{name}` cannot hold column `{}` of type `{}`", column.name, column.slot.ty);
                 self.report(Diagnostic::error("unsupported-type", at, message).label(why));
             }
         }
@@ -209,7 +213,10 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error("nullable-key", at, format!("time column `{name}` may be null"))
                     .label("every row has a time")
-                    .help(format!("declare it without `?`; rows without it are bad rows then:\n  {name}: {}", column.slot.ty)),
+                    .help(format!(
+                        "declare it without `?`; rows without it are bad rows then:\n  {name}: {}",
+                        column.slot.ty
+                    )),
             );
         }
         let delay = settings.duration("watermark").or(self.header.watermark);
@@ -227,7 +234,11 @@ impl Checker<'_> {
                 ClauseKind::Bad(fate) => {
                     if let Some(first) = seen.replace(clause.at.0) {
                         let message = format!("clause `{word}` stands here twice");
-                        self.report(Diagnostic::error("duplicate-clause", clause.at.0, message).label("again").also(first, "first here"));
+                        self.report(
+                            Diagnostic::error("duplicate-clause", clause.at.0, message)
+                                .label("again")
+                                .also(first, "first here"),
+                        );
                     }
                     self.check_fate(clause, Some("null"));
                     if let Fate::Word(word) = fate {
@@ -252,9 +263,16 @@ impl Checker<'_> {
         if seen.is_none() && has_schema {
             let name = &statement.input.name;
             self.report(
-                Diagnostic::warning("unhandled-bad", name.at.0, format!("`{}` drops rows that cannot be read", name.name))
-                    .label("nothing says where they go")
-                    .help(format!("give them a name behind the options, or say that they are dropped:\n  bad to {}_bad\n  bad drop", name.name)),
+                Diagnostic::warning(
+                    "unhandled-bad",
+                    name.at.0,
+                    format!("`{}` drops rows that cannot be read", name.name),
+                )
+                .label("nothing says where they go")
+                .help(format!(
+                    "give them a name behind the options, or say that they are dropped:\n  bad to {}_bad\n  bad drop",
+                    name.name
+                )),
             );
         }
         fates

@@ -42,7 +42,8 @@ pub(super) fn date(text: &str) -> Option<i32> {
 /// Microseconds of the day of `23:59:59.5`.
 pub(super) fn time(text: &str) -> Option<i64> {
     let text = text.trim();
-    let time = NaiveTime::parse_from_str(text, "%H:%M:%S%.f").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M")).ok()?;
+    let time =
+        NaiveTime::parse_from_str(text, "%H:%M:%S%.f").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M")).ok()?;
     Some(i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1_000))
 }
 
@@ -75,7 +76,11 @@ pub(super) fn decimal(text: &str) -> Option<Digits> {
         return None;
     }
     let value: i128 = format!("0{whole}{fraction}").parse().ok()?;
-    Some(Digits { value: value * sign, precision: u8::try_from(precision).ok()?, scale: i8::try_from(fraction.len()).ok()? })
+    Some(Digits {
+        value: value * sign,
+        precision: u8::try_from(precision).ok()?,
+        scale: i8::try_from(fraction.len()).ok()?,
+    })
 }
 
 impl Digits {
@@ -133,7 +138,7 @@ pub(super) fn duration_text(text: &str) -> Option<i64> {
 
 /// `00ff`
 pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()

@@ -30,8 +30,15 @@ pub(super) struct Names<'a> {
 /// `param` or `let`.
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
-    Param { name: &'a Ident, ty: &'a TypeExpr, default: Option<&'a Expr> },
-    Let { name: &'a Ident, value: &'a Expr },
+    Param {
+        name: &'a Ident,
+        ty: &'a TypeExpr,
+        default: Option<&'a Expr>,
+    },
+    Let {
+        name: &'a Ident,
+        value: &'a Expr,
+    },
     /// Could not be read.
     Broken(Span),
 }
@@ -221,7 +228,8 @@ impl<'a> Checker<'a> {
             let first = first.at;
             return self.duplicate("function", name, first);
         }
-        let builtin = find(&self.catalog.functions, &name.name).is_some() || find(&self.catalog.aggregates, &name.name).is_some();
+        let builtin =
+            find(&self.catalog.functions, &name.name).is_some() || find(&self.catalog.aggregates, &name.name).is_some();
         self.warn_builtin("function", name, builtin);
         self.names.functions.insert(name.name.clone(), Function { at: name.at.0, definition: Some(definition) });
     }

@@ -23,7 +23,11 @@ impl Checker<'_> {
         for test in self.names.tests.clone() {
             if let Some(first) = names.insert(test.name.value.clone(), test.name.at.0) {
                 let message = format!("two tests are called \"{}\"", test.name.value);
-                self.report(Diagnostic::warning("test-duplicate", test.name.at.0, message).label("again").also(first, "first here"));
+                self.report(
+                    Diagnostic::warning("test-duplicate", test.name.at.0, message)
+                        .label("again")
+                        .also(first, "first here"),
+                );
             }
             scenarios.push(self.scenario(&test, wiring));
         }
@@ -31,7 +35,8 @@ impl Checker<'_> {
     }
 
     fn scenario(&mut self, test: &TestStatement<'_>, wiring: &Wiring) -> Scenario {
-        let is_expectation = |s: &Step| matches!(s.kind, StepKind::Expect { .. } | StepKind::ExpectCount { .. } | StepKind::Broken);
+        let is_expectation =
+            |s: &Step| matches!(s.kind, StepKind::Expect { .. } | StepKind::ExpectCount { .. } | StepKind::Broken);
         if !test.steps.iter().any(is_expectation) {
             let message = format!("test \"{}\" expects nothing", test.name.value);
             self.report(
@@ -88,13 +93,19 @@ impl Checker<'_> {
             return schema_of(&input.name, wiring);
         }
         let is_input = |kind: FlowKind| matches!(kind, FlowKind::Source(_) | FlowKind::Table(_));
-        let inputs: Vec<String> = self.names.flows.iter().filter(|(_, f)| is_input(f.kind)).map(|(n, _)| n.clone()).collect();
+        let inputs: Vec<String> =
+            self.names.flows.iter().filter(|(_, f)| is_input(f.kind)).map(|(n, _)| n.clone()).collect();
         let names = || inputs.iter().map(String::as_str);
         let message = format!("`{}` is no source or table", input.name);
         let problem = Diagnostic::error("test-unknown-input", input.at.0, message);
         self.report(match (flow, suggest::closest(&input.name, names())) {
-            (Some(flow), _) => problem.label("computes its rows").also(flow.at, "defined here").help(format!("rows come in through {}", some_of(names()))),
-            (None, Some(close)) => problem.label("not known").help(format!("did you mean `{close}`?")).edit(input.at.0, close),
+            (Some(flow), _) => problem
+                .label("computes its rows")
+                .also(flow.at, "defined here")
+                .help(format!("rows come in through {}", some_of(names()))),
+            (None, Some(close)) => {
+                problem.label("not known").help(format!("did you mean `{close}`?")).edit(input.at.0, close)
+            }
             (None, None) => problem.label("not known").help(format!("rows come in through {}", some_of(names()))),
         });
         None
@@ -154,7 +165,8 @@ impl Checker<'_> {
         for field in &row.cells.fields {
             let (name, at) = (field.name.name.as_str(), field.name.at.0);
             let Some(index) = schema.position(name) else {
-                let problem = Diagnostic::error("test-column", at, format!("column `{name}` does not exist")).label("no such column");
+                let problem = Diagnostic::error("test-column", at, format!("column `{name}` does not exist"))
+                    .label("no such column");
                 let problem = suggested(problem, name, at, schema.names());
                 self.report(match problem.help {
                     None => problem.help(format!("the columns are {}", some_of(schema.names()))),
@@ -163,7 +175,10 @@ impl Checker<'_> {
                 continue;
             };
             if found.iter().any(|(i, _)| *i == index) {
-                self.report(Diagnostic::error("duplicate-column", at, format!("column `{name}` stands here twice")).label("again"));
+                self.report(
+                    Diagnostic::error("duplicate-column", at, format!("column `{name}` stands here twice"))
+                        .label("again"),
+                );
                 continue;
             }
             let value = self.cell(field, &schema.columns[index]);
@@ -190,8 +205,7 @@ impl Checker<'_> {
                 None
             }
             Ok(typed) => value(&typed),
-            Err((typed, _)) if column.slot.ty == Type::Json && typed.slot.ty == Type::String => value(&typed),
-            Err((typed, _)) if column.slot.ty == Type::String && typed.slot.ty == Type::Json => value(&typed),
+            Err(unfit) if is_text(&column.slot.ty) && is_text(&unfit.expr.slot.ty) => value(&unfit.expr),
             Err(_) => {
                 let problem = self.wrong_cell(cell, column, &format!("this is `{written}`"));
                 self.report(problem);
@@ -201,12 +215,17 @@ impl Checker<'_> {
     }
 
     fn wrong_cell(&self, cell: &Expr, column: &Column, label: &str) -> Diagnostic {
-        let message = format!("`{}` is no value of column `{}`, which is `{}`", self.text(cell.at.0), column.name, column.slot);
+        let message =
+            format!("`{}` is no value of column `{}`, which is `{}`", self.text(cell.at.0), column.name, column.slot);
         let example = match &column.slot.ty {
-            ty @ (Type::Timestamp(_) | Type::Date | Type::Time | Type::Duration) => coerce::form_of(ty).trim_start_matches("write ").to_owned(),
+            ty @ (Type::Timestamp(_) | Type::Date | Type::Time | Type::Duration) => {
+                coerce::form_of(ty).trim_start_matches("write ").to_owned()
+            }
             ty => super::expressions::example_of(ty),
         };
-        Diagnostic::error("test-value", cell.at.0, message).label(label).help(format!("for example:\n  {}: {example}", column.name))
+        Diagnostic::error("test-value", cell.at.0, message)
+            .label(label)
+            .help(format!("for example:\n  {}: {example}", column.name))
     }
 
     fn test_duration(&mut self, by: &Expr) -> Option<i64> {
@@ -215,7 +234,8 @@ impl Checker<'_> {
             Some(ScalarValue::DurationMicrosecond(Some(n))) if n >= 0 => Some(n),
             _ if typed.is_unknown() => None,
             _ => {
-                let problem = Diagnostic::error("invalid-duration", by.at.0, "a duration is wanted here").label("is none");
+                let problem =
+                    Diagnostic::error("invalid-duration", by.at.0, "a duration is wanted here").label("is none");
                 self.report(problem.help("for example:\n  advance 10s"));
                 None
             }
@@ -258,3 +278,7 @@ fn schema_of(name: &str, wiring: &Wiring) -> Option<Schema> {
     }
 }
 
+/// Json is text, in a test's cell as well.
+fn is_text(ty: &Type) -> bool {
+    matches!(ty, Type::String | Type::Json)
+}

@@ -7,8 +7,8 @@ use millstream_dsl::{Diagnostic, Span};
 use crate::check::chains::{Feed, Output, Wiring};
 use crate::check::checker::Checker;
 use crate::check::expressions::{Aggregates, Env, can_fail, constant, sends_bad_rows};
-use crate::check::names::FlowKind;
 use crate::check::literals;
+use crate::check::names::FlowKind;
 use crate::model::{Schema, Slot, Type};
 use crate::plan::context::Other;
 use crate::plan::expr::{AggregateCall, Node, SortKey};
@@ -83,7 +83,9 @@ impl StageContext for Seat<'_, '_> {
         self.checker.mark_used(crate::check::checker::Space::Flow, &name.name);
         let is_table = matches!(flow.kind, FlowKind::Table(_));
         let word = match kind {
-            Other::Stream if is_table => Some(("table-as-stream", "a table has no batches of its own", "a stream is wanted here")),
+            Other::Stream if is_table => {
+                Some(("table-as-stream", "a table has no batches of its own", "a stream is wanted here"))
+            }
             Other::Table if !is_table && flow.kind != FlowKind::Broken => {
                 Some(("stream-as-table", "a stream cannot be read as a whole", "a table is wanted here"))
             }
@@ -97,7 +99,7 @@ impl StageContext for Seat<'_, '_> {
         }
         match self.wiring.outputs.get(&name.name) {
             Some(Output::Ready(feed)) => {
-                self.others.push(feed.clone());
+                self.others.push((**feed).clone());
                 Some(feed.edge.clone())
             }
             Some(Output::Broken) => {
@@ -193,7 +195,9 @@ impl StageContext for Seat<'_, '_> {
             }
             _ => {
                 let problem = Diagnostic::error("invalid-duration", expr.at.0, "a duration is wanted here");
-                self.report(problem.label("has no unit of time").help("write a number with its unit:\n  10s\n  5m\n  30d"));
+                self.report(
+                    problem.label("has no unit of time").help("write a number with its unit:\n  10s\n  5m\n  30d"),
+                );
                 None
             }
         }
@@ -254,7 +258,8 @@ impl StageContext for Seat<'_, '_> {
             _ => {
                 let span = arg.value.at.0;
                 let text = self.checker.text(span);
-                let problem = Diagnostic::error("unnamed-column", span, "this column needs a name").label("is computed");
+                let problem =
+                    Diagnostic::error("unnamed-column", span, "this column needs a name").label("is computed");
                 let name = suggested_name(&arg.value);
                 let help = format!("name it:\n  {text} as {name}");
                 self.report(problem.help(help).edit(span.after(), format!(" as {name}")));

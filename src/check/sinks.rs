@@ -18,7 +18,13 @@ use crate::plan::{Edge, Mode, OptionSpec, Port, RowFate, Settings};
 
 impl Checker<'_> {
     /// Puts the sink at the end of a chain.
-    pub(super) fn add_sink(&mut self, into: &ast::Endpoint, chain: &ChainStatement<'_>, draft: &mut Draft, wiring: &mut Wiring) {
+    pub(super) fn add_sink(
+        &mut self,
+        into: &ast::Endpoint,
+        chain: &ChainStatement<'_>,
+        draft: &mut Draft,
+        wiring: &mut Wiring,
+    ) {
         let Some(entry) = self.sink_entry(into) else {
             draft.at = None;
             return;
@@ -70,13 +76,16 @@ impl Checker<'_> {
         }
         let words = || self.catalog.sinks.iter().map(|e| e.doc.name.as_str());
         let problem = Diagnostic::error("unknown-sink", at, format!("sink `{name}` does not exist")).label("not known");
-        let alias = self.catalog.sinks.iter().find(|e| e.doc.aliases.iter().any(|a| a == name)).map(|e| e.doc.name.as_str());
+        let alias =
+            self.catalog.sinks.iter().find(|e| e.doc.aliases.iter().any(|a| a == name)).map(|e| e.doc.name.as_str());
         let problem = if self.catalog.sources.iter().any(|e| e.doc.name == name) {
             Diagnostic::error("misplaced-call", at, format!("`{name}` is a source, not a sink"))
                 .label("gives rows, takes none")
                 .help(format!("the sinks are {}", some_of(words())))
         } else if self.names.flows.contains_key(name) {
-            problem.help(format!("a stream is no sink; to name these rows, write a stream statement:\n  stream {name}_2 = from ..."))
+            problem.help(format!(
+                "a stream is no sink; to name these rows, write a stream statement:\n  stream {name}_2 = from ..."
+            ))
         } else {
             match alias.or_else(|| suggest::closest(name, words())) {
                 Some(close) => problem.help(format!("did you mean `{close}`?")).edit(at, close),
@@ -118,7 +127,8 @@ impl Checker<'_> {
             return;
         }
         let name = &entry.doc.name;
-        let mut problem = Diagnostic::error("append-only-sink", at, format!("`{name}` cannot take back rows")).label("append-only");
+        let mut problem =
+            Diagnostic::error("append-only-sink", at, format!("`{name}` cannot take back rows")).label("append-only");
         if let Some(producer) = place.changes_from {
             problem = problem.also(producer, "updates earlier results");
         }
@@ -151,9 +161,13 @@ impl Checker<'_> {
             };
             let shown = known.first().map_or("id", String::as_str);
             self.report(
-                Diagnostic::error("missing-key", into.name.at.0, format!("sink `{}` updates rows by a key", into.name.name))
-                    .label("which columns tell rows apart?")
-                    .help(format!("name them:\n  key: [\"{shown}\"]")),
+                Diagnostic::error(
+                    "missing-key",
+                    into.name.at.0,
+                    format!("sink `{}` updates rows by a key", into.name.name),
+                )
+                .label("which columns tell rows apart?")
+                .help(format!("name them:\n  key: [\"{shown}\"]")),
             );
             return;
         }
@@ -187,7 +201,9 @@ impl Checker<'_> {
                 Diagnostic::error("sink-conflict", at, format!("two sinks write to `{target}`"))
                     .label("also writes there")
                     .also(*first, "writes there")
-                    .help("bring the streams together first, or write to another place:\n  from a |> union b |> into ..."),
+                    .help(
+                        "bring the streams together first, or write to another place:\n  from a |> union b |> into ...",
+                    ),
             );
             return;
         }
@@ -201,7 +217,11 @@ impl Checker<'_> {
             if let Some(first) = into.clauses[..i].iter().find(|c| c.kind.word() == word) {
                 let first = first.at.0;
                 let message = format!("clause `{word}` stands here twice");
-                self.report(Diagnostic::error("duplicate-clause", clause.at.0, message).label("again").also(first, "first here"));
+                self.report(
+                    Diagnostic::error("duplicate-clause", clause.at.0, message)
+                        .label("again")
+                        .also(first, "first here"),
+                );
             }
             match &clause.kind {
                 ClauseKind::Rejected(fate) => {

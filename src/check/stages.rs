@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_dsl::ast::{ClauseKind, ExprKind, Fate, JoinWord, Stage};
-use millstream_dsl::{Diagnostic, suggest};
+use millstream_dsl::{Diagnostic, Span, suggest};
 
 use crate::check::checker::{Checker, listed};
 use crate::check::options::Around;
@@ -59,7 +59,7 @@ impl Checker<'_> {
         let mut fits = self.check_arity(stage, &entry);
         fits &= self.check_arg_names(stage, &entry);
         self.check_clauses(stage, &entry);
-        fits &= self.has_required_clauses(stage, &entry);
+        fits = fits && self.has_required_clauses(stage, &entry);
         let settings = self.stage_options(stage, &entry);
         fits.then_some((entry, settings))
     }
@@ -71,7 +71,10 @@ impl Checker<'_> {
         let alias = self.catalog.stages.iter().find(|e| e.doc.aliases.iter().any(|a| a.to_lowercase() == lower));
         let other = OTHER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, here)| *here);
         if let Some(here) = alias.map(|e| e.doc.name.as_str()).or(other) {
-            return problem.label(format!("called `{here}` here")).help(format!("write:\n  |> {}", usage_of(self, here))).edit(at, here);
+            return problem
+                .label(format!("called `{here}` here"))
+                .help(format!("write:\n  |> {}", usage_of(self, here)))
+                .edit(at, here);
         }
         if find(&self.catalog.sinks, name).is_some() {
             return Diagnostic::error("misplaced-call", at, format!("`{name}` is a sink, not a stage"))
@@ -93,10 +96,12 @@ impl Checker<'_> {
 
     fn check_modifier(&mut self, stage: &Stage, entry: &StageEntry) {
         let Some(modifier) = stage.modifier.filter(|_| !entry.modifiers) else { return };
+        let length = u32::try_from(modifier.word().len()).unwrap_or_default();
+        let at = Span { end: (stage.at.start + length).min(stage.at.end), ..stage.at.0 };
         let joins = JoinWord::ALL.map(|(_, word)| word).join("`, `");
         let message = format!("`{}` does not go with stage `{}`", modifier.word(), entry.doc.name);
         self.report(
-            Diagnostic::error("misplaced-modifier", stage.at.0, message)
+            Diagnostic::error("misplaced-modifier", at, message)
                 .label("takes no such word")
                 .help(format!("`{joins}` stand before `join` only")),
         );
@@ -108,7 +113,11 @@ impl Checker<'_> {
         if count < arity.min {
             let what = if arity.min == 1 { "an argument".into() } else { format!("{} arguments", arity.min) };
             let message = format!("stage `{}` needs {what}", entry.doc.name);
-            self.report(Diagnostic::error("missing-argument", stage.name.at.0, message).label("nothing to work with").help(help));
+            self.report(
+                Diagnostic::error("missing-argument", stage.name.at.0, message)
+                    .label("nothing to work with")
+                    .help(help),
+            );
             return false;
         }
         if let Some(extra) = stage.args.get(arity.max) {
@@ -118,7 +127,9 @@ impl Checker<'_> {
                 n => format!("at most {n} arguments"),
             };
             let message = format!("stage `{}` takes {takes}", entry.doc.name);
-            self.report(Diagnostic::error("too-many-arguments", extra.value.at.0, message).label("too much").help(help));
+            self.report(
+                Diagnostic::error("too-many-arguments", extra.value.at.0, message).label("too much").help(help),
+            );
             return false;
         }
         true
@@ -134,7 +145,9 @@ impl Checker<'_> {
                     let problem = Diagnostic::error("wrong-argument", name.at.0, message).label("a name");
                     let is_comparison = name.at.start < arg.value.at.start;
                     self.report(match is_comparison {
-                        true => problem.help(format!("to compare, write two equals signs:\n  {} == {value}", name.name)),
+                        true => {
+                            problem.help(format!("to compare, write two equals signs:\n  {} == {value}", name.name))
+                        }
                         false => problem.help("leave it out"),
                     });
                     fits = false;
@@ -142,7 +155,8 @@ impl Checker<'_> {
                 (Names::Always | Names::Streams, None) if !matches!(arg.value.kind, ExprKind::Broken) => {
                     let value = self.text(arg.value.at.0);
                     let message = format!("each argument of `{}` needs a name", entry.doc.name);
-                    let problem = Diagnostic::error("unnamed-column", arg.value.at.0, message).label("what is it called?");
+                    let problem =
+                        Diagnostic::error("unnamed-column", arg.value.at.0, message).label("what is it called?");
                     self.report(problem.help(format!("name it:\n  |> {} value = {value}", entry.doc.name)));
                     fits = false;
                 }
@@ -158,7 +172,11 @@ impl Checker<'_> {
             if let Some(first) = stage.clauses[..i].iter().find(|c| c.kind.word() == word) {
                 let message = format!("clause `{word}` stands here twice");
                 let first = first.at.0;
-                self.report(Diagnostic::error("duplicate-clause", clause.at.0, message).label("again").also(first, "first here"));
+                self.report(
+                    Diagnostic::error("duplicate-clause", clause.at.0, message)
+                        .label("again")
+                        .also(first, "first here"),
+                );
             }
             if !self.takes_clause(entry, &clause.kind) {
                 self.misplaced_clause(clause, entry);
@@ -183,10 +201,16 @@ impl Checker<'_> {
                 let message = format!("stage `{name}` has no {word} rows");
                 Diagnostic::error("side-output-misuse", clause.at.0, message).label("never gets a row")
             }
-            _ => Diagnostic::error("misplaced-clause", clause.at.0, format!("stage `{name}` takes no clause `{word}`")).label("not taken"),
+            _ => Diagnostic::error("misplaced-clause", clause.at.0, format!("stage `{name}` takes no clause `{word}`"))
+                .label("not taken"),
         };
-        let takers: Vec<_> =
-            self.catalog.stages.iter().filter(|e| e.clauses.iter().any(|c| c.word == word)).map(|e| e.doc.name.clone()).collect();
+        let takers: Vec<_> = self
+            .catalog
+            .stages
+            .iter()
+            .filter(|e| e.clauses.iter().any(|c| c.word == word))
+            .map(|e| e.doc.name.clone())
+            .collect();
         let help = match (&takers[..], &entry.clauses[..]) {
             ([], _) => "leave it out".to_owned(),
             (takers, []) => format!("`{word}` belongs to {}", listed(takers)),
@@ -200,7 +224,9 @@ impl Checker<'_> {
 
     /// `drop`, `fail`, `null`: which words a clause knows. Sources know `bad null` as well.
     pub(super) fn check_fate(&mut self, clause: &millstream_dsl::ast::Clause, more: Option<&'static str>) {
-        let (ClauseKind::Late(fate) | ClauseKind::Bad(fate) | ClauseKind::Rejected(fate) | ClauseKind::Else(fate)) = &clause.kind else {
+        let (ClauseKind::Late(fate) | ClauseKind::Bad(fate) | ClauseKind::Rejected(fate) | ClauseKind::Else(fate)) =
+            &clause.kind
+        else {
             return;
         };
         let Fate::Word(word) = fate else { return };
@@ -210,9 +236,13 @@ impl Checker<'_> {
         if known.clone().any(|k| k == word.name) {
             return;
         }
-        let problem = Diagnostic::error("unknown-symbol", word.at.0, format!("`{kind} {}` means nothing here", word.name));
+        let problem =
+            Diagnostic::error("unknown-symbol", word.at.0, format!("`{kind} {}` means nothing here", word.name));
         let ways: Vec<_> = known.by_ref().map(|k| format!("{kind} {k}")).collect();
-        let help = format!("name a stream for these rows, or say what becomes of them:\n  {kind} to {kind}_rows\n  {}", ways.join("\n  "));
+        let help = format!(
+            "name a stream for these rows, or say what becomes of them:\n  {kind} to {kind}_rows\n  {}",
+            ways.join("\n  ")
+        );
         self.report(problem.label("not known").help(help));
     }
 

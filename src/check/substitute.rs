@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use millstream_dsl::ast::{
-    Arg, Call, Case, Chain, Clause, ClauseKind, Expr, ExprKind, Fate, Ident, OptionEntry, Options, Piece, SortItem, Stage,
-    StructExpr, StructField, Ttl,
+    Arg, Call, Case, Chain, Clause, ClauseKind, Expr, ExprKind, Fate, Ident, OptionEntry, Options, Piece, SortItem,
+    Stage, StructExpr, StructField, Ttl,
 };
 
 use crate::check::templates::name_of;

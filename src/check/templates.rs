@@ -8,8 +8,8 @@ use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::{Checker, Space};
 use crate::check::names::Template;
-use crate::check::walk;
 use crate::check::substitute::Substitution;
+use crate::check::walk;
 
 /// How many stages a chain may unfold to.
 const LARGEST: usize = 10_000;
@@ -50,11 +50,18 @@ struct Open {
 impl Checker<'_> {
     /// Looks at the stages of definitions that nothing calls; those of others are checked where they are called.
     pub(super) fn check_templates(&mut self) {
-        let unused: Vec<_> = self.names.stages.iter().filter(|(name, _)| !self.used.contains(&(Space::Stage, (*name).clone()))).map(|(_, t)| *t).collect();
+        let unused: Vec<_> = self
+            .names
+            .stages
+            .iter()
+            .filter(|(name, _)| !self.used.contains(&(Space::Stage, (*name).clone())))
+            .map(|(_, t)| *t)
+            .collect();
         for template in unused {
             let stages = template.stages.iter().filter(|s| !s.broken && !self.names.stages.contains_key(&s.name.name));
             for stage in stages.cloned().collect::<Vec<_>>() {
-                let without_options: Vec<_> = stage.clauses.iter().filter(|c| !matches!(c.kind, ast::ClauseKind::With(_))).cloned().collect();
+                let without_options: Vec<_> =
+                    stage.clauses.iter().filter(|c| !matches!(c.kind, ast::ClauseKind::With(_))).cloned().collect();
                 self.shaped(&Stage { clauses: without_options, ..stage.clone() });
                 self.check_called(&stage);
             }
@@ -98,9 +105,13 @@ impl Checker<'_> {
         self.mark_used(Space::Stage, name);
         if open.path.contains(name) || open.path.len() >= 32 {
             self.report(
-                Diagnostic::error("recursive-function", stage.name.at.0, format!("stage `{name}` leads back to itself"))
-                    .label("would never end")
-                    .also(template.name.at.0, "defined here"),
+                Diagnostic::error(
+                    "recursive-function",
+                    stage.name.at.0,
+                    format!("stage `{name}` leads back to itself"),
+                )
+                .label("would never end")
+                .also(template.name.at.0, "defined here"),
             );
             out.stages.push(broken(stage, open));
             return;
@@ -147,7 +158,9 @@ impl Checker<'_> {
         for (param, arg) in template.params.iter().zip(&stage.args) {
             if let Some(label) = arg.names.first().filter(|l| l.name != param.name.name) {
                 let message = format!("stage `{name}` takes its arguments in order");
-                self.report(Diagnostic::error("wrong-argument", label.at.0, message).label("a name").help(help.clone()));
+                self.report(
+                    Diagnostic::error("wrong-argument", label.at.0, message).label("a name").help(help.clone()),
+                );
             }
             arguments.insert(param.name.name.clone(), arg.value.clone());
         }

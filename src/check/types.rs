@@ -73,9 +73,13 @@ impl Checker<'_> {
             }
             let first = fields.iter().find(|f| f.name.name == field.name.name).map(|f| f.name.at.0).unwrap_or_default();
             self.report(
-                Diagnostic::error("duplicate-column", field.name.at.0, format!("field `{}` stands here twice", field.name.name))
-                    .label("again")
-                    .also(first, "first here"),
+                Diagnostic::error(
+                    "duplicate-column",
+                    field.name.at.0,
+                    format!("field `{}` stands here twice", field.name.name),
+                )
+                .label("again")
+                .also(first, "first here"),
             );
         }
         columns

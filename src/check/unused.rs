@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_dsl::ast::{ExprKind, Ident, StatementKind, StepKind, TypeKind};
+use millstream_dsl::ast::{ExprKind, Ident, StepKind, TypeKind};
 use millstream_dsl::{Diagnostic, Span};
 
-use crate::check::ProgramFile;
 use crate::check::chains::Wiring;
 use crate::check::checker::{Checker, Space};
 use crate::check::names::FlowKind;
@@ -34,24 +33,19 @@ impl Checker<'_> {
     /// A pipeline that writes nothing computes nothing.
     pub(super) fn check_output(&mut self) {
         let has_sink = self.names.chains.iter().any(|c| c.into.is_some());
-        let has_hole = self.program.files.first().is_some_and(|file| {
-            file.tree.statements.iter().any(|s| matches!(s.kind, StatementKind::Broken { .. })) || self.lost(file, "into")
-        });
-        if has_sink || has_hole || self.names.pipelines.is_empty() {
+        if has_sink || self.program.incomplete || self.names.pipelines.is_empty() {
             return;
         }
         let last = self.names.chains.iter().rev().find_map(|c| c.name).map_or("lines", |n| n.name.as_str());
         self.report(
-            Diagnostic::error("no-output", self.header.at, "the pipeline has no sink, so that nothing would be computed")
-                .label("writes nothing")
-                .help(format!("for a first look:\n  from {last} |> into console")),
+            Diagnostic::error(
+                "no-output",
+                self.header.at,
+                "the pipeline has no sink, so that nothing would be computed",
+            )
+            .label("writes nothing")
+            .help(format!("for a first look:\n  from {last} |> into console")),
         );
-    }
-
-    /// Whether a YAML file speaks of something that its tree has not: what has the wrong shape there leaves no hole.
-    pub(super) fn lost(&self, file: &ProgramFile, word: &str) -> bool {
-        let yaml = self.program.sources.get(file.id).filter(|f| f.name.ends_with(".yaml") || f.name.ends_with(".yml"));
-        yaml.is_some_and(|f| f.text.contains(word))
     }
 
     /// Warns of everything that is defined and never used.
@@ -115,7 +109,11 @@ impl Checker<'_> {
             .collect();
         for (kind, name, at) in unused {
             let message = format!("{kind} `{name}` is never used");
-            self.report(Diagnostic::warning("unused-definition", at, message).label("nothing refers to it").help("use it, or take it out"));
+            self.report(
+                Diagnostic::warning("unused-definition", at, message)
+                    .label("nothing refers to it")
+                    .help("use it, or take it out"),
+            );
         }
     }
 
@@ -160,7 +158,11 @@ impl Checker<'_> {
                     && self.is_own(at)
                 {
                     let name = &column.name;
-                    let problem = Diagnostic::warning("unused-column", at, format!("column `{name}` of `{}` is never used", node.stream));
+                    let problem = Diagnostic::warning(
+                        "unused-column",
+                        at,
+                        format!("column `{name}` of `{}` is never used", node.stream),
+                    );
                     self.report(problem.label("no sink gets it and no expression reads it").help("take it out"));
                 }
             }
@@ -184,9 +186,9 @@ impl Checker<'_> {
             Work::Sink(_) => None,
             Work::Operator(_) => {
                 let inputs = wiring.plan.inputs(id);
-                let passed = inputs.iter().any(|(from, port)| {
-                    wiring.plan.edge(*from, port).is_some_and(|e| e.schema.get(column).is_some())
-                });
+                let passed = inputs
+                    .iter()
+                    .any(|(from, port)| wiring.plan.edge(*from, port).is_some_and(|e| e.schema.get(column).is_some()));
                 let stage = wiring.stages.get(&id).filter(|_| !passed)?;
                 let names = stage.args.iter().flat_map(|a| &a.names);
                 names.filter(|n| n.name == column).map(|n: &Ident| n.at.0).next()
@@ -261,7 +263,8 @@ fn wanted_of_inputs(node: &PlanNode, inputs: &[&Edge], needed: impl Fn(&Port) ->
         }
         for (position, column) in out.schema.columns.iter().enumerate().filter(|(_, c)| needed.has(&c.name)) {
             for (input, edge) in inputs.iter().enumerate() {
-                let same_place = edge.schema.columns.get(position).filter(|_| edge.schema.columns.len() == out.schema.columns.len());
+                let same_place =
+                    edge.schema.columns.get(position).filter(|_| edge.schema.columns.len() == out.schema.columns.len());
                 if let Some(from) = edge.schema.get(&column.name).or(same_place) {
                     wanted[input].columns.insert(from.name.clone());
                 }

@@ -50,7 +50,8 @@ impl Checker<'_> {
 
     fn no_window(&mut self, expr: &Expr) {
         let text = self.text(expr.at.0);
-        let problem = Diagnostic::error("invalid-window", expr.at.0, "a window is wanted behind `over`").label("is none");
+        let problem =
+            Diagnostic::error("invalid-window", expr.at.0, "a window is wanted behind `over`").label("is none");
         let help = match &expr.kind {
             ExprKind::Literal(_) => format!("say which kind:\n  over tumbling({text})"),
             _ => "for example:\n  over tumbling(1m)\n  over sliding(60s, every 10s)\n  over session(gap 30s)".into(),
@@ -61,7 +62,8 @@ impl Checker<'_> {
     fn unknown_window(&mut self, call: &Call) {
         let (name, at) = (&call.name.name, call.name.at.0);
         let words = || self.catalog.windows.iter().map(|w| w.doc.name.as_str());
-        let problem = Diagnostic::error("unknown-window", at, format!("window `{name}` does not exist")).label("not known");
+        let problem =
+            Diagnostic::error("unknown-window", at, format!("window `{name}` does not exist")).label("not known");
         let problem = match find(&self.catalog.windows, name) {
             Some(alias) => {
                 let here = &alias.doc.name;
@@ -84,7 +86,8 @@ impl Checker<'_> {
             && every > length
         {
             let (length, every) = (show_duration(*length), show_duration(*every));
-            let problem = Diagnostic::warning("slide-gap", at, format!("a window of {length} every {every} leaves rows out"));
+            let problem =
+                Diagnostic::warning("slide-gap", at, format!("a window of {length} every {every} leaves rows out"));
             self.report(
                 problem
                     .label("rows between two windows belong to none")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::coerce::{common, constant_fits};
 use super::resolve::{before_types, unknown};
 use crate::model::{Slot, Type};
-use crate::plan::catalog::{Argument, Doc, Failure, FunctionBody, FunctionEntry, Signature, Stability};
+use crate::plan::catalog::{Argument, Doc, Failure, FunctionBody, FunctionEntry, Signature, Stability, unsettled};
 use crate::plan::expr::{Node, TypedExpr};
 
 /// `if`, `coalesce`, `nvl`, `nvl2`.
@@ -36,7 +36,7 @@ fn entry(
     expand: fn(&[TypedExpr]) -> Node,
 ) -> Arc<FunctionEntry> {
     let body = FunctionBody::Shorthand(expand);
-    Arc::new(FunctionEntry { doc, group: "choice", failure: Failure::Total, stability: Stability::Pure, body, resolve })
+    Arc::new(FunctionEntry { doc, group: "choice", failure: Failure::Total, settled: unsettled, stability: Stability::Pure, body, resolve })
 }
 
 fn resolve_if(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {

@@ -10,7 +10,7 @@ use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
 use super::kernel::{Kernel, exactly};
 use super::resolve::before_types;
 use crate::model::{Slot, Type};
-use crate::plan::catalog::{Argument, Doc, Failure, FunctionBody, FunctionEntry, Signature, Stability};
+use crate::plan::catalog::{Argument, Doc, Failure, FunctionBody, FunctionEntry, Signature, Stability, unsettled};
 
 /// `now`, `current_date`, `current_time`.
 pub(super) fn entries() -> Vec<Arc<FunctionEntry>> {
@@ -40,6 +40,7 @@ fn entry(
         doc: doc.example(&example),
         group: "date",
         failure: Failure::Total,
+        settled: unsettled,
         stability: Stability::Batch,
         body: FunctionBody::Scalar(udf),
         resolve,

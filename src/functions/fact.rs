@@ -1,7 +1,7 @@
 //! What has to be known of a borrowed function beyond what DataFusion says of it: whether a row can fail, and
 //! when the result is null. Every function that is listed has a line of its own, so that each was looked at.
 
-use crate::plan::catalog::Failure;
+use crate::plan::catalog::{Argument, Failure, unsettled};
 
 /// One borrowed function, reviewed.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,8 @@ pub(super) struct Fact {
     pub nulls: Nulls,
     /// Words of Spark and SQL that DataFusion does not know.
     pub aliases: &'static [&'static str],
+    /// Whether the types and constants of a call rule a failure out.
+    pub settled: fn(&[Argument<'_>]) -> bool,
     /// How it is written, where DataFusion's own text is no form of ours.
     pub usage: Option<&'static str>,
 }
@@ -48,6 +50,12 @@ impl Fact {
         self
     }
 
+    /// What of a call rules a failure out.
+    pub(super) const fn unless(mut self, settled: fn(&[Argument<'_>]) -> bool) -> Self {
+        self.settled = settled;
+        self
+    }
+
     /// Another rule for nulls than [`Nulls::Strict`].
     pub(super) const fn null(mut self, nulls: Nulls) -> Self {
         self.nulls = nulls;
@@ -57,15 +65,15 @@ impl Fact {
 
 /// A value for every row.
 pub(super) const fn total(name: &'static str) -> Fact {
-    Fact { name, failure: Failure::Total, nulls: Nulls::Strict, aliases: &[], usage: None }
+    Fact { name, failure: Failure::Total, nulls: Nulls::Strict, aliases: &[], settled: unsettled, usage: None }
 }
 
 /// Null where there is no answer.
 pub(super) const fn or_null(name: &'static str) -> Fact {
-    Fact { name, failure: Failure::NullOnFailure, nulls: Nulls::Ever, aliases: &[], usage: None }
+    Fact { name, failure: Failure::NullOnFailure, nulls: Nulls::Ever, aliases: &[], settled: unsettled, usage: None }
 }
 
 /// Fails for some rows.
 pub(super) const fn fallible(name: &'static str) -> Fact {
-    Fact { name, failure: Failure::Fallible, nulls: Nulls::Strict, aliases: &[], usage: None }
+    Fact { name, failure: Failure::Fallible, nulls: Nulls::Strict, aliases: &[], settled: unsettled, usage: None }
 }

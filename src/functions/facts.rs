@@ -2,6 +2,7 @@
 //! `a_total_function_never_fails` holds it against the kernels.
 
 use super::fact::Nulls::{Ever, First, Never, WhenAll};
+use super::settled;
 use super::fact::{Fact, fallible, or_null, total};
 
 /// A family of borrowed functions, as they are listed.
@@ -64,20 +65,20 @@ const TEXT: &[Fact] = &[
     total("left"),
     total("levenshtein"),
     total("lower").known_as(&["lcase"]),
-    fallible("lpad"),
+    fallible("lpad").unless(settled::counts),
     total("ltrim"),
     total("octet_length"),
     fallible("overlay").written("overlay(str, substr, pos[, count])"),
-    fallible("repeat"),
+    fallible("repeat").unless(settled::counts),
     total("replace"),
     total("reverse"),
     total("right"),
-    fallible("rpad"),
+    fallible("rpad").unless(settled::counts),
     total("rtrim"),
-    fallible("split_part"),
+    fallible("split_part").unless(settled::positions),
     total("starts_with").known_as(&["startswith"]),
     total("strpos"),
-    fallible("substr"),
+    fallible("substr").unless(settled::counts),
     total("substr_index"),
     total("to_hex").known_as(&["hex"]),
     total("translate"),
@@ -94,7 +95,7 @@ const REGEX: &[Fact] = &[
 ];
 
 const NUMBER: &[Fact] = &[
-    fallible("abs"),
+    fallible("abs").unless(settled::float),
     total("acos"),
     total("acosh"),
     total("asin"),
@@ -103,14 +104,14 @@ const NUMBER: &[Fact] = &[
     total("atan2"),
     total("atanh"),
     total("cbrt"),
-    fallible("ceil").known_as(&["ceiling"]),
+    fallible("ceil").unless(settled::float).known_as(&["ceiling"]),
     total("cos"),
     total("cosh"),
     total("cot"),
     total("degrees"),
     total("exp"),
     fallible("factorial"),
-    fallible("floor"),
+    fallible("floor").unless(settled::float),
     fallible("gcd"),
     total("isnan"),
     total("iszero"),
@@ -124,20 +125,20 @@ const NUMBER: &[Fact] = &[
     total("power"),
     total("radians"),
     total("random"),
-    fallible("round"),
+    fallible("round").unless(settled::float),
     total("signum").known_as(&["sign"]),
     total("sin"),
     total("sinh"),
     total("sqrt"),
     total("tan"),
     total("tanh"),
-    fallible("trunc"),
+    fallible("trunc").unless(settled::float),
 ];
 
 const DATE: &[Fact] = &[
     fallible("date_bin"),
-    fallible("date_part"),
-    fallible("date_trunc"),
+    fallible("date_part").unless(settled::unit),
+    fallible("date_trunc").unless(settled::unit),
     fallible("from_unixtime").known_as(&["timestamp_seconds"]),
     fallible("make_date"),
     fallible("make_time"),

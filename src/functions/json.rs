@@ -13,7 +13,7 @@ use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, Signature as Accepts, V
 use super::kernel::{Kernel, exactly};
 use super::resolve::before_types;
 use crate::model::{Slot, Type};
-use crate::plan::catalog::{Argument, Doc, Failure, FunctionBody, FunctionEntry, Signature, Stability};
+use crate::plan::catalog::{Argument, Doc, Failure, FunctionBody, FunctionEntry, Signature, Stability, unsettled};
 use scan::{find, length, path, text_of};
 
 /// `json_get`, `json_length`, `json_valid`, `to_json`.
@@ -56,7 +56,7 @@ fn entry(
     udf: Arc<datafusion_expr::ScalarUDF>,
 ) -> Arc<FunctionEntry> {
     let body = FunctionBody::Scalar(udf);
-    Arc::new(FunctionEntry { doc, group: "json", failure, stability: Stability::Pure, body, resolve })
+    Arc::new(FunctionEntry { doc, group: "json", failure, settled: unsettled, stability: Stability::Pure, body, resolve })
 }
 
 fn resolve_get(entry: &FunctionEntry, args: &[Argument<'_>]) -> std::result::Result<Signature, String> {

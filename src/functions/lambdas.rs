@@ -11,7 +11,7 @@ use super::borrowed;
 use super::resolve::{self, field};
 use super::wording;
 use crate::model::{Slot, Type};
-use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, Stability};
+use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, Stability, unsettled};
 
 /// DataFusion's name, our words for it, how it is written, what it is.
 const FACTS: &[(&str, &[&str], &str, &str)] = &[
@@ -46,6 +46,7 @@ fn entry(udf: Arc<HigherOrderUDF>, (name, ours, usage, summary): &(&str, &[&str]
         doc,
         group: "list",
         failure: Failure::Total,
+        settled: unsettled,
         stability: Stability::Pure,
         body: FunctionBody::HigherOrder(Arc::new(OverList(udf))),
         resolve,

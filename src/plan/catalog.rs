@@ -413,6 +413,8 @@ pub struct FunctionEntry {
     pub group: &'static str,
     /// What can happen to a row.
     pub failure: Failure,
+    /// For fallible ones: whether the types and constants of a call rule a failure out (`round` of a float).
+    pub settled: fn(&[Argument<'_>]) -> bool,
     /// What it depends on.
     pub stability: Stability,
     /// What computes it.
@@ -451,6 +453,11 @@ pub struct Argument<'a> {
     pub constant: Option<&'a ScalarValue>,
     /// Whether it is a lambda.
     pub lambda: bool,
+}
+
+/// For functions whose calls are never safer than the function.
+pub fn unsettled(_: &[Argument<'_>]) -> bool {
+    false
 }
 
 /// The overload that fits.

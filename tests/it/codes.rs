@@ -17,8 +17,9 @@ fn problems(example: Example) -> Vec<Diagnostic> {
         _ => parse::file(id, example.text),
     };
     let files = vec![ProgramFile { id, path: PathBuf::from(name), tree: parsed.tree, imports: Vec::new() }];
-    let program = Program { sources, files };
     let mut problems = parsed.problems;
+    let incomplete = problems.iter().any(Diagnostic::is_error);
+    let program = Program { sources, files, incomplete };
     problems.extend(check(&program, &builtins::catalog(), &Overrides::new()).problems);
     problems
 }

@@ -35,7 +35,9 @@ impl Checker<'_> {
             }
             other => {
                 let help = match other {
-                    Type::Map(..) => format!("an entry of a map is reached by its key:\n  {}[\"{name}\"]", self.text(of.span)),
+                    Type::Map(..) => {
+                        format!("an entry of a map is reached by its key:\n  {}[\"{name}\"]", self.text(of.span))
+                    }
                     _ => format!("only structs and json have fields; this is `{other}`"),
                 };
                 let message = format!("`{other}` has no field `{name}`");
@@ -129,14 +131,15 @@ impl Checker<'_> {
                         .label(format!("this is `{}`", value.slot))
                         .also(*first, format!("this is `{ty}`"));
                     let help = format!("cast one of them:\n  ({})::{ty}", self.text(value.span));
-                    self.report(if super::castable(&value.slot.ty, ty) { problem.help(help) } else { problem });
+                    let helps = !literal(value) && super::castable(&value.slot.ty, ty);
+                    self.report(if helps { problem.help(help) } else { problem });
                     return None;
                 }
                 (None, None) => return None,
             }
         }
         let ty = common.map_or(Type::Null, |(ty, _)| ty);
-        let fitted = values.into_iter().map(|v| coerce::fit(v, &ty).unwrap_or_else(|(v, _)| coerce::cast(v, &ty))).collect();
+        let fitted = values.into_iter().map(|v| coerce::to(v, &ty)).collect();
         Some((fitted, ty))
     }
 

@@ -44,7 +44,13 @@ impl Checker<'_> {
     }
 
     /// Everything within the parentheses is over the rows, not over the results.
-    fn over_rows(&mut self, entry: &Arc<AggregateEntry>, call: &ast::Call, span: Span, env: &mut Env<'_>) -> Option<AggregateCall> {
+    fn over_rows(
+        &mut self,
+        entry: &Arc<AggregateEntry>,
+        call: &ast::Call,
+        span: Span,
+        env: &mut Env<'_>,
+    ) -> Option<AggregateCall> {
         for label in call.args.iter().filter_map(|a| a.names.first()) {
             let message = format!("aggregate `{}` takes its arguments by position, without names", call.name.name);
             self.report(Diagnostic::error("wrong-argument", label.at.0, message).label("a name"));
@@ -62,33 +68,36 @@ impl Checker<'_> {
         if args.is_empty() && call.name.name == "count" {
             args.push(TypedExpr::literal(ScalarValue::Int64(Some(1)), span));
         }
-        let at = call.name.at.0;
-        let (signature, args) = self.overload(&entry.doc, args, at, span, |arguments| (entry.resolve)(entry, arguments))?;
+        let (signature, args) = self.overload(&entry.doc, args, span, |arguments| (entry.resolve)(entry, arguments))?;
         let mut slot = signature.result;
         // No row of a group may pass the filter; most aggregates have no value then.
         let of_nothing = || entry.udf.default_value(&slot.ty.to_arrow()).ok();
         slot.nullable |= filter.is_some() && of_nothing().is_none_or(|value| value.is_null());
-        Some(AggregateCall {
-            function: entry.clone(),
-            args,
-            distinct: call.distinct,
-            filter,
-            order_by,
-            slot,
-        })
+        Some(AggregateCall { function: entry.clone(), args, distinct: call.distinct, filter, order_by, slot })
     }
 
     fn misplaced_aggregate(&mut self, call: &ast::Call, span: Span, env: &Env<'_>) -> TypedExpr {
         let name = &call.name.name;
         let problem = if env.inside_aggregate {
-            Diagnostic::error("misplaced-aggregate", span, format!("aggregate `{name}` stands within another aggregate"))
-                .label("is over results, not over rows")
-                .help("aggregate twice, one stage after the other")
+            Diagnostic::error(
+                "misplaced-aggregate",
+                span,
+                format!("aggregate `{name}` stands within another aggregate"),
+            )
+            .label("is over results, not over rows")
+            .help("aggregate twice, one stage after the other")
         } else {
             let text = self.text(span);
-            Diagnostic::error("misplaced-aggregate", span, format!("aggregate `{name}` is over many rows, and here is one"))
-                .label(format!("not allowed in {}", if env.scope.place.is_empty() { "this place" } else { &env.scope.place }))
-                .help(format!("compute it in a stage of its own:\n  |> aggregate {text} as {name}_value per batch"))
+            Diagnostic::error(
+                "misplaced-aggregate",
+                span,
+                format!("aggregate `{name}` is over many rows, and here is one"),
+            )
+            .label(format!(
+                "not allowed in {}",
+                if env.scope.place.is_empty() { "this place" } else { &env.scope.place }
+            ))
+            .help(format!("compute it in a stage of its own:\n  |> aggregate {text} as {name}_value per batch"))
         };
         self.report(problem);
         TypedExpr::unknown(span)

@@ -33,7 +33,7 @@ impl Checker<'_> {
         match moments(&left.slot.ty, op, &right.slot.ty) {
             Some((left_ty, right_ty, result)) => {
                 let fails = op == BinaryOp::Divide && !is_nonzero(&right);
-                let (left, right) = (to(left, &left_ty), to(right, &right_ty));
+                let (left, right) = (coerce::to(left, &left_ty), coerce::to(right, &right_ty));
                 binary(left, op, right, result, fails, span)
             }
             None => {
@@ -61,19 +61,20 @@ impl Checker<'_> {
         }
         let divides = matches!(op, BinaryOp::Divide | BinaryOp::Modulo);
         let fails = divides && ty.is_integer() && !is_nonzero(&right);
-        let (left, right) = (to(left, &ty), to(right, &ty));
+        let (left, right) = (coerce::to(left, &ty), coerce::to(right, &ty));
         binary(left, op, right, ty, fails, span)
     }
 
     /// Decimals keep their own scales, so that the result is exact; whole numbers become decimals first.
     fn decimals(&mut self, left: TypedExpr, op: BinaryOp, right: TypedExpr, span: Span) -> TypedExpr {
         let as_decimal = |e: TypedExpr| match coerce::integer_decimal(&e.slot.ty) {
-            Some(ty) => to(e, &ty),
+            Some(ty) => coerce::to(e, &ty),
             None => e,
         };
         let (left, right) = (as_decimal(left), as_decimal(right));
         let Some(result) = decimal_result(&left.slot.ty, op, &right.slot.ty) else {
-            let message = format!("`{}` and `{}` have more digits together than a decimal holds", left.slot.ty, right.slot.ty);
+            let message =
+                format!("`{}` and `{}` have more digits together than a decimal holds", left.slot.ty, right.slot.ty);
             self.report(
                 Diagnostic::error("wrong-operand", span, message)
                     .label("38 digits at most")
@@ -96,18 +97,27 @@ impl Checker<'_> {
 
     fn wrong_operands(&self, left: &TypedExpr, op: BinaryOp, right: &TypedExpr, span: Span) -> Diagnostic {
         let (a, b) = (&left.slot.ty, &right.slot.ty);
-        let problem = Diagnostic::error("wrong-operand", span, format!("`{}` does not go with `{a}` and `{b}`", op.word()))
-            .label("cannot be calculated")
-            .also(left.span, format!("`{}`", left.slot))
-            .also(right.span, format!("`{}`", right.slot));
+        let problem =
+            Diagnostic::error("wrong-operand", span, format!("`{}` does not go with `{a}` and `{b}`", op.word()))
+                .label("cannot be calculated")
+                .also(left.span, format!("`{}`", left.slot))
+                .also(right.span, format!("`{}`", right.slot));
         let (left, right) = (self.text(left.span), self.text(right.span));
         match (a, b) {
             (Type::String, _) | (_, Type::String) if op == BinaryOp::Add => {
-                let piece = |text: &str| text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).map_or(format!("${{{text}}}"), str::to_owned);
+                let piece = |text: &str| {
+                    text.strip_prefix('"')
+                        .and_then(|t| t.strip_suffix('"'))
+                        .map_or(format!("${{{text}}}"), str::to_owned)
+                };
                 problem.help(format!("put texts together like this:\n  \"{}{}\"", piece(left), piece(right)))
             }
-            (Type::String, other) if other.is_number() => problem.help(format!("read the text as a number:\n  ({left}::{other})?")),
-            (other, Type::String) if other.is_number() => problem.help(format!("read the text as a number:\n  ({right}::{other})?")),
+            (Type::String, other) if other.is_number() => {
+                problem.help(format!("read the text as a number:\n  ({left}::{other})?"))
+            }
+            (other, Type::String) if other.is_number() => {
+                problem.help(format!("read the text as a number:\n  ({right}::{other})?"))
+            }
             (Type::Timestamp(_) | Type::Date, other) if other.is_integer() => {
                 problem.help(format!("say how long:\n  {left} {} 1d", op.word()))
             }
@@ -177,14 +187,10 @@ fn exact_integer(literal: TypedExpr, ty: &Type) -> TypedExpr {
         (Node::Literal(ScalarValue::Int64(Some(n))), Type::Decimal { .. }) => {
             u8::try_from(n.unsigned_abs().to_string().len()).unwrap_or(19)
         }
-        _ => return coerce::fit(literal, ty).unwrap_or_else(|(literal, _)| literal),
+        _ => return coerce::fit_or_keep(literal, ty),
     };
     let own = Type::Decimal { precision: digits, scale: 0 };
-    coerce::fit(literal, &own).unwrap_or_else(|(literal, _)| literal)
-}
-
-fn to(expr: TypedExpr, ty: &Type) -> TypedExpr {
-    coerce::fit(expr, ty).unwrap_or_else(|(expr, _)| coerce::cast(expr, ty))
+    coerce::fit_or_keep(literal, &own)
 }
 
 pub(super) fn binary(left: TypedExpr, op: BinaryOp, right: TypedExpr, ty: Type, fails: bool, span: Span) -> TypedExpr {
@@ -196,13 +202,17 @@ pub(super) fn binary(left: TypedExpr, op: BinaryOp, right: TypedExpr, ty: Type, 
 fn is_nonzero(expr: &TypedExpr) -> bool {
     constant(expr).is_some_and(|value| match value {
         ScalarValue::Decimal128(Some(n), _, _) => n != 0,
-        other => other.cast_to(&arrow::datatypes::DataType::Float64).is_ok_and(|v| !matches!(v, ScalarValue::Float64(Some(0.0) | None))),
+        other => other
+            .cast_to(&arrow::datatypes::DataType::Float64)
+            .is_ok_and(|v| !matches!(v, ScalarValue::Float64(Some(0.0) | None))),
     })
 }
 
 /// SQL's rules (those of Arrow's kernels): sums keep all digits, products add scales, quotients get four more.
 fn decimal_result(left: &Type, op: BinaryOp, right: &Type) -> Option<Type> {
-    let (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) = (left, right) else { return None };
+    let (Type::Decimal { precision: p, scale: s }, Type::Decimal { precision: q, scale: t }) = (left, right) else {
+        return None;
+    };
     let (p, s, q, t) = (i16::from(*p), i16::from(*s), i16::from(*q), i16::from(*t));
     let (precision, scale) = match op {
         BinaryOp::Multiply => (p + q + 1, s + t),

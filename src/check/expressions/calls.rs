@@ -57,26 +57,27 @@ impl Checker<'_> {
                 let body = body.clone();
                 self.higher_order_args(&*body, call, env)
             }
-            FunctionBody::Scalar(_) | FunctionBody::Shorthand(_) => call.args.iter().map(|a| self.typed(&a.value, env)).collect(),
+            FunctionBody::Scalar(_) | FunctionBody::Shorthand(_) => {
+                call.args.iter().map(|a| self.typed(&a.value, env)).collect()
+            }
         };
-        self.resolved(&entry, args, call.name.at.0, span)
+        self.resolved(&entry, args, span)
     }
 
     /// Refuses what only aggregates may have, and labels.
     fn plain_call(&mut self, call: &ast::Call) {
         let name = &call.name.name;
-        let odd = [
-            (call.distinct, "distinct"),
-            (!call.order_by.is_empty(), "order by"),
-            (call.filter.is_some(), "filter"),
-        ];
+        let odd =
+            [(call.distinct, "distinct"), (!call.order_by.is_empty(), "order by"), (call.filter.is_some(), "filter")];
         for (_, what) in odd.iter().filter(|(is, _)| *is) {
             let message = format!("`{what}` makes sense in aggregates only, and `{name}` is none");
             self.report(Diagnostic::error("misplaced-call", call.name.at.0, message).label("treats one row at a time"));
         }
         for label in call.args.iter().filter_map(|a| a.names.first()) {
             let message = format!("function `{name}` takes its arguments by position, without names");
-            self.report(Diagnostic::error("wrong-argument", label.at.0, message).label("a name").help("write the value alone"));
+            self.report(
+                Diagnostic::error("wrong-argument", label.at.0, message).label("a name").help("write the value alone"),
+            );
         }
     }
 
@@ -93,7 +94,11 @@ impl Checker<'_> {
         let (name, at) = (&call.name.name, call.name.at.0);
         let elsewhere = [
             (find(&self.catalog.windows, name).is_some(), "window", "it stands behind `over`:\n  over"),
-            (find(&self.catalog.stages, name).is_some() || self.names.stages.contains_key(name), "stage", "it starts a link of the chain:\n  |>"),
+            (
+                find(&self.catalog.stages, name).is_some() || self.names.stages.contains_key(name),
+                "stage",
+                "it starts a link of the chain:\n  |>",
+            ),
             (find(&self.catalog.sources, name).is_some(), "source", "it stands in a source statement:\n  source x ="),
             (find(&self.catalog.sinks, name).is_some(), "sink", "it ends a chain:\n  |> into"),
         ];
@@ -120,7 +125,7 @@ impl Checker<'_> {
     /// A call of the catalog's function of that name, which the checker itself writes.
     pub(super) fn catalog_call(&mut self, name: &str, args: Vec<TypedExpr>, span: Span) -> TypedExpr {
         match find(&self.catalog.functions, name).cloned() {
-            Some(entry) => self.resolved(&entry, args, span, span),
+            Some(entry) => self.resolved(&entry, args, span),
             None => {
                 let message = format!("function `{name}` is not in the catalog");
                 self.report(Diagnostic::error("unknown-function", span, message).label("needs it"));
@@ -129,18 +134,20 @@ impl Checker<'_> {
         }
     }
 
-    fn resolved(&mut self, entry: &std::sync::Arc<FunctionEntry>, args: Vec<TypedExpr>, at: Span, span: Span) -> TypedExpr {
+    fn resolved(&mut self, entry: &std::sync::Arc<FunctionEntry>, args: Vec<TypedExpr>, span: Span) -> TypedExpr {
         if args.iter().any(TypedExpr::is_unknown) {
             return TypedExpr::unknown(span);
         }
-        let Some((signature, args)) = self.overload(&entry.doc, args, at, span, |arguments| (entry.resolve)(entry, arguments)) else {
+        let Some((signature, args)) =
+            self.overload(&entry.doc, args, span, |arguments| (entry.resolve)(entry, arguments))
+        else {
             return TypedExpr::unknown(span);
         };
         let pattern = self.pattern(entry, &args);
         if pattern == Some(false) {
             return TypedExpr::unknown(span);
         }
-        let can_fail = entry.failure == Failure::Fallible && pattern.is_none();
+        let can_fail = entry.failure == Failure::Fallible && pattern.is_none() && !settled(entry, &args);
         let fails = can_fail || args.iter().any(|a| a.fails);
         let nullable = signature.result.nullable || entry.failure == Failure::NullOnFailure;
         let slot = Slot { nullable, ..signature.result };
@@ -169,7 +176,6 @@ impl Checker<'_> {
         &mut self,
         doc: &crate::plan::Doc,
         args: Vec<TypedExpr>,
-        at: Span,
         span: Span,
         resolve: impl Fn(&[Argument<'_>]) -> Result<Signature, String>,
     ) -> Option<(Signature, Vec<TypedExpr>)> {
@@ -187,9 +193,7 @@ impl Checker<'_> {
             Ok(signature) => {
                 let types = signature.args.clone();
                 let args = args.into_iter().enumerate().map(|(i, arg)| match types.get(i) {
-                    Some(ty) if !matches!(arg.node, Node::Lambda { .. }) => {
-                        coerce::fit(arg, ty).unwrap_or_else(|(arg, _)| coerce::cast(arg, ty))
-                    }
+                    Some(ty) if !matches!(arg.node, Node::Lambda { .. }) => coerce::to(arg, ty),
                     _ => arg,
                 });
                 Some((signature, args.collect()))
@@ -200,8 +204,7 @@ impl Checker<'_> {
                 self.report(
                     Diagnostic::error("wrong-argument", span, format!("function `{}` {why}", doc.name))
                         .label(format!("called as {call}"))
-                        .help(format!("it is written like this:\n  {}", doc.usage))
-                        .also(at, String::new()),
+                        .help(format!("it is written like this:\n  {}", doc.usage)),
                 );
                 None
             }
@@ -220,7 +223,9 @@ impl Checker<'_> {
             Ok(parameters) => parameters,
             Err(why) => {
                 let message = format!("function `{}` {why}", call.name.name);
-                self.report(Diagnostic::error("wrong-argument", call.name.at.0, message).label("called with other arguments"));
+                self.report(
+                    Diagnostic::error("wrong-argument", call.name.at.0, message).label("called with other arguments"),
+                );
                 return vec![TypedExpr::unknown(call.name.at.0)];
             }
         };
@@ -239,13 +244,21 @@ impl Checker<'_> {
         typed
     }
 
-    fn lambda(&mut self, names: &[ast::Ident], body: &ast::Expr, slots: Vec<Slot>, span: Span, env: &mut Env<'_>) -> TypedExpr {
+    fn lambda(
+        &mut self,
+        names: &[ast::Ident],
+        body: &ast::Expr,
+        slots: Vec<Slot>,
+        span: Span,
+        env: &mut Env<'_>,
+    ) -> TypedExpr {
         if names.len() > slots.len() {
             let message = format!("this function gives the lambda {}, not {}", values(slots.len()), names.len());
             self.report(Diagnostic::error("wrong-argument", span, message).label("too many parameters"));
             return TypedExpr::unknown(span);
         }
-        let parameters: Vec<Column> = names.iter().zip(slots).map(|(name, slot)| Column::new(&name.name, slot)).collect();
+        let parameters: Vec<Column> =
+            names.iter().zip(slots).map(|(name, slot)| Column::new(&name.name, slot)).collect();
         let outer = env.locals.len();
         for (column, name) in parameters.iter().zip(names) {
             let variable = TypedExpr::new(Node::LambdaVariable(column.name.clone()), column.slot.clone(), name.at.0);
@@ -262,8 +275,12 @@ impl Checker<'_> {
 
     pub(super) fn misplaced_lambda(&mut self, span: Span) -> TypedExpr {
         self.report(
-            Diagnostic::error("misplaced-lambda", span, "a lambda stands only as an argument of a function that takes one")
-                .label("nothing to apply it to here"),
+            Diagnostic::error(
+                "misplaced-lambda",
+                span,
+                "a lambda stands only as an argument of a function that takes one",
+            )
+            .label("nothing to apply it to here"),
         );
         TypedExpr::unknown(span)
     }
@@ -274,7 +291,9 @@ impl Checker<'_> {
         self.mark_used(Space::Function, name);
         self.plain_call(call);
         let args: Vec<_> = call.args.iter().map(|a| self.typed(&a.value, env)).collect();
-        let Some(function) = self.names.functions.get(name).map(|f| f.definition) else { return TypedExpr::unknown(span) };
+        let Some(function) = self.names.functions.get(name).map(|f| f.definition) else {
+            return TypedExpr::unknown(span);
+        };
         let Some(function) = function else { return TypedExpr::unknown(span) };
         let Some(locals) = self.bound(function, args, call, span) else { return TypedExpr::unknown(span) };
         let declared = self.fn_result(name);
@@ -319,12 +338,13 @@ impl Checker<'_> {
         if args.len() < required || args.len() > function.params.len() {
             let code = if args.len() < required { "missing-argument" } else { "too-many-arguments" };
             let wanted: Vec<_> = function.params.iter().map(|p| p.name.name.as_str()).collect();
-            let message = format!("function `{}` takes {}, not {}", call.name.name, values(function.params.len()), args.len());
-            self.report(
-                Diagnostic::error(code, span, message)
-                    .label("called here")
-                    .help(format!("it is written like this:\n  {}({})", call.name.name, wanted.join(", "))),
-            );
+            let message =
+                format!("function `{}` takes {}, not {}", call.name.name, values(function.params.len()), args.len());
+            self.report(Diagnostic::error(code, span, message).label("called here").help(format!(
+                "it is written like this:\n  {}({})",
+                call.name.name,
+                wanted.join(", ")
+            )));
             return None;
         }
         let mut args = args.into_iter();
@@ -342,11 +362,26 @@ impl Checker<'_> {
             if value.is_unknown() {
                 return None;
             }
-            let value = if value.slot.ty == slot.ty && matches!(value.node, Node::Literal(_)) { coerce::cast(value, &slot.ty) } else { value };
+            let value = if value.slot.ty == slot.ty && matches!(value.node, Node::Literal(_)) {
+                coerce::cast(value, &slot.ty)
+            } else {
+                value
+            };
             locals.push((param.name.name.clone(), value));
         }
         Some(locals)
     }
+}
+
+/// Whether this call cannot fail, though the function can.
+fn settled(entry: &FunctionEntry, args: &[TypedExpr]) -> bool {
+    let constants: Vec<Option<ScalarValue>> = args.iter().map(constant).collect();
+    let arguments: Vec<_> = args
+        .iter()
+        .zip(&constants)
+        .map(|(arg, constant)| Argument { slot: arg.slot.clone(), constant: constant.as_ref(), lambda: false })
+        .collect();
+    (entry.settled)(&arguments)
 }
 
 fn lambda_result(arg: &TypedExpr) -> Slot {

@@ -58,9 +58,13 @@ impl Checker<'_> {
     fn state_field(&mut self, state: Span, field: &Ident, span: Span, env: &Env<'_>) -> TypedExpr {
         let Some(record) = &env.scope.state else {
             self.report(
-                Diagnostic::error("misplaced-state", span, "`state` stands for the record of a `fold`, and this is none")
-                    .label("no state here")
-                    .help("only `step`, `yield` and `on expiry` of a fold see it"),
+                Diagnostic::error(
+                    "misplaced-state",
+                    span,
+                    "`state` stands for the record of a `fold`, and this is none",
+                )
+                .label("no state here")
+                .help("only `step`, `yield` and `on expiry` of a fold see it"),
             );
             return TypedExpr::unknown(span);
         };
@@ -72,9 +76,10 @@ impl Checker<'_> {
                 TypedExpr::new(node, column.slot.clone(), span)
             }
             None => {
-                let problem = Diagnostic::error("unknown-field", field.at.0, format!("state has no field `{}`", field.name))
-                    .label("not in `init`")
-                    .also(state, format!("has {}", some_of(record.names())));
+                let problem =
+                    Diagnostic::error("unknown-field", field.at.0, format!("state has no field `{}`", field.name))
+                        .label("not in `init`")
+                        .also(state, format!("has {}", some_of(record.names())));
                 self.report(suggested(problem, &field.name, field.at.0, record.names()));
                 TypedExpr::unknown(span)
             }
@@ -90,7 +95,8 @@ impl Checker<'_> {
             let mut of_qualifier = edge.qualified.iter().filter(|q| q.qualifier == qualifier).peekable();
             let through = of_qualifier.peek().is_some();
             known.extend(of_qualifier.map(|q| q.name.as_str()));
-            let index = edge.qualified.iter().find(|q| q.qualifier == qualifier && q.name == field.name).map(|q| q.index);
+            let index =
+                edge.qualified.iter().find(|q| q.qualifier == qualifier && q.name == field.name).map(|q| q.index);
             let index = index.or_else(|| if own { edge.schema.position(&field.name) } else { None });
             if let Some(index) = index
                 && let Some(column) = edge.schema.columns.get(index)
@@ -154,11 +160,16 @@ impl Checker<'_> {
 
     fn ungrouped(&mut self, name: &str, span: Span, env: &Env<'_>) -> TypedExpr {
         let keys = env.aggregates.as_ref().map(|a| some_of(a.keys.names())).unwrap_or_default();
-        let label = if keys.is_empty() { "many values, one result".into() } else { format!("not one of the keys {keys}") };
+        let label =
+            if keys.is_empty() { "many values, one result".into() } else { format!("not one of the keys {keys}") };
         self.report(
-            Diagnostic::error("misplaced-aggregate", span, format!("column `{name}` is neither grouped by nor aggregated"))
-                .label(label)
-                .help(format!("aggregate it, or add it to the keys:\n  max({name})\n  by {name}")),
+            Diagnostic::error(
+                "misplaced-aggregate",
+                span,
+                format!("column `{name}` is neither grouped by nor aggregated"),
+            )
+            .label(label)
+            .help(format!("aggregate it, or add it to the keys:\n  max({name})\n  by {name}")),
         );
         TypedExpr::unknown(span)
     }
@@ -189,10 +200,13 @@ impl Checker<'_> {
         let values = self.names.values.keys().map(String::as_str);
         let legal: Vec<&str> = columns.iter().copied().chain(locals).chain(values).collect();
         let kind = if env.scope.inputs.is_empty() { "name" } else { "column" };
-        let problem = Diagnostic::error("unknown-column", span, format!("{kind} `{name}` does not exist")).label("not known here");
+        let problem = Diagnostic::error("unknown-column", span, format!("{kind} `{name}` does not exist"))
+            .label("not known here");
         let problem = suggested(problem, name, span, legal.into_iter());
         let problem = match problem.help {
-            None if !columns.is_empty() => problem.help(format!("the columns here are {}", some_of(columns.into_iter()))),
+            None if !columns.is_empty() => {
+                problem.help(format!("the columns here are {}", some_of(columns.into_iter())))
+            }
             None if kind == "name" => problem.help(format!("a text stands in double quotes:\n  \"{name}\"")),
             _ => problem,
         };

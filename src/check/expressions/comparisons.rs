@@ -4,9 +4,9 @@ use millstream_dsl::ast::{self, BinaryOp, ExprKind, Negation};
 use millstream_dsl::{Diagnostic, Span};
 
 use super::arithmetic::binary;
-use super::{Env, castable, handling, invalid_literal};
+use super::{Env, castable, invalid_literal};
 use crate::check::checker::Checker;
-use crate::check::coerce;
+use crate::check::coerce::{self, Misfit};
 use crate::model::{Slot, Type};
 use crate::plan::TypedExpr;
 use crate::plan::expr::Node;
@@ -48,7 +48,9 @@ impl Checker<'_> {
                 let ordered = !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual);
                 if ordered && (left.slot.ty.is_nested() || left.slot.ty == Type::Json) {
                     let message = format!("`{}` has no order", left.slot.ty);
-                    self.report(Diagnostic::error("not-comparable", span, message).label("only `==` and `!=` make sense"));
+                    self.report(
+                        Diagnostic::error("not-comparable", span, message).label("only `==` and `!=` make sense"),
+                    );
                     return TypedExpr::unknown(span);
                 }
                 binary(left, op, right, Type::Bool, false, span)
@@ -80,13 +82,13 @@ impl Checker<'_> {
     fn literal_beside(&mut self, literal: TypedExpr, ty: &Type, other: &TypedExpr) -> Option<TypedExpr> {
         match coerce::fit(literal, ty) {
             Ok(literal) => Some(literal),
-            Err((literal, misfit)) => match handling::is_literal_misfit(&misfit) {
-                Some(why) if literal.slot.ty == Type::String => {
-                    let problem = invalid_literal(&literal, why, self.text(literal.span));
+            Err(unfit) => match &unfit.why {
+                Misfit::Literal(why) if unfit.expr.slot.ty == Type::String => {
+                    let problem = invalid_literal(&unfit.expr, why, self.text(unfit.expr.span));
                     self.report(problem.also(other.span, format!("this is `{}`", other.slot)));
                     None
                 }
-                _ => Some(literal),
+                _ => Some(unfit.expr),
             },
         }
     }
@@ -98,10 +100,7 @@ impl Checker<'_> {
             return None;
         }
         match coerce::common(&left.slot.ty, &right.slot.ty) {
-            Some(ty) => {
-                let to = |e: TypedExpr| coerce::fit(e, &ty).unwrap_or_else(|(e, _)| coerce::cast(e, &ty));
-                Some((to(left), to(right)))
-            }
+            Some(ty) => Some((coerce::to(left, &ty), coerce::to(right, &ty))),
             None => {
                 self.report(self.not_comparable(&left, &right, span));
                 None
@@ -124,7 +123,9 @@ impl Checker<'_> {
         let (text, from, to) = if *a == Type::String || *a == Type::Json { (left, a, b) } else { (right, b, a) };
         if castable(from, to) {
             let text = self.text(text.span);
-            problem.help(format!("read one as the other; where that fails, the row goes to the bad output:\n  ({text}::{to})?"))
+            problem.help(format!(
+                "read one as the other; where that fails, the row goes to the bad output:\n  ({text}::{to})?"
+            ))
         } else {
             problem
         }
@@ -171,10 +172,11 @@ impl Checker<'_> {
         }
         let Type::List(element) = list.slot.ty.clone() else {
             let text = self.text(list.span);
-            let problem = Diagnostic::error("wrong-operand", list.span, format!("`in` wants a list, not `{}`", list.slot.ty))
-                .label("no list")
-                .help(format!("put it in brackets:\n  [{text}]"))
-                .edit(list.span, format!("[{text}]"));
+            let problem =
+                Diagnostic::error("wrong-operand", list.span, format!("`in` wants a list, not `{}`", list.slot.ty))
+                    .label("no list")
+                    .help(format!("put it in brackets:\n  [{text}]"))
+                    .edit(list.span, format!("[{text}]"));
             self.report(problem);
             return TypedExpr::unknown(span);
         };
@@ -183,8 +185,7 @@ impl Checker<'_> {
             return TypedExpr::unknown(span);
         };
         let list_ty = Type::List(Box::new(Slot { ty: ty.clone(), nullable: element.nullable }));
-        let to = |e: TypedExpr, ty: &Type| coerce::fit(e, ty).unwrap_or_else(|(e, _)| coerce::cast(e, ty));
-        negated(contained(to(value, &ty), to(list, &list_ty), element.nullable, span), negation)
+        negated(contained(coerce::to(value, &ty), coerce::to(list, &list_ty), element.nullable, span), negation)
     }
 
     fn in_items(
@@ -201,13 +202,14 @@ impl Checker<'_> {
         for item in items {
             let item = self.typed(item, env);
             let item_span = item.span;
-            let Some((left, right)) = self.comparable(value.clone(), item, item_span) else { return TypedExpr::unknown(span) };
+            let Some((left, right)) = self.comparable(value.clone(), item, item_span) else {
+                return TypedExpr::unknown(span);
+            };
             value = left;
             fitted.push(right);
         }
         let ty = value.slot.ty.clone();
-        let to = |e: TypedExpr| coerce::fit(e, &ty).unwrap_or_else(|(e, _)| coerce::cast(e, &ty));
-        let fitted: Vec<_> = fitted.into_iter().map(to).collect();
+        let fitted: Vec<_> = fitted.into_iter().map(|e| coerce::to(e, &ty)).collect();
         let nullable = fitted.iter().any(|i| i.slot.nullable);
         let fails = fitted.iter().any(|i| i.fails);
         let slot = Slot::required(Type::List(Box::new(Slot { ty, nullable })));
@@ -249,7 +251,13 @@ impl Checker<'_> {
     }
 
     /// `x is null`
-    pub(super) fn is_null(&mut self, value: &ast::Expr, negation: Negation, span: Span, env: &mut Env<'_>) -> TypedExpr {
+    pub(super) fn is_null(
+        &mut self,
+        value: &ast::Expr,
+        negation: Negation,
+        span: Span,
+        env: &mut Env<'_>,
+    ) -> TypedExpr {
         let value = self.typed(value, env);
         if value.is_unknown() {
             return TypedExpr::unknown(span);
@@ -257,9 +265,13 @@ impl Checker<'_> {
         if !value.slot.nullable {
             let answer = if negation == Negation::Not { "true" } else { "false" };
             self.report(
-                Diagnostic::warning("constant-condition", span, format!("this is always {answer}: the value is never null"))
-                    .label(format!("always {answer}"))
-                    .also(value.span, format!("`{}`", value.slot)),
+                Diagnostic::warning(
+                    "constant-condition",
+                    span,
+                    format!("this is always {answer}: the value is never null"),
+                )
+                .label(format!("always {answer}"))
+                .also(value.span, format!("`{}`", value.slot)),
             );
         }
         let fails = value.fails;

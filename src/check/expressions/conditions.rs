@@ -63,9 +63,13 @@ impl Checker<'_> {
         let ([_, _] | [_, _, _]) = &call.args[..] else {
             let code = if call.args.len() < 2 { "missing-argument" } else { "too-many-arguments" };
             self.report(
-                Diagnostic::error(code, span, format!("`if` takes a condition and two values, not {}", call.args.len()))
-                    .label("not as it is written")
-                    .help("write it like this:\n  if(amount > 100, \"large\", \"small\")"),
+                Diagnostic::error(
+                    code,
+                    span,
+                    format!("`if` takes a condition and two values, not {}", call.args.len()),
+                )
+                .label("not as it is written")
+                .help("write it like this:\n  if(amount > 100, \"large\", \"small\")"),
             );
             return TypedExpr::unknown(span);
         };

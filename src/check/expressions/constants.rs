@@ -31,7 +31,8 @@ impl Checker<'_> {
             Ok(value) => TypedExpr::literal(value, span),
             Err((code, why)) => {
                 let (why, form) = why.split_once(": ").unwrap_or((&why, ""));
-                let problem = Diagnostic::error(code, span, format!("`{}` {why}", self.text(span))).label("cannot be read");
+                let problem =
+                    Diagnostic::error(code, span, format!("`{}` {why}", self.text(span))).label("cannot be read");
                 self.report(if form.is_empty() { problem } else { problem.help(form) });
                 TypedExpr::unknown(span)
             }
@@ -61,7 +62,9 @@ impl Checker<'_> {
         };
         if let (Type::Timestamp(_), Some(zone)) = (&ty, self.header.zone.as_deref()) {
             let micros = literals::timestamp(text, Some(zone));
-            return micros.map(|m| coerce::timestamp(m, &ty)).ok_or_else(|| invalid(&format!("is no `{ty}`: {}", coerce::form_of(&ty))));
+            return micros
+                .map(|m| coerce::timestamp(m, &ty))
+                .ok_or_else(|| invalid(&format!("is no `{ty}`: {}", coerce::form_of(&ty))));
         }
         match coerce::adapt(&ScalarValue::Utf8(Some(text.to_owned())), &ty) {
             Some(Ok(value)) => Ok(value),
@@ -87,7 +90,11 @@ fn integer(digits: &str) -> Result<ScalarValue, (&'static str, String)> {
 
 fn decimal(digits: &str) -> Result<ScalarValue, (&'static str, String)> {
     let digits = literals::decimal(digits).ok_or_else(|| invalid("is no decimal of at most 38 digits"))?;
-    Ok(ScalarValue::Decimal128(Some(digits.value), digits.precision.max(digits.scale.unsigned_abs()).max(1), digits.scale))
+    Ok(ScalarValue::Decimal128(
+        Some(digits.value),
+        digits.precision.max(digits.scale.unsigned_abs()).max(1),
+        digits.scale,
+    ))
 }
 
 fn float(text: &str) -> Result<ScalarValue, (&'static str, String)> {

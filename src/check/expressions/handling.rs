@@ -5,7 +5,7 @@ use millstream_dsl::{Diagnostic, Span};
 
 use super::{Env, castable, constant};
 use crate::check::checker::Checker;
-use crate::check::coerce::{self, Misfit};
+use crate::check::coerce;
 use crate::model::{Slot, Type};
 use crate::plan::TypedExpr;
 use crate::plan::catalog::Failure;
@@ -65,7 +65,11 @@ impl Checker<'_> {
         }
         if !left_typed.slot.nullable && !can_fail(&left_typed) {
             let gap = Span { start: left.at.end, end: span.end, ..span };
-            let problem = Diagnostic::warning("needless-handling", gap, "`??` has nothing to do: its left side is never null and cannot fail");
+            let problem = Diagnostic::warning(
+                "needless-handling",
+                gap,
+                "`??` has nothing to do: its left side is never null and cannot fail",
+            );
             let text = self.text(span);
             let problem = problem.label("never used").also(left.at.0, format!("always a `{}`", left_typed.slot));
             let behind = usize::try_from(left.at.end.saturating_sub(span.start)).unwrap_or_default();
@@ -93,7 +97,10 @@ impl Checker<'_> {
                 .also(of.at.0, if typed.slot.nullable { "may be null, which is no failure" } else { "cannot fail" });
             let text = self.text(of.at.0);
             self.report(match typed.slot.nullable {
-                true => problem.help(format!("say what holds in place of null:\n  {text} ?? {}", super::example_of(&typed.slot.ty))),
+                true => problem.help(format!(
+                    "say what holds in place of null:\n  {text} ?? {}",
+                    super::example_of(&typed.slot.ty)
+                )),
                 false => problem.edit(mark, ""),
             });
         }
@@ -141,7 +148,7 @@ fn culprit(expr: &TypedExpr) -> &TypedExpr {
 fn what(expr: &TypedExpr) -> String {
     match &expr.node {
         Node::Cast(of) => format!("the cast from `{}` to `{}`", of.slot.ty, expr.slot.ty),
-        Node::Binary(_, BinaryOp::Divide | BinaryOp::Modulo, _) => "a division by zero".into(),
+        Node::Binary(_, BinaryOp::Divide | BinaryOp::Modulo, _) => "this division (by zero)".into(),
         Node::Call { function, .. } => format!("function `{}`", function.doc.name),
         _ => "this".into(),
     }
@@ -168,7 +175,9 @@ pub(in crate::check) fn can_fail(expr: &TypedExpr) -> bool {
     match &expr.node {
         Node::Coalesce(_, right) => can_fail(right),
         Node::Try(_) => true,
-        Node::Binary(_, op, _) if !op.compares() && expr.slot.ty != Type::Float64 && expr.slot.ty != Type::Float32 => true,
+        Node::Binary(_, op, _) if !op.compares() && expr.slot.ty != Type::Float64 && expr.slot.ty != Type::Float32 => {
+            true
+        }
         Node::Negate(of) => of.slot.ty.is_integer() && constant(of).is_none() || can_fail(of),
         Node::Call { function, .. } if function.failure == Failure::Fallible => true,
         _ => expr.children().into_iter().any(can_fail),
@@ -178,12 +187,4 @@ pub(in crate::check) fn can_fail(expr: &TypedExpr) -> bool {
 /// Whether rows are sent to the bad output on purpose.
 pub(in crate::check) fn sends_bad_rows(expr: &TypedExpr) -> bool {
     matches!(expr.node, Node::Try(_)) || expr.children().into_iter().any(sends_bad_rows)
-}
-
-/// What an expression does not become.
-pub(super) fn is_literal_misfit(misfit: &Misfit) -> Option<&str> {
-    match misfit {
-        Misfit::Literal(why) => Some(why),
-        Misfit::Type => None,
-    }
 }

@@ -4,6 +4,7 @@
 mod aggregates;
 mod arity;
 mod borrowed;
+mod bounded;
 mod choose;
 mod clock;
 pub(crate) mod coerce;

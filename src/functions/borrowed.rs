@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion_expr::{Documentation, ScalarUDF, Volatility};
 
+use super::bounded::bounded;
 use super::fact::{Fact, Nulls};
 use super::facts::Family;
 use super::resolve;
@@ -24,7 +25,7 @@ fn entry(group: &'static str, fact: &Fact, udf: &Arc<ScalarUDF>) -> FunctionEntr
         failure: fact.failure,
         settled: fact.settled,
         stability: stability(udf.signature().volatility),
-        body: FunctionBody::Scalar(Arc::clone(udf)),
+        body: FunctionBody::Scalar(bounded(udf)),
         resolve: match (fact.failure, fact.nulls) {
             (Failure::NullOnFailure, _) | (_, Nulls::Ever) => resolve::nullable,
             (_, Nulls::Strict) => resolve::strict,

@@ -12,5 +12,6 @@ mod forms;
 mod infer;
 mod messages;
 mod program;
+mod run;
 mod stages;
 mod verbs;

@@ -26,6 +26,10 @@ fuzz_target!(|text: &str| {
     if third.problems.iter().any(|problem| problem.message.contains("stands twice")) {
         return;
     }
-    assert!(third.problems.is_empty(), "{:?}\n{written}", third.problems);
+    if !third.problems.is_empty() {
+        // A mapping cannot hold one name twice; that is said, and `convert` refuses it.
+        assert!(third.problems.iter().all(|p| p.code == "yaml-shape"), "{:?}\n{written}", third.problems);
+        return;
+    }
     assert_eq!(third.tree, first.tree, "{written}");
 });

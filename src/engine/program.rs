@@ -131,7 +131,7 @@ fn readers(steps: &[Step]) -> BTreeMap<Slot, usize> {
 
 /// Where a step is kept while the program is drafted.
 enum Placed {
-    Done(Step),
+    Done(Box<Step>),
     Stage(usize),
 }
 
@@ -182,7 +182,7 @@ impl Draft<'_> {
                 Step::Sink(number, outlet, input)
             }
         };
-        Ok(Some(Placed::Done(step)))
+        Ok(Some(Placed::Done(Box::new(step))))
     }
 
     fn intake(&self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
@@ -256,7 +256,7 @@ impl Draft<'_> {
 
     fn steps(mut self, places: Vec<Placed>) -> Vec<Step> {
         let step = |place| match place {
-            Placed::Done(step) => Some(step),
+            Placed::Done(step) => Some(*step),
             Placed::Stage(stage) => self.stages[stage].take().map(Step::Compute),
         };
         places.into_iter().filter_map(step).collect()

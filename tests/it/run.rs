@@ -1,42 +1,13 @@
-<<<<<<< HEAD
-//! `run` through the real binary.
-
-use std::fs;
-use std::time::Duration;
-
-use crate::program::{command, millstream, millstream_in};
-
-const COUNTS: &str = "pipeline p { every: 0s }\n\
-    source lines = files(\"*.txt\")\n\
-    stream counts = from lines |> explode split(line, \" \") as word |> aggregate count() as n by word per batch\n\
-    from counts |> into console { format: csv }\n";
-
-#[test]
-fn the_readmes_example_runs() {
-    let ran = millstream(&["run", "pipelines/wordcount.stream", "--once"]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.contains("word"), "{}", ran.out);
-    assert!(ran.err.starts_with("1 batch, "), "{}", ran.err);
-}
-
-#[test]
-fn words_of_a_file_are_counted_once() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("p.stream"), COUNTS).unwrap();
-    fs::write(folder.path().join("a.txt"), "to be or not to be\n").unwrap();
-    let ran = millstream_in(folder.path(), &["run", "p.stream", "--once"], "");
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    for row in ["to,2", "be,2", "or,1", "not,1"] {
-        assert_eq!(ran.out.lines().filter(|line| *line == row).count(), 1, "{row}\n{}", ran.out);
-=======
 //! `millstream run` from end to end: real files and pipes in, real files and a console out.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::program::{Ran, millstream, millstream_in};
+use crate::program::{Ran, command, millstream, millstream_in};
 
 /// A folder with a pipeline and its input.
 fn folder(pipeline: &str, files: &[(&str, &str)]) -> TempDir {
@@ -122,33 +93,10 @@ fn what_cannot_be_run_yet_is_refused_before_anything_happens() {
     let refusals = ["a pipeline with a checkpoint", "source `files` with `tail: true`", "sink `tcp`"];
     for refusal in refusals {
         assert!(ran.err.contains(&format!("{refusal} can be checked, but not run yet")), "{}", ran.err);
->>>>>>> engine
     }
 }
 
 #[test]
-<<<<<<< HEAD
-fn a_pipeline_with_mistakes_is_not_run() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("p.stream"), COUNTS.replace("by word", "by wrod")).unwrap();
-    let ran = millstream_in(folder.path(), &["run", "p.stream", "--once"], "");
-    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
-    assert!(ran.err.contains("error[unknown-column]: "), "{}", ran.err);
-}
-
-#[test]
-fn ctrl_c_ends_a_run_after_the_batch() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("p.stream"), COUNTS.replace("0s", "50ms")).unwrap();
-    let child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(signalled.success());
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains(" rows in, "), "{said}");
-=======
 fn parquet_is_written_and_read_again() {
     let to = "pipeline p { every: 1s }\nsource rows = files(\"in/*.csv\") { format: csv, schema: { id: int64, name: string? } }\n\
               from rows |> into files(\"packed\") { format: parquet }\n";
@@ -160,5 +108,31 @@ fn parquet_is_written_and_read_again() {
     fs::write(folder.path().join("p.stream"), from).unwrap();
     let ran = once(&folder, "");
     assert!(ran.out.contains("name,id\none,1\n,2\n"), "{}{}", ran.out, ran.err);
->>>>>>> engine
+}
+
+#[test]
+fn a_pipeline_with_mistakes_is_not_run() {
+    let pipeline = "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where lien != \"\" |> into console\n";
+    let ran = once(&folder(pipeline, &[]), "one\n");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("error[unknown-column]: "), "{}", ran.err);
+}
+
+#[test]
+fn ctrl_c_ends_a_run_after_the_batch() {
+    let pipeline = "pipeline p { every: 50ms }\nsource lines = files(\"in/*.txt\")\nfrom lines |> into console\n";
+    let folder = folder(pipeline, &[("in/a.txt", "one\n")]);
+    let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
+    let mut console = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("one") {
+        line.clear();
+        assert_ne!(console.read_line(&mut line).unwrap(), 0, "the run ended by itself");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    drop(console);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(" rows in, "), "{said}");
 }

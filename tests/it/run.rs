@@ -112,7 +112,8 @@ fn parquet_is_written_and_read_again() {
 
 #[test]
 fn a_pipeline_with_mistakes_is_not_run() {
-    let pipeline = "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where lien != \"\" |> into console\n";
+    let pipeline =
+        "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where lien != \"\" |> into console\n";
     let ran = once(&folder(pipeline, &[]), "one\n");
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     assert!(ran.err.contains("error[unknown-column]: "), "{}", ran.err);
@@ -130,7 +131,6 @@ fn ctrl_c_ends_a_run_after_the_batch() {
         assert_ne!(console.read_line(&mut line).unwrap(), 0, "the run ended by itself");
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    drop(console);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -87,7 +87,7 @@ impl Checker<'_> {
                     .help(format!("add it:\n  {{ {}: {} }}", spec.name, example(&spec.kind))),
             );
         } else if let Some(value) = spec.default.and_then(|text| default_value(text, &spec.kind)) {
-            settings.set(spec.name, value, call);
+            settings.set_default(spec.name, value, call);
         }
     }
 
@@ -158,7 +158,7 @@ impl Checker<'_> {
                     .help(format!("put it in parentheses:\n  ({label}{})", example(&spec.kind))),
                 );
             } else if let Some(value) = spec.default.and_then(|text| default_value(text, &spec.kind)) {
-                settings.set(spec.name, value, call);
+                settings.set_default(spec.name, value, call);
             }
         }
     }

@@ -17,6 +17,9 @@ use crate::plan::operator::{BatchTime, StepTime, TaskError};
 use crate::plan::seams::BadRow;
 use crate::plan::{Port, RowFate};
 
+/// How many unreadable rows of a source are told of in a batch, where nobody takes them.
+const TOLD: usize = 3;
+
 /// What a batch works with beside the program.
 pub(super) struct Means<'a> {
     pub(super) pool: &'a Pool,
@@ -123,10 +126,10 @@ impl Program {
                     let taken = input.taken.entry(*node).or_default();
                     work.source(&self.nodes[*node], *node, taken).map_err(at(*node))?;
                 }
-                Step::Table(node, intake) => {
-                    let all = intake.take_all(batch.micros, means.clock, means.stop).map_err(at(*node))?;
-                    work.bad(*node, &all.bad).map_err(at(*node))?;
-                    work.flow.put((*node, Port::Out), all.blocks);
+                Step::Table(node, reference) => {
+                    let all = reference.rows(batch.micros, means.clock, means.stop).map_err(at(*node))?;
+                    work.bad(&self.nodes[*node], *node, &all.bad).map_err(at(*node))?;
+                    work.flow.put((*node, Port::Out), all.blocks.iter().cloned());
                 }
                 Step::Compute(stage) => work.stage(stage)?,
                 Step::Sink(_, _, slot) => outputs.push((i, work.flow.take(slot))),
@@ -205,19 +208,22 @@ impl Work<'_> {
             bad: taken.bad.len() as u64,
             bytes: taken.bytes,
         });
-        self.bad(node, &taken.bad)?;
-        if let (Some(first), Some(RowFate::Fail)) = (taken.bad.first(), of.fates.get(&Port::Bad)) {
-            let BadRow { reason, place, line, .. } = first;
-            return Err(TaskError::Stop(format!("{place}:{line} cannot be read: {reason}")));
-        }
+        self.bad(of, node, &taken.bad)?;
         let blocks = std::mem::take(&mut taken.blocks);
         self.flow.put((node, Port::Out), blocks.into_iter().flat_map(|b| cut(b, self.means.block_rows)));
         Ok(())
     }
 
-    fn bad(&mut self, node: usize, rows: &[BadRow]) -> Result<(), TaskError> {
-        if !rows.is_empty() {
-            self.flow.put((node, Port::Bad), [bad_rows(rows)?]);
+    /// Rows that cannot be read go where they are wanted; else the first of them are told of.
+    fn bad(&mut self, of: &Node, node: usize, rows: &[BadRow]) -> Result<(), TaskError> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let about = |row: &BadRow| format!("{}:{} cannot be read: {}", row.place, row.line, row.reason);
+        let slot = (node, Port::Bad);
+        match of.fates.get(&Port::Bad) {
+            Some(RowFate::Fail) => return Err(TaskError::Stop(about(first))),
+            Some(RowFate::Drop | RowFate::Null) => {}
+            None if self.flow.readers.contains_key(&slot) => self.flow.put(slot, [bad_rows(rows)?]),
+            None => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
         }
         Ok(())
     }
@@ -236,6 +242,12 @@ impl Work<'_> {
             }
             for (node, port, rows) in out.sides {
                 self.hand_on(node, port, rows);
+            }
+            for count in stage.chain.iter().map(|link| &self.counts[link.node]) {
+                debug_assert!(
+                    count.filtered + count.bad <= count.rows_in,
+                    "more rows fell out of a stage than came in"
+                );
             }
             inputs = vec![out.rows];
         }
@@ -277,11 +289,6 @@ impl Work<'_> {
                 let error = TaskError::Stop(format!("{} bad and {} late rows", count.bad, count.late));
                 return Err(at(i)(error));
             }
-            debug_assert!(
-                node.kind != Kind::Operator || count.late + count.bad == 0 || count.rows_in > 0,
-                "{} made bad or late rows out of nothing",
-                node.place()
-            );
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs in [`batch`].
+//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs in `batch`.
 
 mod batch;
 

@@ -1,5 +1,5 @@
 //! `fold by user_id running ttl 7d init {..} step {..} yield {..}`: state of one's own. Typing is here and in
-//! [`record`] (what the state looks like).
+//! `record` (what the state looks like).
 
 mod record;
 

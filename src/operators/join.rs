@@ -1,5 +1,5 @@
-//! `left join clicks on ...`: rows of two inputs side by side. Typing is here and in [`condition`], [`scope`] (how
-//! partners find each other) and [`output`] (what comes out).
+//! `left join clicks on ...`: rows of two inputs side by side. Typing is here and in `condition`, `scope` (how
+//! partners find each other) and `output` (what comes out).
 
 mod condition;
 mod output;

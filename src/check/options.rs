@@ -8,7 +8,7 @@ use millstream_dsl::ast::{Arg, Expr, ExprKind, Ident, Literal, OptionEntry};
 use millstream_dsl::{Diagnostic, Span, parse};
 
 use crate::check::checker::{Checker, some_of};
-use crate::check::expressions::{Env, constant, suggested};
+use crate::check::expressions::{Env, constant, suggested, yaml_quoted};
 use crate::check::literals;
 use crate::model::{Schema, Slot, Type};
 use crate::plan::catalog::find;
@@ -322,7 +322,8 @@ impl Checker<'_> {
         let ty = match parse::type_from_expr(value) {
             Ok(ty) => ty,
             Err(problem) => {
-                self.report(problem);
+                let quoted = problem.span();
+                self.report(if self.is_yaml_quoted(quoted) { yaml_quoted(quoted) } else { problem });
                 return Err(wrong());
             }
         };

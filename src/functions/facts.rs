@@ -2,8 +2,8 @@
 //! `a_total_function_never_fails` holds it against the kernels.
 
 use super::fact::Nulls::{Ever, First, Never, WhenAll};
+use super::fact::{Fact, fallible, number_lists, or_null, percent_format, total};
 use super::settled;
-use super::fact::{Fact, fallible, or_null, total};
 
 /// A family of borrowed functions, as they are listed.
 pub(super) struct Family {
@@ -26,6 +26,11 @@ pub(super) const FAMILIES: &[Family] = &[
     Family { group: "struct", facts: STRUCT },
 ];
 
+/// What is known of a borrowed function.
+pub(super) fn of(name: &str) -> Option<&'static Fact> {
+    FAMILIES.iter().flat_map(|family| family.facts).find(|fact| fact.name == name)
+}
+
 /// Functions of DataFusion that are left out, and why.
 #[cfg(test)]
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[
@@ -42,6 +47,7 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("input_file_name", "known to DataFusion's own file scan only"),
     ("file_row_index", "known to DataFusion's own file scan only"),
     ("get_field", "a field is written `x.name`"),
+    ("map_entries", "ours: DataFusion's kernel does not know our maps"),
     ("now", "ours: the recorded batch time"),
     ("current_date", "ours: the recorded batch time"),
     ("current_time", "ours: the recorded batch time"),
@@ -56,8 +62,8 @@ const TEXT: &[Fact] = &[
     total("btrim"),
     total("character_length").known_as(&["len"]),
     fallible("chr").known_as(&["char"]),
-    total("concat").null(Never),
-    total("concat_ws").null(First),
+    total("concat").writing().null(Never),
+    total("concat_ws").writing().null(First),
     total("contains"),
     total("ends_with").known_as(&["endswith"]),
     total("find_in_set"),
@@ -65,15 +71,15 @@ const TEXT: &[Fact] = &[
     total("left"),
     total("levenshtein"),
     total("lower").known_as(&["lcase"]),
-    fallible("lpad").unless(settled::counts),
+    fallible("lpad").unless(settled::checked),
     total("ltrim"),
     total("octet_length"),
-    fallible("overlay").written("overlay(str, substr, pos[, count])"),
-    fallible("repeat").unless(settled::counts),
+    fallible("overlay").unless(settled::checked).written("overlay(str, substr, pos[, count])"),
+    fallible("repeat").unless(settled::checked),
     total("replace"),
     total("reverse"),
     total("right"),
-    fallible("rpad").unless(settled::counts),
+    fallible("rpad").unless(settled::checked),
     total("rtrim"),
     fallible("split_part").unless(settled::positions),
     total("starts_with").known_as(&["startswith"]),
@@ -95,7 +101,7 @@ const REGEX: &[Fact] = &[
 ];
 
 const NUMBER: &[Fact] = &[
-    fallible("abs").unless(settled::float),
+    fallible("abs").unless(settled::checked),
     total("acos"),
     total("acosh"),
     total("asin"),
@@ -104,54 +110,54 @@ const NUMBER: &[Fact] = &[
     total("atan2"),
     total("atanh"),
     total("cbrt"),
-    fallible("ceil").unless(settled::float).known_as(&["ceiling"]),
+    fallible("ceil").unless(settled::checked).known_as(&["ceiling"]),
     total("cos"),
     total("cosh"),
     total("cot"),
     total("degrees"),
     total("exp"),
-    fallible("factorial"),
-    fallible("floor").unless(settled::float),
-    fallible("gcd"),
+    fallible("factorial").unless(settled::checked),
+    fallible("floor").unless(settled::checked),
+    fallible("gcd").unless(settled::checked),
     total("isnan"),
     total("iszero"),
-    fallible("lcm"),
+    fallible("lcm").unless(settled::checked),
     total("ln"),
     total("log"),
     total("log10"),
     total("log2"),
     total("nanvl"),
     total("pi"),
-    total("power"),
+    fallible("power").unless(settled::checked),
     total("radians"),
     total("random"),
-    fallible("round").unless(settled::float),
+    fallible("round").unless(settled::checked),
     total("signum").known_as(&["sign"]),
     total("sin"),
     total("sinh"),
-    total("sqrt"),
+    fallible("sqrt").unless(settled::checked),
     total("tan"),
     total("tanh"),
-    fallible("trunc").unless(settled::float),
+    fallible("trunc").unless(settled::checked),
 ];
 
 const DATE: &[Fact] = &[
-    fallible("date_bin"),
+    fallible("date_bin").unless(settled::checked),
     fallible("date_part").unless(settled::unit),
     fallible("date_trunc").unless(settled::unit),
-    fallible("from_unixtime").known_as(&["timestamp_seconds"]),
+    fallible("from_unixtime").unless(settled::checked).known_as(&["timestamp_seconds"]),
     fallible("make_date"),
     fallible("make_time"),
-    fallible("to_char"),
-    fallible("to_date"),
+    fallible("to_char").only(percent_format).unless(settled::format),
+    fallible("to_date").unless(settled::moment),
     total("to_local_time"),
     fallible("to_time"),
-    fallible("to_timestamp"),
-    fallible("to_timestamp_micros").known_as(&["timestamp_micros"]),
-    fallible("to_timestamp_millis").known_as(&["timestamp_millis"]),
-    fallible("to_timestamp_nanos"),
-    fallible("to_timestamp_seconds"),
-    fallible("to_unixtime").known_as(&["unix_timestamp", "to_unix_timestamp"]),
+    fallible("to_timestamp").unless(settled::moment),
+    fallible("to_timestamp_micros").unless(settled::moment).known_as(&["timestamp_micros"]),
+    fallible("to_timestamp_millis").unless(settled::moment).known_as(&["timestamp_millis"]),
+    fallible("to_timestamp_nanos").unless(settled::moment),
+    fallible("to_timestamp_seconds").unless(settled::moment),
+    fallible("to_unixtime").unless(settled::moment).known_as(&["unix_timestamp", "to_unix_timestamp"]),
 ];
 
 const CHOICE: &[Fact] = &[
@@ -163,8 +169,8 @@ const CHOICE: &[Fact] = &[
 
 const BYTES: &[Fact] = &[
     fallible("decode"),
-    fallible("digest"),
-    fallible("encode"),
+    fallible("digest").unless(settled::algorithm),
+    fallible("encode").unless(settled::encoding),
     total("md5"),
     total("sha224"),
     total("sha256"),
@@ -173,63 +179,65 @@ const BYTES: &[Fact] = &[
 ];
 
 const LIST: &[Fact] = &[
-    fallible("array_add"),
+    fallible("array_add").only(number_lists),
     total("array_any_value").null(Ever),
     total("array_append").null(Never),
-    or_null("array_avg"),
+    or_null("array_avg").only(number_lists),
     total("array_compact").known_as(&["list_compact"]),
     total("array_concat").null(WhenAll),
     total("array_dims").null(Ever),
-    fallible("array_distance"),
+    fallible("array_distance").only(number_lists).null(Ever),
     total("array_distinct"),
-    or_null("array_element").known_as(&["list_get"]),
+    fallible("array_element").unless(settled::checked).null(Ever).known_as(&["list_get"]),
     total("array_except"),
     total("array_has").known_as(&["array_contains"]),
     total("array_has_all"),
     total("array_has_any"),
     total("array_intersect"),
-    total("array_length").known_as(&["array_size"]).null(Ever),
+    total("array_length").known_as(&["array_size"]).written("array_length(array)"),
     total("array_max").null(Ever),
     total("array_min").null(Ever),
     total("array_ndims"),
-    fallible("array_normalize").null(Ever),
+    total("array_normalize").only(number_lists).null(Ever),
     total("array_pop_back"),
     total("array_pop_front"),
-    fallible("array_position").null(Ever),
+    total("array_position").null(Ever).written("array_position(array, element)"),
     total("array_positions"),
     total("array_prepend").null(Never),
-    or_null("array_product"),
+    or_null("array_product").only(number_lists),
     total("array_remove"),
     total("array_remove_all"),
     total("array_remove_n"),
-    fallible("array_repeat").null(Ever),
+    fallible("array_repeat").unless(settled::checked).null(Ever),
     total("array_replace"),
     total("array_replace_all"),
     total("array_replace_n"),
-    fallible("array_resize"),
+    fallible("array_resize").unless(settled::checked),
     total("array_reverse"),
-    fallible("array_scale"),
-    total("array_slice").known_as(&["slice"]),
-    total("array_sort").known_as(&["sort_array"]),
-    fallible("array_subtract"),
-    fallible("array_sum").null(Ever),
+    total("array_scale").only(number_lists),
+    fallible("array_slice").unless(settled::checked).known_as(&["slice"]),
+    fallible("array_sort").unless(settled::order).known_as(&["sort_array"]),
+    fallible("array_subtract").only(number_lists),
+    total("array_sum").only(number_lists).null(Ever),
     total("array_to_string"),
     total("array_union"),
     total("arrays_zip").null(WhenAll),
     total("cardinality").known_as(&["size"]),
-    fallible("cosine_distance").null(Ever),
+    fallible("cosine_distance").only(number_lists).null(Ever),
     total("empty"),
     total("flatten"),
-    fallible("generate_series").known_as(&["sequence"]),
-    fallible("inner_product").null(Ever),
+    fallible("generate_series")
+        .unless(settled::checked)
+        .written("generate_series([start, ]stop[, step])")
+        .known_as(&["sequence"]),
+    fallible("inner_product").only(number_lists).null(Ever),
     total("make_array").known_as(&["array"]).null(Never).written("make_array([value, ...])"),
-    fallible("range"),
+    fallible("range").unless(settled::checked).written("range([start, ]stop[, step])"),
     total("string_to_array").known_as(&["split"]).null(First),
 ];
 
 const MAP: &[Fact] = &[
     fallible("map").known_as(&["make_map", "map_from_arrays"]).written("map(keys, values)"),
-    total("map_entries"),
     total("map_extract"),
     total("map_keys"),
     total("map_values"),

@@ -77,7 +77,8 @@ impl Loader {
             Err(text::Refused::Io(error)) => {
                 let message = format!("imported file `{}` cannot be read", wanted.value);
                 let problem = Diagnostic::error("import-missing", *wanted.at, message).label(plain_words(&error));
-                let help = format!("paths start from the folder of the importing file; looked for `{}`", path.display());
+                let help =
+                    format!("paths start from the folder of the importing file; looked for `{}`", path.display());
                 self.problems.push(problem.help(help));
                 None
             }

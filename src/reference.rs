@@ -48,7 +48,8 @@ fn tables(words: &[Word<'_>]) -> String {
 
 fn entry(word: &Word<'_>) -> String {
     let doc = word.doc;
-    let mut text = format!("### {}\n\n{}{}.\n\n```text\n{}\n```\n", doc.name, capital(&doc.summary), aliases(word), doc.usage);
+    let mut text =
+        format!("### {}\n\n{}{}.\n\n```text\n{}\n```\n", doc.name, capital(&doc.summary), aliases(word), doc.usage);
     for paragraph in doc.details.lines().filter(|line| !line.is_empty()) {
         let _ = writeln!(text, "\n{paragraph}");
     }

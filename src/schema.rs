@@ -66,7 +66,8 @@ fn sections() -> Value {
 }
 
 fn pipeline() -> Value {
-    let mut properties: Map<String, Value> = HEADER_OPTIONS.iter().map(|spec| (spec.name.into(), option(spec))).collect();
+    let mut properties: Map<String, Value> =
+        HEADER_OPTIONS.iter().map(|spec| (spec.name.into(), option(spec))).collect();
     properties.insert("name".into(), json!({ "type": "string", "description": "the pipeline's name" }));
     json!({ "type": "object", "required": ["name"], "additionalProperties": false, "properties": properties })
 }
@@ -121,7 +122,10 @@ fn endpoint(words: &[Word<'_>], clauses: &[&str]) -> Value {
         for clause in clauses {
             properties.insert((*clause).into(), json!({ "type": "string", "description": "to a stream, drop, ..." }));
         }
-        properties.insert("options".into(), json!({ "type": "object", "description": "options whose names clash with others" }));
+        properties.insert(
+            "options".into(),
+            json!({ "type": "object", "description": "options whose names clash with others" }),
+        );
         properties.insert(word.doc.name.clone(), described("#/definitions/expression", &word.doc.summary));
         json!({ "required": [word.doc.name], "properties": properties })
     });
@@ -134,7 +138,9 @@ fn option(spec: &OptionSpec) -> Value {
     match &spec.kind {
         OptionKind::Format => described("#/definitions/format", &doc),
         OptionKind::Schema => described("#/definitions/type", &doc),
-        OptionKind::Bool => json!({ "anyOf": [{ "type": "boolean" }, { "$ref": "#/definitions/expression" }], "description": doc }),
+        OptionKind::Bool => {
+            json!({ "anyOf": [{ "type": "boolean" }, { "$ref": "#/definitions/expression" }], "description": doc })
+        }
         OptionKind::Symbol(symbols) => {
             let symbols: Vec<&str> = symbols.iter().map(|(symbol, _)| *symbol).collect();
             json!({ "anyOf": [{ "enum": symbols }, { "$ref": "#/definitions/expression" }], "description": doc })

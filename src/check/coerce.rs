@@ -18,22 +18,47 @@ pub(super) enum Misfit {
     Literal(String),
 }
 
+/// An expression that did not become a type.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    /// As it was.
+    pub(super) expr: TypedExpr,
+    pub(super) why: Misfit,
+}
+
+/// A type for an expression, or the expression with the reason.
+pub(super) type Fit = Result<TypedExpr, Box<Unfit>>;
+
+fn unfit(expr: TypedExpr, why: Misfit) -> Fit {
+    Err(Box::new(Unfit { expr, why }))
+}
+
+/// Makes `expr` a `ty` where [`fit`] can, and by a cast where the caller knows that it cannot fail.
+pub(super) fn to(expr: TypedExpr, ty: &Type) -> TypedExpr {
+    fit(expr, ty).unwrap_or_else(|unfit| cast(unfit.expr, ty))
+}
+
+/// Makes `expr` a `ty` where [`fit`] can; leaves it as it is where not.
+pub(super) fn fit_or_keep(expr: TypedExpr, ty: &Type) -> TypedExpr {
+    fit(expr, ty).unwrap_or_else(|unfit| unfit.expr)
+}
+
 /// Makes `expr` a `ty`, by adapting a literal or by a cast that cannot fail. Nullability is left as it is.
-pub(super) fn fit(expr: TypedExpr, ty: &Type) -> Result<TypedExpr, (TypedExpr, Misfit)> {
+pub(super) fn fit(expr: TypedExpr, ty: &Type) -> Fit {
     if expr.slot.ty == *ty || expr.is_unknown() || ty.is_unknown() {
         return Ok(expr);
     }
     match &expr.node {
         Node::Literal(value) => match adapt(value, ty) {
             Some(Ok(value)) => Ok(literal_of(value, ty, &expr)),
-            Some(Err(why)) => Err((expr, Misfit::Literal(why))),
+            Some(Err(why)) => unfit(expr, Misfit::Literal(why)),
             None if widens(&expr.slot.ty, ty) => Ok(cast(expr, ty)),
-            None => Err((expr, Misfit::Type)),
+            None => unfit(expr, Misfit::Type),
         },
         Node::List(_) => fit_list(expr, ty),
         Node::Struct(_) => fit_struct(expr, ty),
         _ if widens(&expr.slot.ty, ty) => Ok(cast(expr, ty)),
-        _ => Err((expr, Misfit::Type)),
+        _ => unfit(expr, Misfit::Type),
     }
 }
 
@@ -49,35 +74,35 @@ pub(super) fn cast(expr: TypedExpr, ty: &Type) -> TypedExpr {
     TypedExpr { node: Node::Cast(Box::new(expr)), slot, fails, span }
 }
 
-fn fit_list(expr: TypedExpr, ty: &Type) -> Result<TypedExpr, (TypedExpr, Misfit)> {
-    let Type::List(element) = ty else { return Err((expr, Misfit::Type)) };
-    let Node::List(items) = &expr.node else { return Err((expr, Misfit::Type)) };
+fn fit_list(expr: TypedExpr, ty: &Type) -> Fit {
+    let Type::List(element) = ty else { return unfit(expr, Misfit::Type) };
+    let Node::List(items) = &expr.node else { return unfit(expr, Misfit::Type) };
     let mut fitted = Vec::with_capacity(items.len());
     for item in items {
         match fit(item.clone(), &element.ty) {
-            Ok(item) if item.slot.nullable && !element.nullable => return Err((expr, Misfit::Type)),
+            Ok(item) if item.slot.nullable && !element.nullable => return unfit(expr, Misfit::Type),
             Ok(item) => fitted.push(item),
-            Err((_, why)) => return Err((expr, why)),
+            Err(inner) => return unfit(expr, inner.why),
         }
     }
     let slot = Slot { ty: ty.clone(), nullable: expr.slot.nullable };
     Ok(TypedExpr { node: Node::List(fitted), slot, fails: expr.fails, span: expr.span })
 }
 
-fn fit_struct(expr: TypedExpr, ty: &Type) -> Result<TypedExpr, (TypedExpr, Misfit)> {
-    let (Type::Struct(columns), Node::Struct(fields)) = (ty, &expr.node) else { return Err((expr, Misfit::Type)) };
+fn fit_struct(expr: TypedExpr, ty: &Type) -> Fit {
+    let (Type::Struct(columns), Node::Struct(fields)) = (ty, &expr.node) else { return unfit(expr, Misfit::Type) };
     if columns.len() != fields.len() {
-        return Err((expr, Misfit::Type));
+        return unfit(expr, Misfit::Type);
     }
     let mut fitted = Vec::with_capacity(fields.len());
     for column in columns {
         let Some((name, value)) = fields.iter().find(|(name, _)| *name == column.name) else {
-            return Err((expr, Misfit::Type));
+            return unfit(expr, Misfit::Type);
         };
         match fit(value.clone(), &column.slot.ty) {
-            Ok(value) if value.slot.nullable && !column.slot.nullable => return Err((expr, Misfit::Type)),
+            Ok(value) if value.slot.nullable && !column.slot.nullable => return unfit(expr, Misfit::Type),
             Ok(value) => fitted.push((name.clone(), value)),
-            Err((_, why)) => return Err((expr, why)),
+            Err(inner) => return unfit(expr, inner.why),
         }
     }
     let slot = Slot { ty: ty.clone(), nullable: expr.slot.nullable };

@@ -136,7 +136,7 @@ impl Draft {
                 let (node, port) = in_plan(place.from, &ids);
                 wiring.plan.name(&name.name, node, port.clone());
                 let feed = Feed { node, port, edge: place.edge, changes_from: place.changes_from };
-                wiring.outputs.entry(name.name.clone()).or_insert(Output::Ready(feed));
+                wiring.outputs.entry(name.name.clone()).or_insert(Output::Ready(Box::new(feed)));
             }
             None => {
                 wiring.outputs.entry(name.name.clone()).or_insert(Output::Broken);
@@ -156,7 +156,7 @@ fn in_plan(from: From, ids: &[NodeId]) -> (NodeId, Port) {
 pub(super) fn output(name: &str, node: NodeId, port: Port, changes_from: Option<Span>, wiring: &mut Wiring) {
     let Some(edge) = wiring.plan.edge(node, &port).cloned() else { return };
     wiring.plan.name(name, node, port.clone());
-    wiring.outputs.entry(name.to_owned()).or_insert(Output::Ready(Feed { node, port, edge, changes_from }));
+    wiring.outputs.entry(name.to_owned()).or_insert(Output::Ready(Box::new(Feed { node, port, edge, changes_from })));
 }
 
 impl Checker<'_> {

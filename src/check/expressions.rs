@@ -120,12 +120,12 @@ impl Checker<'_> {
         let span = expr.span;
         let expr = match coerce::fit(expr, &wanted.ty) {
             Ok(expr) => expr,
-            Err((expr, Misfit::Literal(why))) => {
-                self.report(invalid_literal(&expr, &why, self.text(span)));
-                return TypedExpr::unknown(span);
-            }
-            Err((expr, Misfit::Type)) => {
-                self.report(self.type_mismatch(&expr, wanted));
+            Err(unfit) => {
+                let problem = match &unfit.why {
+                    Misfit::Literal(why) => invalid_literal(&unfit.expr, why, self.text(span)),
+                    Misfit::Type => self.type_mismatch(&unfit.expr, wanted),
+                };
+                self.report(problem);
                 return TypedExpr::unknown(span);
             }
         };

@@ -99,7 +99,7 @@ impl StageContext for Seat<'_, '_> {
         }
         match self.wiring.outputs.get(&name.name) {
             Some(Output::Ready(feed)) => {
-                self.others.push(feed.clone());
+                self.others.push((**feed).clone());
                 Some(feed.edge.clone())
             }
             Some(Output::Broken) => {

@@ -115,8 +115,10 @@ pub(crate) struct Run {
 
 /// Lay out pipelines the one way
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A folder stands for every .stream file in it. Files with mistakes in their syntax are left alone.\n\n\
-    Example:\n  millstream fmt --check pipelines")]
+#[command(
+    after_help = "A folder stands for every .stream file in it. Files with mistakes in their syntax are left alone.\n\n\
+    Example:\n  millstream fmt --check pipelines"
+)]
 pub(crate) struct Fmt {
     /// Files and folders; - formats standard input to standard output
     #[arg(value_name = "PATH", default_value = ".")]
@@ -202,7 +204,9 @@ pub(crate) struct Schema {}
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  millstream completions bash > ~/.local/share/bash-completion/completions/millstream")]
+#[command(
+    after_help = "Example:\n  millstream completions bash > ~/.local/share/bash-completion/completions/millstream"
+)]
 pub(crate) struct Completions {
     /// bash, elvish, fish, powershell or zsh
     #[arg(value_enum, hide_possible_values = true)]

@@ -3,8 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use millstream_dsl::SourceMap;
-
 use super::args::{self, Convert};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
@@ -18,24 +16,11 @@ pub(crate) fn convert(args: &Convert, terminal: &mut Terminal) -> Outcome {
         args::Form::Yaml => (Form::Yaml, Form::Stream),
     };
     let from = if args.file == Path::new(STDIN) { other } else { Form::of(&args.file) };
-    let mut sources = SourceMap::new();
-    let text = match load::read_text(&args.file) {
-        Ok(text) => text,
-        Err(refused) => {
-            let problem = refused.diagnostic(&mut sources, &args.file);
-            let said = findings::render_all(&[problem], &sources, terminal.error_look);
-            terminal.aside(&said);
-            return Ok(Exit::Unreadable);
-        }
+    let read = match findings::single(&args.file, from, terminal) {
+        Ok(read) => read,
+        Err(exit) => return Ok(exit),
     };
-    let id = sources.add(args.file.display().to_string(), text.as_str());
-    let parsed = load::parse(&text, id, from);
-    if parsed.problems.iter().any(millstream_dsl::Diagnostic::is_error) {
-        let said = findings::render_all(&parsed.problems, &sources, terminal.error_look);
-        terminal.aside(&said);
-        return Ok(Exit::Mistakes);
-    }
-    let converted = load::print(&parsed.tree, to);
+    let converted = load::print(&read.tree, to);
     match &args.output {
         Some(path) => write::replace(path, &converted).map_err(|refused| Failure::of(path, &refused))?,
         None => terminal.out().write_all(converted.as_bytes())?,

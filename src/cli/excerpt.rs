@@ -74,7 +74,8 @@ pub(crate) fn pieces(marks: Vec<Mark<'_>>, width: usize) -> Vec<Piece> {
     for mark in marks {
         let Mark { span, first, last, text, primary } = mark;
         let start = span.start.saturating_sub(first.start).min(first.content.len());
-        let (first_text, last_text) = if first.number == last.number { (text, None) } else { (String::new(), Some(text)) };
+        let (first_text, last_text) =
+            if first.number == last.number { (text, None) } else { (String::new(), Some(text)) };
         let end = if last_text.is_none() { span.end.saturating_sub(first.start) } else { first.content.len() };
         let local = Local { range: start..end.clamp(start, first.content.len()), text: first_text, primary };
         lines.entry(first.number).or_insert_with(|| (first, Vec::new())).1.push(local);

@@ -13,7 +13,8 @@ use crate::check::codes;
 /// Prints a page, or the list of all.
 pub(crate) fn explain(args: &Explain, terminal: &mut Terminal) -> Outcome {
     let Some(wanted) = args.code.as_deref().filter(|_| !args.list) else {
-        let rows: Vec<_> = codes::all().iter().map(|code| vec![code.name.to_string(), code.title().to_string()]).collect();
+        let rows: Vec<_> =
+            codes::all().iter().map(|code| vec![code.name.to_string(), code.title().to_string()]).collect();
         terminal.out().write_all(aligned(&rows, "").as_bytes())?;
         return Ok(Exit::Clean);
     };

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use millstream_dsl::Diagnostic;
+use millstream_dsl::{Diagnostic, SourceMap, ast};
 
 use super::Exit;
 use super::report::{Look, render};
+use super::terminal::Terminal;
 use crate::check::{Overrides, Program};
-use crate::load;
+use crate::load::{self, Form};
 use crate::plan::{Catalog, Plan};
 
 /// More are counted, but not shown: nobody reads on.
@@ -68,8 +69,35 @@ impl Findings {
     }
 }
 
+/// A file by itself, without its imports: what `fmt` and `convert` work on.
+pub(crate) struct Single {
+    /// As it was read.
+    pub(crate) text: String,
+    /// What it says; whole, because a file with mistakes in its syntax is not given out.
+    pub(crate) tree: ast::File,
+}
+
+/// Reads a file by itself. What keeps it from being read is printed, and what is left is the exit code.
+pub(crate) fn single(path: &Path, form: Form, terminal: &mut Terminal) -> Result<Single, Exit> {
+    let mut sources = SourceMap::new();
+    let (problems, exit) = match load::read_text(path) {
+        Err(refused) => (vec![refused.diagnostic(&mut sources, path)], Exit::Unreadable),
+        Ok(text) => {
+            let id = sources.add(path.display().to_string(), text.as_str());
+            let parsed = load::parse(&text, id, form);
+            if !parsed.problems.iter().any(Diagnostic::is_error) {
+                return Ok(Single { text, tree: parsed.tree });
+            }
+            (parsed.problems, Exit::Mistakes)
+        }
+    };
+    let said = render_all(&problems, &sources, terminal.error_look);
+    terminal.aside(&said);
+    Err(exit)
+}
+
 /// Problems as text; very many are cut short.
-pub(crate) fn render_all(problems: &[Diagnostic], sources: &millstream_dsl::SourceMap, look: Look) -> String {
+pub(crate) fn render_all(problems: &[Diagnostic], sources: &SourceMap, look: Look) -> String {
     let mut text: String = problems.iter().take(SHOWN).map(|problem| render(problem, sources, look)).collect();
     if problems.len() > SHOWN {
         text.push_str(&format!("... and {} more; --format json has them all\n\n", problems.len() - SHOWN));

@@ -4,8 +4,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use millstream_dsl::SourceMap;
-
 use super::args::Fmt;
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
@@ -25,25 +23,13 @@ pub(crate) fn fmt(args: &Fmt, terminal: &mut Terminal) -> Outcome {
 }
 
 fn one(path: &Path, check: bool, terminal: &mut Terminal) -> Outcome {
-    let mut sources = SourceMap::new();
-    let text = match load::read_text(path) {
-        Ok(text) => text,
-        Err(refused) => {
-            let problem = refused.diagnostic(&mut sources, path);
-            let said = findings::render_all(&[problem], &sources, terminal.error_look);
-            terminal.aside(&said);
-            return Ok(Exit::Unreadable);
-        }
+    let form = Form::of(path);
+    let read = match findings::single(path, form, terminal) {
+        Ok(read) => read,
+        Err(exit) => return Ok(exit),
     };
-    let laid_out = match laid_out(&text, path, Form::of(path), &mut sources) {
-        Ok(laid_out) => laid_out,
-        Err(problems) => {
-            let said = findings::render_all(&problems, &sources, terminal.error_look);
-            terminal.aside(&said);
-            return Ok(Exit::Mistakes);
-        }
-    };
-    let changed = laid_out != text;
+    let laid_out = load::print(&read.tree, form);
+    let changed = laid_out != read.text;
     if check {
         if changed {
             writeln!(terminal.out(), "{}", path.display())?;
@@ -56,21 +42,6 @@ fn one(path: &Path, check: bool, terminal: &mut Terminal) -> Outcome {
         write::replace(path, &laid_out).map_err(|refused| Failure::of(path, &refused))?;
     }
     Ok(Exit::Clean)
-}
-
-/// The text in the one layout of its form, or what is wrong with it.
-fn laid_out(
-    text: &str,
-    path: &Path,
-    form: Form,
-    sources: &mut SourceMap,
-) -> Result<String, Vec<millstream_dsl::Diagnostic>> {
-    let id = sources.add(path.display().to_string(), text);
-    let parsed = load::parse(text, id, form);
-    if parsed.problems.iter().any(millstream_dsl::Diagnostic::is_error) {
-        return Err(parsed.problems);
-    }
-    Ok(load::print(&parsed.tree, form))
 }
 
 /// Every `.stream` file below a folder, in order. YAML is left alone there: it may be anybody's.

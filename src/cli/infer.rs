@@ -55,8 +55,10 @@ fn parquet_type(path: &Path) -> Result<Type, String> {
         return Err("Parquet is read from its end, so give it as a file".into());
     }
     let file = File::open(path).map_err(|e| crate::load::plain_words(&e))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| format!("it is no whole Parquet file: {e}"))?;
-    let schema = Schema::from_arrow(reader.schema().fields()).ok_or("it has a column of a type that is not supported")?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| format!("it is no whole Parquet file: {e}"))?;
+    let schema =
+        Schema::from_arrow(reader.schema().fields()).ok_or("it has a column of a type that is not supported")?;
     Ok(Type::Struct(schema.columns))
 }
 

@@ -23,11 +23,14 @@ pub(crate) fn list(args: &List, terminal: &mut Terminal) -> Outcome {
         (None, _) => kinds(&catalog),
         (Some(what), None) => match Kind::from_word(what) {
             // `aggregate` and `window` are stages too.
-            Some(kind) if what == kind.many() || !exists(&all_words(&catalog), what) => one_kind(&words(&catalog, kind)),
+            Some(kind) if what == kind.many() || !exists(&all_words(&catalog), what) => {
+                one_kind(&words(&catalog, kind))
+            }
             _ => in_full(all_words(&catalog), what, "word")?,
         },
         (Some(what), Some(name)) => {
-            let kind = Kind::from_word(what).ok_or_else(|| unknown("kind", what, Kind::ALL.iter().map(|(_, many, _)| *many)))?;
+            let kind = Kind::from_word(what)
+                .ok_or_else(|| unknown("kind", what, Kind::ALL.iter().map(|(_, many, _)| *many)))?;
             in_full(words(&catalog, kind), name, kind.one())?
         }
     };
@@ -91,7 +94,8 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 /// All that is known of a word.
 fn page(word: &Word<'_>) -> String {
     let doc = word.doc;
-    let mut text = format!("{} {}: {}\n\n  {}\n", word.kind.one(), doc.name, doc.summary, doc.usage.replace('\n', "\n  "));
+    let mut text =
+        format!("{} {}: {}\n\n  {}\n", word.kind.one(), doc.name, doc.summary, doc.usage.replace('\n', "\n  "));
     let paragraphs = doc.details.lines().chain(word.facts.iter().map(String::as_str));
     for paragraph in paragraphs.filter(|line| !line.is_empty()) {
         let _ = write!(text, "\n{}", wrapped(paragraph, WIDTH));
@@ -100,7 +104,11 @@ fn page(word: &Word<'_>) -> String {
         let _ = writeln!(text, "\nalso called {}", doc.aliases.join(", "));
     }
     section(&mut text, "arguments", word.args.iter().map(|spec| option_row(spec)).collect());
-    section(&mut text, "clauses", word.clauses.iter().map(|c| vec![c.word.into(), must(c.required), c.doc.into()]).collect());
+    section(
+        &mut text,
+        "clauses",
+        word.clauses.iter().map(|c| vec![c.word.into(), must(c.required), c.doc.into()]).collect(),
+    );
     let shared = word.shared.iter().filter(|spec| !word.options.iter().any(|own| own.name == spec.name));
     section(&mut text, "options", word.options.iter().copied().chain(shared).map(option_row).collect());
     if !doc.examples.is_empty() {

@@ -9,10 +9,8 @@ use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
 
 /// What a new folder holds.
-const FILES: [(&str, &str); 2] = [
-    ("pipeline.stream", include_str!("new/pipeline.stream")),
-    ("data/orders.json", include_str!("new/orders.json")),
-];
+const FILES: [(&str, &str); 2] =
+    [("pipeline.stream", include_str!("new/pipeline.stream")), ("data/orders.json", include_str!("new/orders.json"))];
 
 /// Writes the files, unless there is something already.
 pub(crate) fn new(args: &New, terminal: &mut Terminal) -> Outcome {

@@ -138,7 +138,14 @@ impl SourceCode for Text<'_> {
         let place = self.0.line_column(offset);
         let bytes = self.0.text.as_bytes().get(line.clone()).ok_or(MietteError::OutOfBounds)?;
         let covered = (line.start, line.len()).into();
-        Ok(Box::new(MietteSpanContents::new_named(self.0.name.clone(), bytes, covered, place.line - 1, place.column - 1, 1)))
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.0.name.clone(),
+            bytes,
+            covered,
+            place.line - 1,
+            place.column - 1,
+            1,
+        )))
     }
 }
 
@@ -239,7 +246,13 @@ impl Excerpts {
                 };
                 let underline = if mark.primary { "^" } else { "-" }.repeat(mark.width);
                 let said = format!("{underline} {}", mark.text);
-                let row = format!("{:gutter$} {vbar_break} {:indent$}{}", "", "", style.style(said.trim_end()), indent = mark.indent);
+                let row = format!(
+                    "{:gutter$} {vbar_break} {:indent$}{}",
+                    "",
+                    "",
+                    style.style(said.trim_end()),
+                    indent = mark.indent
+                );
                 writeln!(f, "{row}")?;
             }
         }

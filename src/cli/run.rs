@@ -57,7 +57,8 @@ fn end_on_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
 fn failed(error: &EngineError, sources: &SourceMap, terminal: &mut Terminal) -> Outcome {
     match error {
         EngineError::Refused(refusals) => {
-            let lines = refusals.iter().map(|refusal| format!("\n  {}: {}", place(refusal.span, sources), refusal.message));
+            let lines =
+                refusals.iter().map(|refusal| format!("\n  {}: {}", place(refusal.span, sources), refusal.message));
             terminal.complain(&format!("the pipeline has no mistakes, but cannot be run{}", lines.collect::<String>()));
         }
         EngineError::Failed { error: TaskError::Stop(why), .. } if why.contains("Broken pipe") => {

@@ -8,7 +8,8 @@ use crate::{builtins, schema};
 
 /// Prints it.
 pub(crate) fn schema(terminal: &mut Terminal) -> Outcome {
-    let text = serde_json::to_string_pretty(&schema::of(&builtins::catalog())).map_err(|e| Failure::new(e.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(&schema::of(&builtins::catalog())).map_err(|e| Failure::new(e.to_string()))?;
     writeln!(terminal.out(), "{text}")?;
     Ok(Exit::Clean)
 }

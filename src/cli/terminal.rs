@@ -79,7 +79,11 @@ pub(crate) fn read_stdin() -> io::Result<Vec<u8>> {
 
 fn look(color: Color, terminal: bool) -> Look {
     let width = if terminal { terminal_size::terminal_size().map(|(w, _)| usize::from(w.0)) } else { None };
-    Look { color: wants_color(color, terminal), lines: terminal && speaks_unicode(), width: width.unwrap_or(WIDTH_OF_FILES) }
+    Look {
+        color: wants_color(color, terminal),
+        lines: terminal && speaks_unicode(),
+        width: width.unwrap_or(WIDTH_OF_FILES),
+    }
 }
 
 /// Whether the locale has more than ASCII; the first of the variables that is set decides.

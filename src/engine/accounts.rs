@@ -25,6 +25,8 @@ pub struct BatchReport {
     pub operators: Vec<OperatorCount>,
     /// By sink, in the order of the plan.
     pub sinks: Vec<SinkCount>,
+    /// What a person should know of it; told before the batch itself is.
+    pub notes: Vec<String>,
 }
 
 /// What a source gave.

@@ -17,6 +17,9 @@ use crate::plan::operator::{BatchTime, StepTime, TaskError};
 use crate::plan::seams::BadRow;
 use crate::plan::{Port, RowFate};
 
+/// How many unreadable rows of a source are told of in a batch, where nobody takes them.
+const TOLD: usize = 3;
+
 /// What a batch works with beside the program.
 pub(super) struct Means<'a> {
     pub(super) pool: &'a Pool,
@@ -116,22 +119,7 @@ impl Program {
             work.flow.put((node, Port::Rejected), rows);
         }
         let mut input = input;
-        let mut outputs = Vec::new();
-        for (i, step) in self.steps.iter_mut().enumerate() {
-            match step {
-                Step::Source(node, _) => {
-                    let taken = input.taken.entry(*node).or_default();
-                    work.source(&self.nodes[*node], *node, taken).map_err(at(*node))?;
-                }
-                Step::Table(node, intake) => {
-                    let all = intake.take_all(batch.micros, means.clock, means.stop).map_err(at(*node))?;
-                    work.bad(*node, &all.bad).map_err(at(*node))?;
-                    work.flow.put((*node, Port::Out), all.blocks);
-                }
-                Step::Compute(stage) => work.stage(stage)?,
-                Step::Sink(_, _, slot) => outputs.push((i, work.flow.take(slot))),
-            }
-        }
+        let outputs = self.compute(&mut work, &mut input)?;
         work.check_fates(&self.nodes)?;
         for (i, rows) in outputs {
             if let Step::Sink(node, outlet, _) = &mut self.steps[i] {
@@ -148,22 +136,45 @@ impl Program {
         Ok(report)
     }
 
-    /// The watermarks of every node, before and after the batch.
-    fn marks(&self, input: &Input, close: bool) -> Vec<(Option<i64>, Option<i64>)> {
-        let mut marks = vec![(None, None); self.nodes.len()];
+    /// Runs everything but the sinks; gives back the rows of each sink, by its step. Nothing is delivered before all
+    /// of the batch is computed.
+    fn compute(&mut self, work: &mut Work<'_>, input: &mut Input) -> Result<Vec<(usize, Vec<RecordBatch>)>, Failure> {
+        let Means { clock, stop, .. } = *work.means;
+        let mut outputs = Vec::new();
+        for (i, step) in self.steps.iter_mut().enumerate() {
+            match step {
+                Step::Source(node, _) => {
+                    let taken = input.taken.entry(*node).or_default();
+                    work.source(&self.nodes[*node], *node, taken).map_err(at(*node))?;
+                }
+                Step::Table(node, reference) => {
+                    let all = reference.rows(work.batch.micros, clock, stop).map_err(at(*node))?;
+                    work.bad(&self.nodes[*node], *node, &all.bad).map_err(at(*node))?;
+                    work.flow.put((*node, Port::Out), all.blocks.iter().cloned());
+                }
+                Step::Compute(stage) => work.stage(stage)?,
+                Step::Sink(_, _, slot) => outputs.push((i, work.flow.take(slot))),
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// The watermarks of every node.
+    fn marks(&self, input: &Input, close: bool) -> Vec<Marks> {
+        let mut marks = vec![Marks::default(); self.nodes.len()];
         for step in &self.steps {
             if let Step::Source(node, intake) = step
                 && intake.has_mark()
             {
                 let after = input.taken.get(node).map_or(intake.mark, |taken| taken.mark);
-                marks[*node] = (intake.mark, if close { Some(StepTime::END) } else { after });
+                marks[*node] = Marks { before: intake.mark, after: if close { Some(StepTime::END) } else { after } };
             }
         }
         for (i, node) in self.nodes.iter().enumerate() {
             if node.kind != Kind::Source {
                 let sources = || node.marked_by.iter().map(|from| marks[*from]);
-                let least = |pick: fn((Option<i64>, Option<i64>)) -> Option<i64>| sources().map(pick).min().flatten();
-                marks[i] = (least(|m| m.0), least(|m| m.1));
+                let before = sources().map(|m| m.before).min().flatten();
+                marks[i] = Marks { before, after: sources().map(|m| m.after).min().flatten() };
             }
         }
         marks
@@ -187,10 +198,17 @@ fn operator_count(node: &Node) -> OperatorCount {
     OperatorCount { stream: node.stream.clone(), word: node.word.clone(), ..OperatorCount::default() }
 }
 
+/// A watermark when a batch starts and when it ends.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    before: Option<i64>,
+    after: Option<i64>,
+}
+
 /// A batch in the making.
 struct Work<'a> {
     batch: BatchTime,
-    marks: Vec<(Option<i64>, Option<i64>)>,
+    marks: Vec<Marks>,
     means: &'a Means<'a>,
     flow: Flow,
     report: BatchReport,
@@ -205,19 +223,22 @@ impl Work<'_> {
             bad: taken.bad.len() as u64,
             bytes: taken.bytes,
         });
-        self.bad(node, &taken.bad)?;
-        if let (Some(first), Some(RowFate::Fail)) = (taken.bad.first(), of.fates.get(&Port::Bad)) {
-            let BadRow { reason, place, line, .. } = first;
-            return Err(TaskError::Stop(format!("{place}:{line} cannot be read: {reason}")));
-        }
+        self.bad(of, node, &taken.bad)?;
         let blocks = std::mem::take(&mut taken.blocks);
         self.flow.put((node, Port::Out), blocks.into_iter().flat_map(|b| cut(b, self.means.block_rows)));
         Ok(())
     }
 
-    fn bad(&mut self, node: usize, rows: &[BadRow]) -> Result<(), TaskError> {
-        if !rows.is_empty() {
-            self.flow.put((node, Port::Bad), [bad_rows(rows)?]);
+    /// Rows that cannot be read go where they are wanted; else the first of them are told of.
+    fn bad(&mut self, of: &Node, node: usize, rows: &[BadRow]) -> Result<(), TaskError> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let about = |row: &BadRow| format!("{}:{} cannot be read: {}", row.place, row.line, row.reason);
+        let slot = (node, Port::Bad);
+        match of.fates.get(&Port::Bad) {
+            Some(RowFate::Fail) => return Err(TaskError::Stop(about(first))),
+            Some(RowFate::Drop | RowFate::Null) => {}
+            None if self.flow.readers.contains_key(&slot) => self.flow.put(slot, [bad_rows(rows)?]),
+            None => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
         }
         Ok(())
     }
@@ -237,6 +258,12 @@ impl Work<'_> {
             for (node, port, rows) in out.sides {
                 self.hand_on(node, port, rows);
             }
+            for count in stage.chain.iter().map(|link| &self.counts[link.node]) {
+                debug_assert!(
+                    count.filtered + count.bad <= count.rows_in,
+                    "more rows fell out of a stage than came in"
+                );
+            }
             inputs = vec![out.rows];
         }
         let last = stage.chain.last().map(|link| link.node);
@@ -247,8 +274,8 @@ impl Work<'_> {
         if last != Some(*node) {
             self.counts[*node].rows_in += inputs.iter().flatten().map(|b| b.num_rows() as u64).sum::<u64>();
         }
-        let (mark_before, mark_after) = self.marks[*node];
-        let time = StepTime { batch: self.batch, mark_before, mark_after };
+        let Marks { before, after } = self.marks[*node];
+        let time = StepTime { batch: self.batch, mark_before: before, mark_after: after };
         let out = keyed.step(inputs, &time, self.means.pool).map_err(at(*node))?;
         self.counts[*node].filtered += out.filtered;
         for (port, rows) in out.rows {
@@ -277,11 +304,6 @@ impl Work<'_> {
                 let error = TaskError::Stop(format!("{} bad and {} late rows", count.bad, count.late));
                 return Err(at(i)(error));
             }
-            debug_assert!(
-                node.kind != Kind::Operator || count.late + count.bad == 0 || count.rows_in > 0,
-                "{} made bad or late rows out of nothing",
-                node.place()
-            );
         }
         Ok(())
     }

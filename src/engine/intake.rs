@@ -99,8 +99,8 @@ impl Intake {
         Ok(taken)
     }
 
-    /// Everything there is, again: reference data.
-    pub(super) fn take_all(&mut self, now: i64, clock: &dyn Clock, stop: &AtomicBool) -> Result<Taken, TaskError> {
+    /// Everything there is, from the start.
+    fn take_all(&mut self, now: i64, clock: &dyn Clock, stop: &AtomicBool) -> Result<Taken, TaskError> {
         self.known.clear();
         let mut all = Taken::default();
         loop {
@@ -136,6 +136,50 @@ impl Intake {
     /// Whether it has a watermark that moves.
     pub(super) fn has_mark(&self) -> bool {
         self.time.is_some()
+    }
+}
+
+/// When a table is read anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refresh {
+    OnChange,
+    Never,
+    Every(i64),
+}
+
+/// Reference data: the same rows in every batch, until it is read anew.
+pub(super) struct Reference {
+    intake: Intake,
+    refresh: Refresh,
+    /// What was read, when, and what version that was.
+    read: Option<(Taken, i64, Option<u64>)>,
+}
+
+impl Reference {
+    pub(super) fn new(endpoint: &Endpoint, intake: Intake) -> Self {
+        let refresh = match (endpoint.settings.text("refresh"), endpoint.settings.duration("refresh")) {
+            (_, Some(every)) => Refresh::Every(every),
+            (Some("never"), _) => Refresh::Never,
+            _ => Refresh::OnChange,
+        };
+        Reference { intake, refresh, read: None }
+    }
+
+    /// All rows as a batch of that time sees them.
+    pub(super) fn rows(&mut self, now: i64, clock: &dyn Clock, stop: &AtomicBool) -> Result<&Taken, TaskError> {
+        let version = if self.refresh == Refresh::OnChange { self.intake.source.version() } else { None };
+        let fresh = self.read.as_ref().is_some_and(|(_, when, known)| match self.refresh {
+            Refresh::Never => true,
+            Refresh::Every(micros) => now - when < micros,
+            Refresh::OnChange => version.is_some() && version == *known,
+        });
+        match self.read.take().filter(|_| fresh) {
+            Some(read) => Ok(&self.read.insert(read).0),
+            None => {
+                let taken = self.intake.take_all(now, clock, stop)?;
+                Ok(&self.read.insert((taken, now, version)).0)
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use millstream_dsl::Span;
 
 use crate::engine::chain::Link;
 use crate::engine::failure::Refusal;
-use crate::engine::intake::Intake;
+use crate::engine::intake::{Intake, Reference};
 use crate::engine::keyed::Keyed;
 use crate::engine::outlet::Outlet;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
@@ -65,7 +65,7 @@ pub(super) enum Step {
     /// Rows come in.
     Source(usize, Intake),
     /// Rows that are there in every batch.
-    Table(usize, Intake),
+    Table(usize, Reference),
     /// Rows are changed.
     Compute(Stage),
     /// Rows go out.
@@ -92,6 +92,10 @@ pub(super) fn prepare(plan: &Plan, partitions: usize) -> Result<Program, Vec<Ref
     let order = plan.ordered();
     let mut draft = Draft { plan, partitions, numbers: BTreeMap::new(), stages: Vec::new(), ends: BTreeMap::new() };
     let mut refused = Vec::new();
+    if plan.header.checkpoint.is_some() {
+        let message = "a pipeline with a checkpoint can be checked, but not run yet".to_owned();
+        refused.push(Refusal { span: Span::default(), message });
+    }
     let mut nodes = Vec::new();
     let mut places = Vec::new();
     for (number, id) in order.into_iter().enumerate() {
@@ -127,7 +131,7 @@ fn readers(steps: &[Step]) -> BTreeMap<Slot, usize> {
 
 /// Where a step is kept while the program is drafted.
 enum Placed {
-    Done(Step),
+    Done(Box<Step>),
     Stage(usize),
 }
 
@@ -168,7 +172,7 @@ impl Draft<'_> {
     fn place(&mut self, id: NodeId, number: usize) -> Result<Option<Placed>, NotRunnable> {
         let step = match &self.plan.node(id).work {
             Work::Source(endpoint) => Step::Source(number, self.intake(id, endpoint)?),
-            Work::Table(endpoint) => Step::Table(number, self.intake(id, endpoint)?),
+            Work::Table(endpoint) => Step::Table(number, Reference::new(endpoint, self.intake(id, endpoint)?)),
             Work::Operator(operator) => return self.place_operator(id, number, operator.as_ref()),
             Work::Sink(endpoint) => {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
@@ -178,10 +182,13 @@ impl Draft<'_> {
                 Step::Sink(number, outlet, input)
             }
         };
-        Ok(Some(Placed::Done(step)))
+        Ok(Some(Placed::Done(Box::new(step))))
     }
 
     fn intake(&self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
+        if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
+            return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
+        }
         Ok(Intake::new(endpoint, open_source(endpoint)?, self.plan.edge(id, &Port::Out)))
     }
 
@@ -249,7 +256,7 @@ impl Draft<'_> {
 
     fn steps(mut self, places: Vec<Placed>) -> Vec<Step> {
         let step = |place| match place {
-            Placed::Done(step) => Some(step),
+            Placed::Done(step) => Some(*step),
             Placed::Stage(stage) => self.stages[stage].take().map(Step::Compute),
         };
         places.into_iter().filter_map(step).collect()

@@ -146,6 +146,7 @@ impl Run<'_> {
         self.last = Some(time);
         self.number += 1;
         self.summary.add(&report);
+        report.notes.iter().for_each(|note| self.out.note(note));
         self.out.batch(&report);
         Ok(())
     }

@@ -86,6 +86,15 @@ fn a_panic_fails_the_batch_with_the_name_of_the_operator() {
 }
 
 #[test]
+fn the_watermark_follows_the_newest_row_and_ends_with_the_rows() {
+    let pipeline = Pipeline::timed(&[&["100", "95"], &["97"], &["120"]]);
+    run(pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
+    let seen: Vec<_> = hand::in_order(&pipeline.sink.batches()).into_iter().flatten().collect();
+    let expected = [("- to 90", 2), ("90 to 90", 1), ("90 to 110", 1), ("110 to end", 0)];
+    assert_eq!(seen, expected.map(|(mark, rows)| (mark.to_owned(), rows)));
+}
+
+#[test]
 fn refused_rows_come_in_again_with_the_reason() {
     let pipeline = Pipeline::refusing(&[&["good", "bad"]]);
     let summary = run(pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();

@@ -46,7 +46,7 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
     if call.settings.text("layout") == Some("array") {
         return Err(NotRunnable("format `json` with `layout: array` can be checked, but not run yet".into()));
     }
-    Ok(Box::new(Json { arrow: schema.to_arrow(), schema: schema.clone() }))
+    Ok(Box::new(Json::of(schema.clone())))
 }
 
 struct Json {
@@ -72,6 +72,10 @@ impl FormatCodec for Json {
 }
 
 impl Json {
+    fn of(schema: Schema) -> Self {
+        Json { arrow: schema.to_arrow(), schema }
+    }
+
     /// Reads so many lines in one go.
     fn read(&self, bytes: &[u8], rows: usize) -> Result<RecordBatch, String> {
         let mut decoder =
@@ -96,12 +100,18 @@ impl Json {
     }
 
     /// What is wrong with a line, in the words of the schema where that is possible.
-    fn explain(&self, bytes: &[u8], error: &ArrowError) -> String {
-        match serde_json::from_slice(bytes) {
+    fn explain(&self, line: &[u8], error: &ArrowError) -> String {
+        match serde_json::from_slice(line) {
             Ok(Value::Object(fields)) => {
                 let missing = |name: &str| fields.get(name).is_none_or(Value::is_null);
-                let absent = self.schema.columns.iter().find(|c| !c.slot.nullable && missing(&c.name));
-                absent.map_or_else(|| plain(error), |c| format!("field `{}` is missing or null", c.name))
+                let columns = &self.schema.columns;
+                if let Some(absent) = columns.iter().find(|c| !c.slot.nullable && missing(&c.name)) {
+                    return format!("field `{}` is missing or null", absent.name);
+                }
+                let misfit = columns
+                    .iter()
+                    .find(|c| columns.len() > 1 && Json::of(Schema::new(vec![(*c).clone()])).read(line, 1).is_err());
+                misfit.map_or_else(|| plain(error), |c| format!("field `{}` is no {}", c.name, c.slot.ty))
             }
             Ok(_) => "not a JSON object".into(),
             Err(e) => format!("not JSON: {e}"),
@@ -162,8 +172,7 @@ mod tests {
     use crate::formats::{nullable, required};
 
     fn codec(columns: Vec<crate::model::Column>) -> Json {
-        let schema = Schema::new(columns);
-        Json { arrow: schema.to_arrow(), schema }
+        Json::of(Schema::new(columns))
     }
 
     fn orders() -> Json {
@@ -193,6 +202,12 @@ mod tests {
         assert_eq!(bad[2], (5, "not JSON: trailing characters at line 1 column 11"));
         assert_eq!(bad.len(), 5, "an object on two lines is two bad lines: {bad:?}");
         assert_eq!(decoded.blank, [2]);
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_named() {
+        let decoded = read(&orders(), r#"{"id": 1, "amount": "a gift"}"#);
+        assert_eq!(decoded.bad[0].reason, "field `amount` is no decimal(12, 2)");
     }
 
     #[test]

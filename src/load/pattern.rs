@@ -53,7 +53,8 @@ fn search(folder: &Path, parts: &[&str], patience: &mut usize) -> bool {
     *patience -= 1;
     let Some((part, rest)) = parts.split_first() else { return folder.exists() };
     if *part == "**" {
-        return search(folder, rest, patience) || children(folder).any(|(path, _)| path.is_dir() && search(&path, parts, patience));
+        return search(folder, rest, patience)
+            || children(folder).any(|(path, _)| path.is_dir() && search(&path, parts, patience));
     }
     if !part.contains(['*', '?', '[']) {
         return search(&folder.join(part), rest, patience);

@@ -62,7 +62,10 @@ impl Refused {
             Refused::Io(error) => {
                 let file = sources.add(&name, "");
                 let message = format!("file `{name}` cannot be read: {}", plain_words(&error));
-                Diagnostic { labels: Vec::new(), ..Diagnostic::error("unreadable-file", Span::new(file, 0, 0), message) }
+                Diagnostic {
+                    labels: Vec::new(),
+                    ..Diagnostic::error("unreadable-file", Span::new(file, 0, 0), message)
+                }
             }
             Refused::Encoding { text, offset } => {
                 let file = sources.add(&name, text);

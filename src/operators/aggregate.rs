@@ -1,9 +1,12 @@
-//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs in [`batch`].
+//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs in `batch`.
 
 mod batch;
 
+use std::fmt;
+
 use millstream_dsl::{Diagnostic, ast};
 
+use crate::model::time::show_duration;
 use crate::model::{Column, Schema, Slot, Type};
 use crate::operators::groups::Grouping;
 use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
@@ -147,7 +150,7 @@ fn with_reserved(
     if lives.is_some_and(has_window_columns) {
         names.splice(0..0, ["window_start", "window_end"].map(|n| (n.to_owned(), at)));
     }
-    if emit == Some(Emit::Changes) {
+    if let Some(Emit::Changes { .. }) = emit {
         names.insert(0, (crate::plan::edge::OP.into(), at));
     }
     names
@@ -156,7 +159,7 @@ fn with_reserved(
 fn has_window_columns(lives: &Lifetime) -> bool {
     match lives {
         Lifetime::Window(window) | Lifetime::BatchWindow(window) => !matches!(window, Window::Count { .. }),
-        Lifetime::Batch | Lifetime::Running(_) => false,
+        Lifetime::Batch | Lifetime::Running { .. } => false,
     }
 }
 
@@ -176,61 +179,83 @@ fn warn_nondeterministic(grouping: &Grouping, ctx: &mut dyn StageContext) {
 enum Emit {
     /// Once, when nothing can change them.
     Final,
-    /// Whenever a batch changes them, or every so many microseconds.
-    Changes,
+    /// Whenever a batch changes them.
+    Changes {
+        /// No more often than this, in microseconds.
+        every: Option<i64>,
+    },
     /// All of them with every batch.
-    All,
+    All {
+        /// No more often than this, in microseconds.
+        every: Option<i64>,
+    },
+}
+
+impl fmt::Display for Emit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, every) = match self {
+            Emit::Final => ("final", None),
+            Emit::Changes { every } => ("changes", *every),
+            Emit::All { every } => ("all", *every),
+        };
+        match every {
+            Some(every) => write!(f, "emit {word} every {}", show_duration(every)),
+            None => write!(f, "emit {word}"),
+        }
+    }
+}
+
+/// The scope's own way.
+fn default_emit(lives: &Lifetime) -> Emit {
+    match lives {
+        Lifetime::Running { .. } => Emit::Changes { every: None },
+        Lifetime::Batch | Lifetime::Window(_) | Lifetime::BatchWindow(_) => Emit::Final,
+    }
 }
 
 /// What the `emit` clause says, or the scope's own way.
 fn emit(call: &StageCall<'_>, lives: &Lifetime, ctx: &mut dyn StageContext) -> Emit {
-    let default = match lives {
-        Lifetime::Running(_) => Emit::Changes,
-        Lifetime::Batch | Lifetime::Window(_) | Lifetime::BatchWindow(_) => Emit::Final,
-    };
+    let default = default_emit(lives);
     let written = call.clause(|kind| match kind {
         ast::ClauseKind::Emit { mode, every } => Some((mode, every)),
         _ => None,
     });
     let Some(((mode, every), _)) = written else { return default };
+    let pause = every.as_ref().and_then(|every| ctx.duration(every));
     let chosen = match mode.name.as_str() {
         "final" => Emit::Final,
-        "changes" => Emit::Changes,
-        "all" => Emit::All,
+        "changes" => Emit::Changes { every: pause },
+        "all" => Emit::All { every: pause },
         other => {
             let problem = Diagnostic::error("emit-mode", mode.at.0, format!("emit mode `{other}` does not exist"))
-                .help("write one of:\n  emit final     results once, when they are final\n  emit changes   whenever a result changes\n  emit all       every result with every batch");
+                .help(
+                    "write one of:\n  emit final     results once, when they are final\n  \
+                 emit changes   whenever a result changes\n  emit all       every result with every batch",
+                );
             ctx.report(problem);
             return default;
         }
     };
     let refusal = match (lives, chosen) {
-        (Lifetime::Running(_), Emit::Final) => Some("a running result is never final"),
-        (Lifetime::Batch | Lifetime::BatchWindow(_), Emit::Changes | Emit::All) => {
-            Some("results in batch time are final when they come")
+        (Lifetime::Running { .. }, Emit::Final) => Some(("a running result is never final", "emit changes")),
+        (Lifetime::Batch | Lifetime::BatchWindow(_), Emit::Changes { .. } | Emit::All { .. }) => {
+            Some(("results in batch time are final when they come", "emit final"))
         }
         _ => None,
     };
-    if let Some(why) = refusal {
+    if let Some((why, instead)) = refusal {
         let problem =
             Diagnostic::error("emit-mode", mode.at.0, format!("emit mode `{}` does not fit `{lives}`", mode.name))
                 .label(why)
-                .help(if chosen == Emit::Final {
-                    "emit changes, or use a window, whose results are final"
-                } else {
-                    "leave out `emit`"
-                });
+                .help(format!("leave out `emit`, or write:\n  {instead}"));
         ctx.report(problem);
         return default;
     }
-    if let Some(every) = every {
-        ctx.duration(every);
-        if chosen == Emit::Final {
-            let problem = Diagnostic::error("emit-mode", every.at.0, "final results come once")
-                .label("cannot come again and again")
-                .help("leave it out, or write `emit changes every ...`");
-            ctx.report(problem);
-        }
+    if let (Emit::Final, Some(every)) = (chosen, every) {
+        let problem = Diagnostic::error("emit-mode", every.at.0, "final results come once")
+            .label("cannot come again and again")
+            .help("leave it out, or write:\n  emit changes every 5s");
+        ctx.report(problem);
     }
     chosen
 }
@@ -258,8 +283,8 @@ fn result_edge(input: &Edge, lives: &Lifetime, emit: Emit, keys: Vec<Column>, re
         unique.clear();
     }
     let mode = match emit {
-        Emit::Changes => Mode::Changes { key: identity },
-        Emit::Final | Emit::All => Mode::Append,
+        Emit::Changes { .. } => Mode::Changes { key: identity },
+        Emit::Final | Emit::All { .. } => Mode::Append,
     };
     if let Mode::Changes { .. } = mode {
         columns = carry::with_op(columns);
@@ -300,11 +325,8 @@ impl Operator for Aggregate {
         } else {
             results
         };
-        let emit = match (&self.lives, self.emit) {
-            (Lifetime::Window(_), Emit::Changes) => " emit changes",
-            (Lifetime::Window(_) | Lifetime::Running(_), Emit::All) => " emit all",
-            _ => "",
-        };
+        let own_way = self.emit == default_emit(&self.lives);
+        let emit = if own_way { String::new() } else { format!(" {}", self.emit) };
         format!("aggregate {}{} {}{emit}", shown.join(", "), show::by(&self.key_names), self.lives)
     }
 

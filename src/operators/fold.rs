@@ -1,5 +1,5 @@
 //! `fold by user_id running ttl 7d init {..} step {..} yield {..}`: state of one's own. Typing is here and in
-//! [`record`] (what the state looks like).
+//! `record` (what the state looks like).
 
 mod record;
 
@@ -142,7 +142,7 @@ fn expiry(
         ast::ClauseKind::OnExpiry(record) => Some(record),
         _ => None,
     })?;
-    if !matches!(lives, Lifetime::Running(Some(_))) {
+    if !matches!(lives, Lifetime::Running { ttl: Some(_), .. }) {
         let problem = Diagnostic::error("misplaced-clause", clause.at.0, "clause `on expiry` does not belong here")
             .label(format!("nothing expires with `{lives}`"))
             .help("leave it out, or say how long a record lives:\n  running ttl 7d");

@@ -1,5 +1,5 @@
-//! `left join clicks on ...`: rows of two inputs side by side. Typing is here and in [`condition`], [`scope`] (how
-//! partners find each other) and [`output`] (what comes out).
+//! `left join clicks on ...`: rows of two inputs side by side. Typing is here and in `condition`, `scope` (how
+//! partners find each other) and `output` (what comes out).
 
 mod condition;
 mod output;
@@ -26,7 +26,7 @@ pub fn entry() -> StageEntry {
         .details(include_str!("join/details.md"))
         .example("left join blacklist using user_id")
         .example("anti join blacklist using user_id")
-        .example("semi join clicks as c on impressions.ad_id == c.ad_id and c.clicked between impressions.ts and impressions.ts + 1h late drop")
+        .example("semi join clicks as c on impressions.ad_id == c.ad_id and c.ts between impressions.ts and impressions.ts + 1h late drop")
         .alias("leftOuterJoin")
         .alias("rightOuterJoin")
         .alias("fullOuterJoin")

@@ -20,8 +20,13 @@ pub(super) enum Lifetime {
     Window(Window),
     /// Windows of batch time, as DStreams have them.
     BatchWindow(Window),
-    /// Until a key had no rows for so many microseconds; none: for ever.
-    Running(Option<i64>),
+    /// Until a key had no rows for so many microseconds, by the time of rows or of batches.
+    Running {
+        /// None: for ever.
+        ttl: Option<i64>,
+        /// Rows tell the time; else batches do.
+        event_time: bool,
+    },
 }
 
 impl fmt::Display for Lifetime {
@@ -30,8 +35,10 @@ impl fmt::Display for Lifetime {
             Lifetime::Batch => f.write_str("per batch"),
             Lifetime::Window(window) => write!(f, "over {window}"),
             Lifetime::BatchWindow(window) => write!(f, "over {window} on batch time"),
-            Lifetime::Running(Some(ttl)) => write!(f, "running ttl {}", show_duration(*ttl)),
-            Lifetime::Running(None) => f.write_str("running ttl forever"),
+            Lifetime::Running { ttl: Some(ttl), event_time } => {
+                write!(f, "running ttl {}{}", show_duration(*ttl), if *event_time { "" } else { " on batch time" })
+            }
+            Lifetime::Running { ttl: None, .. } => f.write_str("running ttl forever"),
         }
     }
 }
@@ -99,7 +106,7 @@ pub(super) fn lifetime(call: &StageCall<'_>, of: Remembered<'_>, ctx: &mut dyn S
             Some(Lifetime::Batch)
         }
         ast::ClauseKind::Over(window) => over(call, window, batch_time, ctx),
-        ast::ClauseKind::Running(ttl) => running(ttl, first.at.0, of, ctx),
+        ast::ClauseKind::Running(ttl) => running(ttl, first.at.0, of, batch_time.is_none(), ctx),
         _ => None,
     }
 }
@@ -166,7 +173,14 @@ fn batch_window(window: Window, at: Span, ctx: &mut dyn StageContext) -> Option<
     None
 }
 
-fn running(ttl: &ast::Ttl, at: Span, of: Remembered<'_>, ctx: &mut dyn StageContext) -> Option<Lifetime> {
+fn running(
+    ttl: &ast::Ttl,
+    at: Span,
+    of: Remembered<'_>,
+    by_rows: bool,
+    ctx: &mut dyn StageContext,
+) -> Option<Lifetime> {
+    let event_time = by_rows && ctx.input().time.is_some();
     match ttl {
         ast::Ttl::Missing => {
             let problem = Diagnostic::error("unbounded-state", at, "`running` does not say how long")
@@ -180,9 +194,9 @@ fn running(ttl: &ast::Ttl, at: Span, of: Remembered<'_>, ctx: &mut dyn StageCont
                 .label(format!("keeps {} for ever", of.per_key()))
                 .help("unless the keys are few, drop what had no rows for long:\n  running ttl 30d");
             ctx.report(problem);
-            Some(Lifetime::Running(None))
+            Some(Lifetime::Running { ttl: None, event_time })
         }
-        ast::Ttl::For(duration) => ctx.duration(duration).map(|ttl| Lifetime::Running(Some(ttl))),
+        ast::Ttl::For(duration) => ctx.duration(duration).map(|ttl| Lifetime::Running { ttl: Some(ttl), event_time }),
     }
 }
 
@@ -197,8 +211,8 @@ pub(super) fn state_text(lifetime: &Lifetime, of: Remembered<'_>, time: Option<&
         Lifetime::BatchWindow(window) => {
             format!("state <= {} of {}", show_duration(window.reach().unwrap_or(0)), of.plural())
         }
-        Lifetime::Running(Some(ttl)) => format!("state <= {} of {}", show_duration(*ttl), of.plural()),
-        Lifetime::Running(None) => format!("state for ever: {}", of.plural()),
+        Lifetime::Running { ttl: Some(ttl), .. } => format!("state <= {} of {}", show_duration(*ttl), of.plural()),
+        Lifetime::Running { ttl: None, .. } => format!("state for ever: {}", of.plural()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `repartition 8`, `repartition 8 by user_id`: how the rows are spread over tasks.
 
-use millstream_dsl::ast;
+use millstream_dsl::{Diagnostic, ast};
 
 use crate::model::Schema;
 use crate::operators::gathering::gathering;
@@ -8,6 +8,9 @@ use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::operator::{Distribution, Evaluated, NotRunnable, Task};
 use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry};
+
+/// So many partitions cost more than they bring.
+const MOST: i64 = 10_000;
 
 /// What `repartition` is.
 pub fn entry() -> StageEntry {
@@ -35,6 +38,14 @@ pub fn entry() -> StageEntry {
 fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let scope = input::scope(call, ctx);
     let count = ctx.whole_number(&call.stage.args.first()?.value, 1);
+    if count.is_some_and(|count| count > MOST) {
+        let at = call.stage.args[0].value.at.0;
+        let problem = Diagnostic::error("wrong-argument", at, "that many partitions help nobody")
+            .label(format!("more than {MOST}"))
+            .help("take a few for each core:\n  repartition 64");
+        ctx.report(problem);
+        return None;
+    }
     let by = call.clause(|kind| match kind {
         ast::ClauseKind::By(items) => Some(items),
         _ => None,

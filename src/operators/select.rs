@@ -32,20 +32,28 @@ pub fn entry() -> StageEntry {
 
 fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let scope = input::scope(call, ctx);
+    let op = carry::op_column(ctx.input());
     let mut values = Vec::new();
+    let mut columns = Vec::new();
     let mut names = Vec::new();
     for arg in &call.stage.args {
-        values.push(ctx.expr(&arg.value, &scope));
-        names.push((ctx.column_name(arg), name_span(arg)));
+        let value = ctx.expr(&arg.value, &scope);
+        let name = ctx.column_name(arg);
+        let column = projected(&name, &value);
+        // Who names `op` gets it where it always stands: last.
+        if op.as_ref() != Some(&column) {
+            names.push((name, name_span(arg)));
+            values.push(value);
+            columns.push(column);
+        }
     }
-    input::refuse_twins(&names, ctx);
-    let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
-    let edge = ctx.input();
-    let mut columns: Vec<_> = names.iter().zip(&values).map(|(name, value)| projected(name, value)).collect();
-    if let Some(op) = carry::op_column(edge).filter(|op| !names.contains(&op.column.name)) {
+    if let Some(op) = op {
+        names.insert(0, (op.column.name.clone(), input::word_span(call)));
         values.push(TypedExpr::column(op.from?, &op.column, call.stage.at.0));
         columns.push(op);
     }
+    input::refuse_twins(&names, ctx);
+    let edge = ctx.input();
     let mut out = carry::carry(edge, columns);
     out.qualified.clear();
     let operator = Select { values, output: out.schema.clone(), input: edge.schema.clone() };

@@ -22,6 +22,10 @@ pub trait Source: Send {
     fn ended(&self) -> bool {
         false
     }
+    /// What changes when reading all of it again would give other rows; none where that cannot be known. For tables.
+    fn version(&mut self) -> Option<u64> {
+        None
+    }
 }
 
 /// How far every piece was read.

@@ -4,7 +4,8 @@
 use std::fmt;
 
 use crate::plan::catalog::{
-    Catalog, ClauseSpec, Directions, Doc, Failure, Feature, OptionKind, OptionSpec, SINK_OPTIONS, SOURCE_OPTIONS, Stability,
+    Catalog, ClauseSpec, Directions, Doc, Failure, Feature, OptionKind, OptionSpec, SINK_OPTIONS, SOURCE_OPTIONS,
+    Stability,
 };
 use crate::plan::settings::Settings;
 

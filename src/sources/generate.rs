@@ -94,7 +94,7 @@ const BLOCK_ROWS: u64 = 8_192;
 impl Source for Generate {
     fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
         self.began.get_or_insert(limits.now);
-        Ok(if self.done { Vec::new() } else { vec![Split { id: "rows".into() }] })
+        Ok(vec![Split { id: "rows".into() }])
     }
 
     fn read(&mut self, _: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError> {
@@ -121,6 +121,10 @@ impl Source for Generate {
 
     fn ended(&self) -> bool {
         self.done
+    }
+
+    fn version(&mut self) -> Option<u64> {
+        Some(0)
     }
 }
 

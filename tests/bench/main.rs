@@ -22,7 +22,8 @@ fn main() {
     let mut broken: Vec<String> = Vec::new();
     for example in examples() {
         let took = best_of(15, || process(&example));
-        let name = format!("check {}", example.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default());
+        let name =
+            format!("check {}", example.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default());
         if took > EXAMPLE_LIMIT {
             broken.push(format!("{name} took {took:?}, more than {EXAMPLE_LIMIT:?}"));
         }
@@ -108,7 +109,9 @@ fn compare(results: &[(String, Duration)]) {
     for (name, took) in results {
         let millis = took.as_secs_f64() * 1000.0;
         let _ = writeln!(text, "{name}: {millis:.1} ms");
-        let before = baseline.lines().find_map(|line| line.strip_prefix(name.as_str())?.strip_prefix(": ")?.strip_suffix(" ms")?.parse().ok());
+        let before = baseline
+            .lines()
+            .find_map(|line| line.strip_prefix(name.as_str())?.strip_prefix(": ")?.strip_suffix(" ms")?.parse().ok());
         let ratio = before.map(|before: f64| format!("  {:.2} of the baseline", millis / before)).unwrap_or_default();
         let _ = writeln!(shown, "{name:<28} {millis:>8.1} ms{ratio}");
     }

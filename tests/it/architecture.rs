@@ -103,7 +103,8 @@ fn outside_crates_are_named_in_their_home_only() {
         let text = read(&path);
         for (name, homes) in HOMES {
             let home = homes.iter().any(|home| path == Path::new(home));
-            let named = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(&format!("{name}::")));
+            let named =
+                text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(&format!("{name}::")));
             assert!(home || !named, "{} names {name}", path.display());
         }
     }

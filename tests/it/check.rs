@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::program::{Ran, millstream, millstream_in};
 
 const CLEAN: &str = "pipeline p { every: 1s }\nsource s = socket(\"127.0.0.1:1\")\nfrom s |> into console\n";
-const WRONG: &str = "pipeline p { every: 1s }\nsource s = socket(\"127.0.0.1:1\")\nfrom s |> where nope == \"ä\" |> into console\n";
+const WRONG: &str =
+    "pipeline p { every: 1s }\nsource s = socket(\"127.0.0.1:1\")\nfrom s |> where nope == \"ä\" |> into console\n";
 
 fn in_folder(files: &[(&str, &str)], args: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
@@ -32,7 +33,11 @@ fn a_mistake_exits_with_1_and_an_unreadable_file_with_2() {
     assert!(ran.out.starts_with("error[unknown-column]: "), "{}", ran.out);
     let ran = in_folder(&[("a.stream", WRONG)], &["check", "a.stream", "b.stream"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.out.contains("error[unreadable-file]: file `b.stream` cannot be read: no such file or folder"), "{}", ran.out);
+    assert!(
+        ran.out.contains("error[unreadable-file]: file `b.stream` cannot be read: no such file or folder"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]

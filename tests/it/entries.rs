@@ -36,7 +36,8 @@ const FLAT: &str = "id: string, order_id: string, user_id: string, text: string,
 
 /// The program an example stands for.
 fn framed(word: &Word<'_>, catalog: &Catalog, example: &str) -> String {
-    let fallible = || catalog::find(&catalog.functions, &word.doc.name).is_some_and(|f| f.failure == catalog::Failure::Fallible);
+    let fallible =
+        || catalog::find(&catalog.functions, &word.doc.name).is_some_and(|f| f.failure == catalog::Failure::Fallible);
     let (columns, body) = match word.kind {
         Kind::Source | Kind::Format => (None, example.to_string()),
         Kind::Sink => (Some(FLAT.to_string()), example.to_string()),
@@ -45,10 +46,13 @@ fn framed(word: &Word<'_>, catalog: &Catalog, example: &str) -> String {
         Kind::Function if fallible() && !example.contains('?') => {
             (Some(columns_beside(example)), format!("stream framed = from orders |> select ({example})? as result"))
         }
-        Kind::Function => (Some(columns_beside(example)), format!("stream framed = from orders |> select {example} as result")),
-        Kind::Aggregate => {
-            (Some(columns_beside(example)), format!("stream framed = from orders |> aggregate {example} as result per batch"))
+        Kind::Function => {
+            (Some(columns_beside(example)), format!("stream framed = from orders |> select {example} as result"))
         }
+        Kind::Aggregate => (
+            Some(columns_beside(example)),
+            format!("stream framed = from orders |> aggregate {example} as result per batch"),
+        ),
     };
     let orders = columns.map(|columns| {
         format!("type Row = {{ {columns} }}\nsource orders = files(\"o/*.json\") {{ format: json, schema: Row, time: ts, watermark: 30s }} bad drop\n{FRAME}")
@@ -59,7 +63,8 @@ fn framed(word: &Word<'_>, catalog: &Catalog, example: &str) -> String {
 /// The columns of `orders` without those that an example gives as names.
 fn columns_beside(example: &str) -> String {
     let defines = |name: &str| {
-        let pair = example.contains(&format!("({name}, ")) && example.contains(" as (") || example.contains(&format!(", {name})")) && example.contains(" as (");
+        let pair = example.contains(&format!("({name}, ")) && example.contains(" as (")
+            || example.contains(&format!(", {name})")) && example.contains(" as (");
         pair || example.contains(&format!(" as {name}")) || example.contains(&format!("{name} = "))
     };
     let columns = COLUMNS.replace(", 2)", ",2)").replace("(string, string)", "(string,string)");
@@ -99,7 +104,13 @@ fn every_example_of_every_entry_checks() {
             for problem in mistakes(&catalog, &text) {
                 let help = problem.help.unwrap_or_default();
                 let place = text.get(problem.labels[0].span.range()).unwrap_or_default();
-                complaints.push(format!("{} {}: {example}\n  {}: {} at `{place}`; {help}", word.kind.one(), word.doc.name, problem.code, problem.message));
+                complaints.push(format!(
+                    "{} {}: {example}\n  {}: {} at `{place}`; {help}",
+                    word.kind.one(),
+                    word.doc.name,
+                    problem.code,
+                    problem.message
+                ));
             }
         }
     }

@@ -16,7 +16,8 @@ fn every_pipeline_and_its_twin_check_without_a_warning() {
 
 #[test]
 fn every_pipeline_says_in_its_first_line_what_it_shows_and_has_a_test() {
-    let pipelines: Vec<_> = below("pipelines", &["stream"]).into_iter().filter(|p| !p.starts_with("pipelines/lib")).collect();
+    let pipelines: Vec<_> =
+        below("pipelines", &["stream"]).into_iter().filter(|p| !p.starts_with("pipelines/lib")).collect();
     assert!(pipelines.len() >= 14);
     for path in pipelines {
         let text = read(&path);

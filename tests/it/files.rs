@@ -48,7 +48,12 @@ pub(crate) fn differs(path: impl AsRef<Path>, wanted: &str) -> Option<String> {
 
 /// Fails with all complaints at once.
 pub(crate) fn none(complaints: Vec<String>) {
-    assert!(complaints.is_empty(), "{} of them (BLESS=1 writes expected texts anew)\n{}", complaints.len(), complaints.join("\n"));
+    assert!(
+        complaints.is_empty(),
+        "{} of them (BLESS=1 writes expected texts anew)\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
 }
 
 /// The fenced code blocks of a Markdown text: language and content.

@@ -16,7 +16,10 @@ fn inferred(name: &str, text: &str) -> String {
 #[test]
 fn json_lines_give_a_type_with_null_where_something_was_missing() {
     let text = "{\"id\": 1, \"name\": \"a\", \"price\": 10.00}\n{\"id\": 2, \"name\": null, \"price\": 7.50, \"tag\": \"x\"}\n";
-    assert_eq!(inferred("orders.json", text), "type Orders = { id: int64, name: string?, price: decimal(12, 2), tag: string? }\n");
+    assert_eq!(
+        inferred("orders.json", text),
+        "type Orders = { id: int64, name: string?, price: decimal(12, 2), tag: string? }\n"
+    );
 }
 
 #[test]
@@ -26,7 +29,8 @@ fn an_array_is_as_good_as_lines() {
 
 #[test]
 fn dates_times_and_moments_are_seen_in_strings() {
-    let text = "{\"d\": \"2026-01-31\", \"t\": \"23:59:59\", \"ts\": \"2026-01-31T23:59:59.5Z\", \"s\": \"2026-13-31\"}";
+    let text =
+        "{\"d\": \"2026-01-31\", \"t\": \"23:59:59\", \"ts\": \"2026-01-31T23:59:59.5Z\", \"s\": \"2026-13-31\"}";
     assert_eq!(inferred("x.json", text), "type X = { d: date, t: time, ts: timestamp, s: string }\n");
 }
 
@@ -59,7 +63,8 @@ fn the_order_of_rows_changes_no_type() {
 #[test]
 fn csv_gives_types_by_what_stands_in_its_cells() {
     let text = "id;zip;amount;paid;since;note\n1;01234;10.00;true;2026-01-31;\n2;99999;3.50;false;2026-02-01;hi\n";
-    let wanted = "type People = { id: int64, zip: string, amount: decimal(12, 2), paid: bool, since: date, note: string? }\n";
+    let wanted =
+        "type People = { id: int64, zip: string, amount: decimal(12, 2), paid: bool, since: date, note: string? }\n";
     assert_eq!(inferred("people.csv", text), wanted);
 }
 

@@ -1,5 +1,6 @@
 //! The one integration binary: the real program, the documents, and what holds for the whole repository.
 //! `BLESS=1 cargo test --test it` writes expected texts anew; a blessed change is reviewed like code.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
 mod check;
@@ -12,5 +13,6 @@ mod forms;
 mod infer;
 mod messages;
 mod program;
+mod run;
 mod stages;
 mod verbs;

@@ -68,15 +68,18 @@ fn checked(text: &str) -> (Plan, Vec<millstream_dsl::Diagnostic>) {
 }
 
 fn read(schema: SchemaRef, json: &str) -> RecordBatch {
-    let mut reader = ReaderBuilder::new(schema.clone()).with_batch_size(1 << 20).build(json.trim().as_bytes()).unwrap();
-    reader.next().map_or_else(|| RecordBatch::new_empty(schema), Result::unwrap)
+    let mut reader = ReaderBuilder::new(schema.clone())
+        .with_batch_size(1 << 20)
+        .build(json.trim().as_bytes())
+        .expect("the schema has a JSON form");
+    reader.next().map_or_else(|| RecordBatch::new_empty(schema), |rows| rows.expect("the rows are JSON of this schema"))
 }
 
 fn written(blocks: &[RecordBatch]) -> String {
     let mut writer = LineDelimitedWriter::new(Vec::new());
-    writer.write_batches(&blocks.iter().collect::<Vec<_>>()).unwrap();
-    writer.finish().unwrap();
-    String::from_utf8(writer.into_inner()).unwrap().trim().to_owned()
+    writer.write_batches(&blocks.iter().collect::<Vec<_>>()).expect("rows have a JSON form");
+    writer.finish().expect("memory takes everything");
+    String::from_utf8(writer.into_inner()).expect("JSON is UTF-8").trim().to_owned()
 }
 
 /// Outputs by node and port.
@@ -90,7 +93,7 @@ fn run(plan: &Plan, inputs: &[(&str, &str)], way: Way) -> Rows {
         match &node.work {
             Work::Source(endpoint) | Work::Table(endpoint) => {
                 let json = inputs.iter().find(|(name, _)| *name == endpoint.name).map_or("", |(_, json)| json);
-                let all = read(plan.edge(id, &Port::Out).unwrap().schema.to_arrow(), json);
+                let all = read(plan.edge(id, &Port::Out).expect("a source has an output").schema.to_arrow(), json);
                 let blocks = (0..all.num_rows()).step_by(way.block);
                 let blocks = blocks.map(|start| all.slice(start, way.block.min(all.num_rows() - start))).collect();
                 rows.insert((id, Port::Out), blocks);
@@ -136,13 +139,13 @@ fn whole(operator: &dyn Operator, blocks: Vec<Vec<RecordBatch>>) -> Vec<(Port, R
         Task::Rows(task) => {
             let mut all = Evaluated::default();
             for block in blocks.iter().flatten() {
-                let one = task.eval(block, &time.batch).unwrap();
+                let one = task.eval(block, &time.batch).expect("the block is computed");
                 all.rows.extend(one.rows);
                 all.filtered += one.filtered;
             }
             all
         }
-        Task::Keyed(mut task) => task.step(blocks, &time).unwrap(),
+        Task::Keyed(mut task) => task.step(blocks, &time).expect("the batch is computed"),
     };
     let out: usize = evaluated.rows.iter().map(|(_, rows)| rows.num_rows()).sum();
     let accounted = !["aggregate", "explode"].contains(&operator.word());
@@ -162,8 +165,8 @@ fn rows_of(stream: &str, text: &str, inputs: &[(&str, &str)]) -> String {
     let all = WAYS.map(|way| {
         let rows = run(&plan, inputs, way);
         let blocks = rows.get(&(id, port.clone())).cloned().unwrap_or_default();
-        let schema = plan.edge(id, port).unwrap().schema.to_arrow();
-        written(&[concat_batches(&schema, &blocks).unwrap()])
+        let schema = plan.edge(id, port).expect("a stream has an edge").schema.to_arrow();
+        written(&[concat_batches(&schema, &blocks).expect("blocks have one schema")])
     });
     for (other, way) in all.iter().zip(WAYS).skip(1) {
         assert_eq!(&all[0], other, "{way:?}");
@@ -387,6 +390,7 @@ fn mistakes_of_stages_are_found_where_they_are_made() {
         ("from orders |> aggregate count() as n by user running ttl 1d emit final", &["emit-mode"]),
         ("from orders |> aggregate count() as n by user per batch emit changes", &["emit-mode"]),
         ("from orders |> aggregate count() as n over tumbling(1m) emit often", &["emit-mode"]),
+        ("from orders |> aggregate count() as n over tumbling(1m) emit final every 5s", &["emit-mode"]),
         ("from orders |> aggregate sum(random()) as n by user running ttl 1d", &["nondeterministic-state"]),
         ("from orders |> aggregate count() as n by user running ttl 1d |> sort by n", &["changes-not-accepted"]),
         ("from orders |> aggregate count() as n by user running ttl 1d |> drop op", &["changes-not-accepted"]),
@@ -397,6 +401,8 @@ fn mistakes_of_stages_are_found_where_they_are_made() {
         ("from orders |> rename id as user", &["duplicate-column"]),
         ("from orders |> drop id, user, category, amount, note, tags, ts", &["wrong-argument"]),
         ("from orders |> sample 10", &["wrong-argument"]),
+        ("from orders |> repartition 1000000", &["wrong-argument"]),
+        ("from orders |> aggregate count() as n by user running ttl 1d |> select n as op", &["duplicate-column"]),
         ("from orders |> split cheap = amount < 10", &["unhandled-else"]),
         ("from orders |> union lines", &["unknown-column"]),
         ("from orders |> join more using user", &["unbounded-join"]),
@@ -430,8 +436,8 @@ fn mistakes_of_stages_are_found_where_they_are_made() {
 /// What is known behind a chain over the orders.
 fn edge(chain: &str) -> millstream::plan::Edge {
     let plan = planned(&format!("{FRAME}stream out = from orders {chain}"));
-    let (id, port) = plan.stream("out").unwrap();
-    plan.edge(id, port).unwrap().clone()
+    let (id, port) = plan.stream("out").expect("the chain is called `out`");
+    plan.edge(id, port).expect("a stream has an edge").clone()
 }
 
 #[test]
@@ -449,6 +455,8 @@ fn running_results_are_changes_by_their_key() {
     let edge = edge("|> aggregate count() as n by user running ttl 1d |> where n > 1 |> select n, user as who");
     assert_eq!(edge.schema.names().collect::<Vec<_>>(), ["n", "who", "op"]);
     assert_eq!(edge.mode.to_string(), "changes by who");
+    let asked = self::edge("|> aggregate count() as n by user running ttl 1d |> select op, n");
+    assert_eq!(asked.schema.names().collect::<Vec<_>>(), ["n", "op"]);
 }
 
 #[test]

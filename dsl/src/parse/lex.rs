@@ -194,13 +194,14 @@ enum Inside {
 
 /// Where the raw string or the name in backticks that may start at `at` ends; right there where none does.
 fn quoted_in_hole(text: &str, at: usize, first: char) -> usize {
-    let rest = &text[at + 1..line_end(text, at)];
-    let (from, close) = match (first, raw_hashes(rest)) {
-        ('`', _) => (0, "`".to_owned()),
-        (_, Some(hashes)) if !text[..at].ends_with(is_word_char) => (hashes + 1, format!("\"{}", "#".repeat(hashes))),
+    let (from, close) = match (first, raw_hashes(&text[at + 1..])) {
+        ('`', _) => (at + 1, "`".to_owned()),
+        (_, Some(hashes)) if !text[..at].ends_with(is_word_char) => (at + hashes + 2, format!("\"{}", "#".repeat(hashes))),
         _ => return at,
     };
-    rest[from..].find(&close).map_or(at, |i| at + 1 + from + i + close.len())
+    // Without an end it reaches to the end of the line, as the whole string then does.
+    let line_end = line_end(text, at);
+    text[from..line_end].find(&close).map_or(line_end, |i| from + i + close.len())
 }
 
 /// A string with whatever strings are nested in its holes.

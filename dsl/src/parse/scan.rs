@@ -161,13 +161,12 @@ impl Scanner<'_> {
     fn indented_statement(&mut self, token: Token, word: &str) -> bool {
         let line = self.text[token.end..line_end(self.text, token.end)].trim_start();
         let rest = line.trim_start_matches(super::lex::is_word_char);
+        let name = &line[..line.len() - rest.len()];
+        let named = !name.is_empty() && !lexis::RESERVED.contains(&name);
         let starts = match word {
-            "from" => {
-                let named = rest.len() < line.len() && !lexis::RESERVED.contains(&&line[..line.len() - rest.len()]);
-                named && self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init()
-            }
+            "from" => named && self.chunks.last().is_some_and(|c| !c.pipes.is_empty()) && !self.last_is_init(),
             "import" | "test" => line.starts_with('"'),
-            _ => rest.len() < line.len() && rest.trim_start().starts_with(['=', ':', '{', '(']),
+            _ => named && rest.trim_start().starts_with(['=', ':', '{', '(']),
         };
         let starts = starts && self.last.is_none_or(|t| !matches!(t.kind, Kind::Symbol | Kind::Pipe));
         if starts {

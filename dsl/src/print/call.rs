@@ -63,7 +63,7 @@ fn ordered(page: &mut Page, args: &[Arg], order: &[SortItem], argument: impl Fn(
             page.line(" ");
         }
         page.text("order by ");
-        sort_items(page, order);
+        sort_items(page, order, &[]);
     });
     page.line("");
 }
@@ -112,19 +112,19 @@ fn follows_label(label: &str, value: &Expr) -> bool {
     }
 }
 
-/// `amount desc nulls last, ts`
-pub(super) fn sort_items(page: &mut Page, items: &[SortItem]) {
+/// `amount desc nulls last, ts`; none but the first may start with one of the words `taken`.
+pub(super) fn sort_items(page: &mut Page, items: &[SortItem], taken: &'static [&'static str]) {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             page.text(",");
             page.line(" ");
         }
-        sort_item(page, item);
+        sort_item(page, item, if index > 0 { taken } else { &[] });
     }
 }
 
-fn sort_item(page: &mut Page, item: &SortItem) {
-    expr::of_clause(page, &item.value, &[]);
+fn sort_item(page: &mut Page, item: &SortItem, taken: &'static [&'static str]) {
+    expr::of_clause(page, &item.value, taken);
     if let Some(name) = &item.name {
         page.text(format!(" as {}", words::name(&name.name)));
     }

@@ -213,7 +213,7 @@ fn clause_name(name: &Ident) -> String {
 
 /// The items below each other where they do not fit.
 fn sorted(page: &mut Page, items: &[SortItem]) {
-    page.group(|page| page.indent(HANG, |page| call::sort_items(page, items)));
+    page.group(|page| page.indent(HANG, |page| call::sort_items(page, items, CLAUSE_WORDS)));
 }
 
 fn per(page: &mut Page, values: &[Expr]) {
@@ -221,7 +221,7 @@ fn per(page: &mut Page, values: &[Expr]) {
         if index > 0 {
             page.text(", ");
         }
-        expr::of_clause(page, value, &["batch"]);
+        expr::of_clause(page, value, if index > 0 { CLAUSE_WORDS } else { &["batch"] });
     }
 }
 

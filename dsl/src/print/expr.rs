@@ -107,7 +107,7 @@ fn bare(page: &mut Page, expr: &Expr, here: Place) {
         ExprKind::List(items) => list(page, items),
         ExprKind::Struct(value) => struct_expr(page, value),
         ExprKind::Call(value) => call::call(page, value, here.taken),
-        ExprKind::Lambda(names, body) => lambda(page, names, body),
+        ExprKind::Lambda(names, body) => lambda(page, names, body, here),
         ExprKind::Negate(operand) => {
             page.text("-");
             place(page, operand, Place::inside(Level::Postfix));
@@ -186,9 +186,9 @@ pub(super) fn struct_expr(page: &mut Page, value: &StructExpr) {
     });
 }
 
-fn lambda(page: &mut Page, names: &[Ident], body: &Expr) {
+fn lambda(page: &mut Page, names: &[Ident], body: &Expr, here: Place) {
     match names {
-        [one] => page.text(words::name(&one.name)),
+        [one] => word(page, &one.name, here),
         several => {
             let names: Vec<_> = several.iter().map(|name| words::name(&name.name)).collect();
             page.text(format!("({})", names.join(", ")));

@@ -139,8 +139,7 @@ impl Checker<'_> {
             }
         }
         let ty = common.map_or(Type::Null, |(ty, _)| ty);
-        let fitted =
-            values.into_iter().map(|v| coerce::fit(v, &ty).unwrap_or_else(|(v, _)| coerce::cast(v, &ty))).collect();
+        let fitted = values.into_iter().map(|v| coerce::to(v, &ty)).collect();
         Some((fitted, ty))
     }
 

@@ -33,7 +33,7 @@ impl Checker<'_> {
         match moments(&left.slot.ty, op, &right.slot.ty) {
             Some((left_ty, right_ty, result)) => {
                 let fails = op == BinaryOp::Divide && !is_nonzero(&right);
-                let (left, right) = (to(left, &left_ty), to(right, &right_ty));
+                let (left, right) = (coerce::to(left, &left_ty), coerce::to(right, &right_ty));
                 binary(left, op, right, result, fails, span)
             }
             None => {
@@ -61,14 +61,14 @@ impl Checker<'_> {
         }
         let divides = matches!(op, BinaryOp::Divide | BinaryOp::Modulo);
         let fails = divides && ty.is_integer() && !is_nonzero(&right);
-        let (left, right) = (to(left, &ty), to(right, &ty));
+        let (left, right) = (coerce::to(left, &ty), coerce::to(right, &ty));
         binary(left, op, right, ty, fails, span)
     }
 
     /// Decimals keep their own scales, so that the result is exact; whole numbers become decimals first.
     fn decimals(&mut self, left: TypedExpr, op: BinaryOp, right: TypedExpr, span: Span) -> TypedExpr {
         let as_decimal = |e: TypedExpr| match coerce::integer_decimal(&e.slot.ty) {
-            Some(ty) => to(e, &ty),
+            Some(ty) => coerce::to(e, &ty),
             None => e,
         };
         let (left, right) = (as_decimal(left), as_decimal(right));
@@ -187,14 +187,10 @@ fn exact_integer(literal: TypedExpr, ty: &Type) -> TypedExpr {
         (Node::Literal(ScalarValue::Int64(Some(n))), Type::Decimal { .. }) => {
             u8::try_from(n.unsigned_abs().to_string().len()).unwrap_or(19)
         }
-        _ => return coerce::fit(literal, ty).unwrap_or_else(|(literal, _)| literal),
+        _ => return coerce::fit_or_keep(literal, ty),
     };
     let own = Type::Decimal { precision: digits, scale: 0 };
-    coerce::fit(literal, &own).unwrap_or_else(|(literal, _)| literal)
-}
-
-fn to(expr: TypedExpr, ty: &Type) -> TypedExpr {
-    coerce::fit(expr, ty).unwrap_or_else(|(expr, _)| coerce::cast(expr, ty))
+    coerce::fit_or_keep(literal, &own)
 }
 
 pub(super) fn binary(left: TypedExpr, op: BinaryOp, right: TypedExpr, ty: Type, fails: bool, span: Span) -> TypedExpr {

@@ -193,9 +193,7 @@ impl Checker<'_> {
             Ok(signature) => {
                 let types = signature.args.clone();
                 let args = args.into_iter().enumerate().map(|(i, arg)| match types.get(i) {
-                    Some(ty) if !matches!(arg.node, Node::Lambda { .. }) => {
-                        coerce::fit(arg, ty).unwrap_or_else(|(arg, _)| coerce::cast(arg, ty))
-                    }
+                    Some(ty) if !matches!(arg.node, Node::Lambda { .. }) => coerce::to(arg, ty),
                     _ => arg,
                 });
                 Some((signature, args.collect()))

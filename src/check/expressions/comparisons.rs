@@ -4,9 +4,9 @@ use millstream_dsl::ast::{self, BinaryOp, ExprKind, Negation};
 use millstream_dsl::{Diagnostic, Span};
 
 use super::arithmetic::binary;
-use super::{Env, castable, handling, invalid_literal};
+use super::{Env, castable, invalid_literal};
 use crate::check::checker::Checker;
-use crate::check::coerce;
+use crate::check::coerce::{self, Misfit};
 use crate::model::{Slot, Type};
 use crate::plan::TypedExpr;
 use crate::plan::expr::Node;
@@ -82,13 +82,13 @@ impl Checker<'_> {
     fn literal_beside(&mut self, literal: TypedExpr, ty: &Type, other: &TypedExpr) -> Option<TypedExpr> {
         match coerce::fit(literal, ty) {
             Ok(literal) => Some(literal),
-            Err((literal, misfit)) => match handling::is_literal_misfit(&misfit) {
-                Some(why) if literal.slot.ty == Type::String => {
-                    let problem = invalid_literal(&literal, why, self.text(literal.span));
+            Err(unfit) => match &unfit.why {
+                Misfit::Literal(why) if unfit.expr.slot.ty == Type::String => {
+                    let problem = invalid_literal(&unfit.expr, why, self.text(unfit.expr.span));
                     self.report(problem.also(other.span, format!("this is `{}`", other.slot)));
                     None
                 }
-                _ => Some(literal),
+                _ => Some(unfit.expr),
             },
         }
     }
@@ -100,10 +100,7 @@ impl Checker<'_> {
             return None;
         }
         match coerce::common(&left.slot.ty, &right.slot.ty) {
-            Some(ty) => {
-                let to = |e: TypedExpr| coerce::fit(e, &ty).unwrap_or_else(|(e, _)| coerce::cast(e, &ty));
-                Some((to(left), to(right)))
-            }
+            Some(ty) => Some((coerce::to(left, &ty), coerce::to(right, &ty))),
             None => {
                 self.report(self.not_comparable(&left, &right, span));
                 None
@@ -188,8 +185,7 @@ impl Checker<'_> {
             return TypedExpr::unknown(span);
         };
         let list_ty = Type::List(Box::new(Slot { ty: ty.clone(), nullable: element.nullable }));
-        let to = |e: TypedExpr, ty: &Type| coerce::fit(e, ty).unwrap_or_else(|(e, _)| coerce::cast(e, ty));
-        negated(contained(to(value, &ty), to(list, &list_ty), element.nullable, span), negation)
+        negated(contained(coerce::to(value, &ty), coerce::to(list, &list_ty), element.nullable, span), negation)
     }
 
     fn in_items(
@@ -213,8 +209,7 @@ impl Checker<'_> {
             fitted.push(right);
         }
         let ty = value.slot.ty.clone();
-        let to = |e: TypedExpr| coerce::fit(e, &ty).unwrap_or_else(|(e, _)| coerce::cast(e, &ty));
-        let fitted: Vec<_> = fitted.into_iter().map(to).collect();
+        let fitted: Vec<_> = fitted.into_iter().map(|e| coerce::to(e, &ty)).collect();
         let nullable = fitted.iter().any(|i| i.slot.nullable);
         let fails = fitted.iter().any(|i| i.fails);
         let slot = Slot::required(Type::List(Box::new(Slot { ty, nullable })));

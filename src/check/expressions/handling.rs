@@ -5,7 +5,7 @@ use millstream_dsl::{Diagnostic, Span};
 
 use super::{Env, castable, constant};
 use crate::check::checker::Checker;
-use crate::check::coerce::{self, Misfit};
+use crate::check::coerce;
 use crate::model::{Slot, Type};
 use crate::plan::TypedExpr;
 use crate::plan::catalog::Failure;
@@ -187,12 +187,4 @@ pub(in crate::check) fn can_fail(expr: &TypedExpr) -> bool {
 /// Whether rows are sent to the bad output on purpose.
 pub(in crate::check) fn sends_bad_rows(expr: &TypedExpr) -> bool {
     matches!(expr.node, Node::Try(_)) || expr.children().into_iter().any(sends_bad_rows)
-}
-
-/// What an expression does not become.
-pub(super) fn is_literal_misfit(misfit: &Misfit) -> Option<&str> {
-    match misfit {
-        Misfit::Literal(why) => Some(why),
-        Misfit::Type => None,
-    }
 }

@@ -20,7 +20,8 @@ pub(super) fn number(text: &str) -> Option<Shape> {
             return Some(Shape::Decimal { whole: width(whole), scale: width(places) });
         }
     }
-    let float = text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && text.parse::<f64>().is_ok_and(f64::is_finite);
+    let float =
+        text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && text.parse::<f64>().is_ok_and(f64::is_finite);
     let leading_zero = whole.len() > 1 && whole.starts_with('0');
     (float && !leading_zero).then_some(Shape::Float)
 }
@@ -56,5 +57,7 @@ pub(super) fn text(text: &str) -> Shape {
 }
 
 fn local_moment(text: &str) -> bool {
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().any(|form| NaiveDateTime::parse_from_str(text, form).is_ok())
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+        .iter()
+        .any(|form| NaiveDateTime::parse_from_str(text, form).is_ok())
 }

@@ -1,23 +1,24 @@
 //! Sources, sinks and operators made by hand, so that the engine is tested without any of the real ones.
 
+mod operators;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::Int64Type;
 use millstream_dsl::Span;
 
+use self::operators::{Count, Marks, Unrunnable, Words};
 use crate::engine::{BatchReport, Report};
 use crate::model::{Column, Schema, Slot, Type};
 use crate::plan::catalog::{Changes, Doc, Endpoint, EndpointEntry, RowsFrom, SinkEntry, SourceEntry};
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::operator::{
-    BatchTime, Distribution, Evaluated, KeyedTask, NotRunnable, RowTask, SavedTable, StepTime, Task, TaskError,
-};
+use crate::plan::operator::{BatchTime, TaskError};
 use crate::plan::seams::{Artifact, BadRow, Delivered, Limits, Position, Positions, Read, Sink, Source, Split};
-use crate::plan::{Edge, Mode, Operator, OptionValue, Plan, PlanNode, Port, Properties, Settings};
+use crate::plan::{Edge, EventTime, Mode, Operator, OptionValue, Plan, PlanNode, Port, Settings};
 
 /// Keeps what a run reports.
 #[derive(Default)]
@@ -101,6 +102,19 @@ impl Pipeline {
         Pipeline { plan, sink, last }
     }
 
+    /// Seconds, up to ten of them late, to what a stage sees of the watermark.
+    pub(super) fn timed(batches: &[&[&str]]) -> Self {
+        let mut plan = Plan::default();
+        let time = EventTime { column: "ts".into(), delay: Some(10_000_000), ends_window: false };
+        let edge = Edge { time: Some(time), ..Edge::append(times_schema()) };
+        let source = add_source_of(&mut plan, batches, edge);
+        let marks = add_operator(&mut plan, Box::new(Marks), counts_schema());
+        plan.connect(source, Port::Out, marks, 0);
+        let (last, sink) = add_sink(&mut plan, &counts_schema(), false);
+        plan.connect(marks, Port::Out, last, 0);
+        Pipeline { plan, sink, last: marks }
+    }
+
     /// Lines that cannot be read into a sink.
     pub(super) fn with_bad_rows(batches: &[&[&str]]) -> Self {
         let mut plan = Plan::default();
@@ -127,6 +141,10 @@ fn lines_schema() -> Schema {
 
 fn words_schema() -> Schema {
     schema(&[("word", Type::String)])
+}
+
+fn times_schema() -> Schema {
+    schema(&[("ts", Type::Timestamp(None))])
 }
 
 fn counts_schema() -> Schema {
@@ -157,6 +175,11 @@ fn endpoint(word: &str, entry: EndpointEntry, settings: Settings, schema: Schema
 }
 
 fn add_source(plan: &mut Plan, batches: &[&[&str]]) -> NodeId {
+    add_source_of(plan, batches, Edge::append(lines_schema()))
+}
+
+/// A source of lines, or of times where the edge has such.
+fn add_source_of(plan: &mut Plan, batches: &[&[&str]], edge: Edge) -> NodeId {
     let text = |line: &&str| OptionValue::Text((*line).to_owned());
     let batches = batches.iter().map(|lines| OptionValue::List(lines.iter().map(text).collect())).collect();
     let mut settings = Settings::default();
@@ -172,8 +195,9 @@ fn add_source(plan: &mut Plan, batches: &[&[&str]]) -> NodeId {
         feature: None,
         open: |endpoint| Ok(Box::new(Given::of(&endpoint.settings))),
     };
-    let source = endpoint("given", EndpointEntry::Source(Arc::new(entry)), settings, lines_schema());
-    let out = BTreeMap::from([(Port::Out, Edge::append(lines_schema())), (Port::Bad, Edge::append(BadRow::schema()))]);
+    settings.set("times", OptionValue::Bool(edge.time.is_some()), Span::default());
+    let source = endpoint("given", EndpointEntry::Source(Arc::new(entry)), settings, edge.schema.clone());
+    let out = BTreeMap::from([(Port::Out, edge), (Port::Bad, Edge::append(BadRow::schema()))]);
     add(plan, "lines", Work::Source(source), out)
 }
 
@@ -207,19 +231,19 @@ fn add_sink(plan: &mut Plan, schema: &Schema, refuses: bool) -> (NodeId, Caught)
 /// Gives a list of lines a batch; lines that start with `!` cannot be read.
 struct Given {
     batches: VecDeque<Vec<String>>,
+    /// Whether the lines are seconds.
+    times: bool,
 }
 
 impl Given {
     fn of(settings: &Settings) -> Self {
-        let Some(OptionValue::List(batches)) = settings.get("batches") else {
-            return Given { batches: VecDeque::new() };
-        };
+        let Some(OptionValue::List(batches)) = settings.get("batches") else { panic!("no batches") };
         let text = |value: &OptionValue| if let OptionValue::Text(t) = value { t.clone() } else { String::new() };
         let lines = |batch: &OptionValue| match batch {
             OptionValue::List(lines) => lines.iter().map(text).collect(),
             _ => Vec::new(),
         };
-        Given { batches: batches.iter().map(lines).collect() }
+        Given { batches: batches.iter().map(lines).collect(), times: settings.flag("times") }
     }
 }
 
@@ -235,8 +259,13 @@ impl Source for Given {
         let (bad, good): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with('!'));
         let reason = || "starts with !".to_owned();
         let bad = bad.into_iter().map(|text| BadRow { text, reason: reason(), place: "given".into(), line: 1 });
-        let column = Arc::new(StringArray::from(good));
-        let block = RecordBatch::try_new(lines_schema().to_arrow(), vec![column]).unwrap();
+        let block = if self.times {
+            let times = good.iter().map(|second| second.parse::<i64>().unwrap() * 1_000_000);
+            let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
+            RecordBatch::try_new(times_schema().to_arrow(), vec![Arc::new(times)]).unwrap()
+        } else {
+            RecordBatch::try_new(lines_schema().to_arrow(), vec![Arc::new(StringArray::from(good))]).unwrap()
+        };
         let to = Position(vec![from.0.first().copied().unwrap_or(0) + 1]);
         Ok(Read { blocks: vec![block], bad: bad.collect(), to, bytes: 1, exhausted: false })
     }
@@ -281,183 +310,5 @@ impl Sink for Catch {
 
     fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
         Ok(None)
-    }
-}
-
-/// Lines to words.
-#[derive(Debug)]
-struct Words;
-
-impl Operator for Words {
-    fn word(&self) -> &'static str {
-        "words"
-    }
-
-    fn explain(&self) -> String {
-        "words".into()
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::row_wise(vec![0])
-    }
-
-    fn task(&self) -> Result<Task, NotRunnable> {
-        Ok(Task::Rows(Box::new(Words)))
-    }
-}
-
-impl RowTask for Words {
-    fn schema(&self) -> SchemaRef {
-        words_schema().to_arrow()
-    }
-
-    fn eval(&self, block: &RecordBatch, _: &BatchTime) -> Result<Evaluated, TaskError> {
-        let lines = block.column(0).as_string::<i32>();
-        assert!(lines.iter().all(|line| line != Some("panic please")), "asked to");
-        let words: Vec<_> = lines.iter().flatten().flat_map(str::split_whitespace).collect();
-        let words = StringArray::from(words);
-        let rows = RecordBatch::try_new(RowTask::schema(self), vec![Arc::new(words)]).unwrap();
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
-    }
-}
-
-/// Counts words, in halves.
-#[derive(Debug)]
-struct Count;
-
-impl Operator for Count {
-    fn word(&self) -> &'static str {
-        "count"
-    }
-
-    fn explain(&self) -> String {
-        "count".into()
-    }
-
-    fn properties(&self) -> Properties {
-        Properties { mergeable: true, ..Properties::gathering(Distribution::ByKey(vec![vec![0]])) }
-    }
-
-    fn task(&self) -> Result<Task, NotRunnable> {
-        Ok(Task::Keyed(Box::new(Sum)))
-    }
-
-    fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
-        Some((Box::new(Ones), Box::new(Sums)))
-    }
-}
-
-/// The first half: counts by block.
-#[derive(Debug)]
-struct Ones;
-
-impl Operator for Ones {
-    fn word(&self) -> &'static str {
-        "count"
-    }
-
-    fn explain(&self) -> String {
-        "count by block".into()
-    }
-
-    fn properties(&self) -> Properties {
-        Properties { row_wise: false, ..Properties::row_wise(vec![0]) }
-    }
-
-    fn task(&self) -> Result<Task, NotRunnable> {
-        Ok(Task::Rows(Box::new(Ones)))
-    }
-}
-
-impl RowTask for Ones {
-    fn schema(&self) -> SchemaRef {
-        counts_schema().to_arrow()
-    }
-
-    fn eval(&self, block: &RecordBatch, _: &BatchTime) -> Result<Evaluated, TaskError> {
-        let words = block.column(0).as_string::<i32>();
-        let rows = sums(words.iter().flatten().map(|word| (word.to_owned(), 1)));
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
-    }
-}
-
-/// The second half: sums of counts.
-#[derive(Debug)]
-struct Sums;
-
-impl Operator for Sums {
-    fn word(&self) -> &'static str {
-        "count"
-    }
-
-    fn explain(&self) -> String {
-        "sum of counts".into()
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::gathering(Distribution::ByKey(vec![vec![0]]))
-    }
-
-    fn task(&self) -> Result<Task, NotRunnable> {
-        Ok(Task::Keyed(Box::new(Sum)))
-    }
-}
-
-struct Sum;
-
-impl KeyedTask for Sum {
-    fn schema(&self) -> SchemaRef {
-        counts_schema().to_arrow()
-    }
-
-    fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, _: &StepTime) -> Result<Evaluated, TaskError> {
-        let rows = sums(in_order(&inputs).into_iter().flatten());
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
-    }
-
-    fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
-        Ok(Vec::new())
-    }
-
-    fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {
-        Ok(())
-    }
-}
-
-/// In the order of first appearance.
-fn sums(counts: impl Iterator<Item = (String, i64)>) -> RecordBatch {
-    let (mut words, mut sums): (Vec<String>, Vec<i64>) = (Vec::new(), Vec::new());
-    for (word, count) in counts {
-        match words.iter().position(|w| *w == word) {
-            Some(i) => sums[i] += count,
-            None => {
-                words.push(word);
-                sums.push(count);
-            }
-        }
-    }
-    let columns: Vec<Arc<dyn Array>> = vec![Arc::new(StringArray::from(words)), Arc::new(Int64Array::from(sums))];
-    RecordBatch::try_new(counts_schema().to_arrow(), columns).unwrap()
-}
-
-/// A stage that is not finished.
-#[derive(Debug)]
-struct Unrunnable(&'static str);
-
-impl Operator for Unrunnable {
-    fn word(&self) -> &'static str {
-        self.0
-    }
-
-    fn explain(&self) -> String {
-        self.0.into()
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::row_wise(Vec::new())
-    }
-
-    fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", self.0))
     }
 }

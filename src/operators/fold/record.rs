@@ -196,7 +196,7 @@ fn disagreement(column: &Column, made: &TypedExpr, begins: Span) -> Diagnostic {
     Diagnostic::error("fold-shape", made.span, format!("field `{name}` is `{was}` before a step and `{is}` after it"))
         .label(format!("`{is}`"))
         .also(begins, format!("begins as `{was}`"))
-        .help(format!("make them one type, e.g. let it begin as:\n  init {{ {name}: cast(... as {is}) }}"))
+        .help(format!("let it begin as `{is}`, or give it another field:\n  init {{ {name}: ..., other: ... }}"))
 }
 
 fn growing(at: Span) -> Diagnostic {

@@ -197,14 +197,20 @@ impl Draft<'_> {
         let (left, right) = (self.left_called(), self.right_name.as_str());
         let (older, younger) = (self.time_of(&self.left, left), self.time_of(&self.right, right));
         let bounds = self.condition.bounds;
-        let (keeps, help) = match (bounds.lower, bounds.upper) {
-            (Some(_), None) => (format!("keeps rows of `{left}` for ever"), format!("and {younger} <= {older} + 1h")),
-            (None, Some(_)) => (format!("keeps rows of `{right}` for ever"), format!("and {younger} >= {older} - 1h")),
-            _ => (
-                format!("keeps rows of `{left}` and `{right}` for ever"),
-                format!("and {younger} between {older} and {older} + 1h"),
-            ),
+        let (keeps, bound) = match (bounds.lower, bounds.upper) {
+            (Some(_), None) => (format!("keeps rows of `{left}` for ever"), format!("{younger} <= {older} + 1h")),
+            (None, Some(_)) => (format!("keeps rows of `{right}` for ever"), format!("{younger} >= {older} - 1h")),
+            _ => {
+                let both = format!("keeps rows of `{left}` and `{right}` for ever");
+                (both, format!("{younger} between {older} and {older} + 1h"))
+            }
         };
+        let equal = |(l, r): &(usize, usize)| {
+            format!("{left}.{} == {right}.{}", self.left.schema.columns[*l].name, self.right.schema.columns[*r].name)
+        };
+        let keys: Vec<_> = self.using.iter().map(equal).collect();
+        let help =
+            if keys.is_empty() { format!("and {bound}") } else { format!("on {} and {bound}", keys.join(" and ")) };
         let timeless: Vec<_> = [(&self.left, left), (&self.right, right)]
             .iter()
             .filter(|(edge, _)| edge.time.is_none())

@@ -1,6 +1,7 @@
 //! The running half of `files`: lists, reads from a position, and clears away what is done with.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> 
         by_time: settings.text("order") == Some("time"),
         max_files: settings.integer("max_files").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX),
         settle: settings.duration("settle").unwrap_or(0),
+        poll: settings.duration("poll").unwrap_or(0),
+        listed: None,
         after: After::of(settings, &endpoint.base)?,
     }))
 }
@@ -61,6 +64,9 @@ struct Files {
     by_time: bool,
     max_files: usize,
     settle: i64,
+    poll: i64,
+    /// What was found when it was last looked, and when that was.
+    listed: Option<(i64, Vec<String>)>,
     after: After,
 }
 
@@ -147,7 +153,7 @@ impl Source for Files {
         if matches!(self.start, Start::Latest) {
             self.start = Start::Since(limits.now);
         }
-        let names = self.pattern.files(&self.base).into_iter().map(|id| Split { id });
+        let names = self.list(limits).into_iter().map(|id| Split { id });
         let mut open: Vec<_> = names.filter(|split| known.get(split).is_none_or(|p| !Place::read(p).done)).collect();
         let timed = self.by_time || self.settle > 0 || matches!(self.start, Start::Since(_));
         if timed {
@@ -189,6 +195,16 @@ impl Source for Files {
         };
         cleared.map_err(|e| TaskError::Retry(format!("cannot clear away `{}`: {e}", split.id)))
     }
+
+    /// From the names, sizes and times of all files.
+    fn version(&mut self) -> Option<u64> {
+        let mut hash = DefaultHasher::new();
+        for name in self.pattern.files(&self.base) {
+            let about = fs::metadata(self.base.join(&name)).ok();
+            (&name, about.as_ref().map(fs::Metadata::len), about.and_then(|a| a.modified().ok())).hash(&mut hash);
+        }
+        Some(hash.finish())
+    }
 }
 
 enum Trouble {
@@ -209,6 +225,19 @@ impl From<TaskError> for Trouble {
 }
 
 impl Files {
+    /// Looks no more often than `poll` says, unless the run waits for nothing.
+    fn list(&mut self, limits: &Limits) -> Vec<String> {
+        if let Some((when, names)) = &self.listed
+            && !limits.drain
+            && limits.now - when < self.poll
+        {
+            return names.clone();
+        }
+        let names = self.pattern.files(&self.base);
+        self.listed = Some((limits.now, names.clone()));
+        names
+    }
+
     fn mtime(&self, split: &Split) -> i64 {
         let changed = fs::metadata(self.base.join(&split.id)).and_then(|m| m.modified());
         let since = changed.ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());

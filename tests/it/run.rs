@@ -1,0 +1,109 @@
+//! `millstream run` from end to end: real files and pipes in, real files and a console out.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::program::{Ran, millstream, millstream_in};
+
+/// A folder with a pipeline and its input.
+fn folder(pipeline: &str, files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("p.stream"), pipeline).unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn once(folder: &TempDir, input: &str) -> Ran {
+    millstream_in(folder.path(), &["run", "p.stream", "--once"], input)
+}
+
+/// The texts of a folder's files, by name, joined.
+fn written(folder: &Path) -> String {
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// The rows of the console: what stands behind the names, up to the empty line, of every batch.
+fn shown(console: &str) -> Vec<Vec<&str>> {
+    let batches = console.split("\n\n").filter(|batch| !batch.trim().is_empty());
+    batches.map(|batch| batch.lines().skip_while(|l| !l.starts_with("---")).skip(4).collect()).collect()
+}
+
+#[test]
+fn the_first_pipeline_counts_words() {
+    let ran = millstream(&["run", "pipelines/wordcount.stream", "--once"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.lines().any(|line| line.split_whitespace().eq(["the", "8"])), "{}", ran.out);
+    assert!(ran.err.starts_with("1 batch, 13 rows in, 40 rows out"), "{}", ran.err);
+}
+
+#[test]
+fn a_pipe_is_read_to_its_end() {
+    let pipeline =
+        "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where line != \"\" |> into console\n";
+    let ran = once(&folder(pipeline, &[]), "one\n\ntwo");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(shown(&ran.out), [["one", "two"]]);
+}
+
+#[test]
+fn limits_cut_the_input_into_batches() {
+    let pipeline = "pipeline p { every: 1s }\nsource lines = files(\"in/*.txt\") { max_files: 1 }\n\
+                    stream n = from lines |> aggregate count() as n per batch\nfrom n |> into console\n";
+    let files = [("in/a.txt", "1\n2\n"), ("in/b.txt", "3\n"), ("in/.hidden.txt", "x\n"), ("in/c.txt", "")];
+    let ran = once(&folder(pipeline, &files), "");
+    assert_eq!(shown(&ran.out), [["2"], ["1"], ["0"]], "{}", ran.err);
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_written_beside_the_good_ones() {
+    let pipeline = "pipeline p { every: 1s }\n\
+        source orders = files(\"in/*.json\") { format: json, schema: { id: int64, amount: decimal(12, 2) } } bad to refused\n\
+        from orders |> where amount > 1 |> into files(\"good\") { format: csv }\n\
+        from refused |> into files(\"bad\") { format: json }\n";
+    let text = "{\"id\": 1, \"amount\": 10.05}\n{\"id\": 2}\nrubbish\n{\"id\": 3, \"amount\": \"1.00\"}\n{\"id\": 4, \"amount\": 2}\n";
+    let folder = folder(pipeline, &[("in/a.json", text)]);
+    let ran = once(&folder, "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(written(&folder.path().join("good")), "id,amount\n1,10.05\n4,2.00\n");
+    let bad = written(&folder.path().join("bad"));
+    let lines: Vec<_> = bad.lines().collect();
+    assert_eq!(
+        lines[0],
+        r#"{"text":"{\"id\": 2}","_place":"in/a.json","_line":2,"_reason":"field `amount` is missing or null"}"#
+    );
+    assert!(lines.len() == 2 && lines[1].contains("rubbish"), "{bad}");
+}
+
+#[test]
+fn what_cannot_be_run_yet_is_refused_before_anything_happens() {
+    let pipeline = "pipeline p { every: 1s, checkpoint: \"state\" }\nsource lines = files(\"in/*.txt\") { tail: true }\n\
+                    from lines |> into tcp(\"127.0.0.1:1\")\n";
+    let ran = once(&folder(pipeline, &[("in/a.txt", "1\n")]), "");
+    assert_ne!(ran.code, 0);
+    let refusals = ["a pipeline with a checkpoint", "source `files` with `tail: true`", "sink `tcp`"];
+    for refusal in refusals {
+        assert!(ran.err.contains(&format!("{refusal} can be checked, but not run yet")), "{}", ran.err);
+    }
+}
+
+#[test]
+fn parquet_is_written_and_read_again() {
+    let to = "pipeline p { every: 1s }\nsource rows = files(\"in/*.csv\") { format: csv, schema: { id: int64, name: string? } }\n\
+              from rows |> into files(\"packed\") { format: parquet }\n";
+    let folder = folder(to, &[("in/a.csv", "id,name\n1,one\n2,\n")]);
+    assert_eq!(once(&folder, "").code, 0);
+    let from = "pipeline p { every: 1s }\n\
+                source rows = files(\"packed/*.parquet\") { format: parquet, schema: { name: string?, id: int64 } }\n\
+                from rows |> into console { format: csv }\n";
+    fs::write(folder.path().join("p.stream"), from).unwrap();
+    let ran = once(&folder, "");
+    assert!(ran.out.contains("name,id\none,1\n,2\n"), "{}{}", ran.out, ran.err);
+}

@@ -112,7 +112,8 @@ fn parquet_is_written_and_read_again() {
 
 #[test]
 fn a_pipeline_with_mistakes_is_not_run() {
-    let pipeline = "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where lien != \"\" |> into console\n";
+    let pipeline =
+        "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where lien != \"\" |> into console\n";
     let ran = once(&folder(pipeline, &[]), "one\n");
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     assert!(ran.err.contains("error[unknown-column]: "), "{}", ran.err);

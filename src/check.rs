@@ -6,6 +6,7 @@
 
 mod chains;
 mod checker;
+mod circles;
 mod coerce;
 mod definitions;
 mod draft;

@@ -67,6 +67,7 @@ impl Checker<'_> {
             }
         }
         let reads: Vec<Vec<usize>> = chains.iter().zip(&unfolded).map(|(c, u)| self.chains_read(c, u)).collect();
+        let outputs = self.outputs_by_chain(chains.len());
         let mut left: BTreeSet<usize> = (0..chains.len()).collect();
         let mut waits: BTreeMap<usize, String> = BTreeMap::new();
         loop {
@@ -79,7 +80,7 @@ impl Checker<'_> {
                     Outcome::Done => {
                         left.remove(&index);
                         waits.remove(&index);
-                        self.break_missing(index, wiring);
+                        break_missing(&outputs[index], wiring);
                     }
                     Outcome::WaitsFor(name) => {
                         waits.insert(index, name);
@@ -90,7 +91,11 @@ impl Checker<'_> {
                 break;
             }
             if left.len() == before {
-                self.report_cycle(&chains, &mut left, &waits, wiring);
+                let circle = self.report_cycle(&chains, &left, &waits);
+                for index in circle {
+                    left.remove(&index);
+                    break_missing(&outputs[index], wiring);
+                }
             }
         }
     }
@@ -125,24 +130,25 @@ impl Checker<'_> {
         found.collect()
     }
 
-    /// Outputs that a planned chain should have had and has not: a mistake in it was reported.
-    fn break_missing(&self, index: usize, wiring: &mut Wiring) {
+    /// The names of what comes out of each chain.
+    fn outputs_by_chain(&self, count: usize) -> Vec<Vec<String>> {
+        let mut outputs = vec![Vec::new(); count];
         for (name, flow) in &self.names.flows {
-            if matches!(flow.kind, FlowKind::Stream(i) | FlowKind::Side(i) if i == index) {
-                wiring.outputs.entry(name.clone()).or_insert(Output::Broken);
+            if let FlowKind::Stream(index) | FlowKind::Side(index) = flow.kind {
+                outputs[index].push(name.clone());
             }
         }
+        outputs
     }
 
-    /// Nothing can go on: reports the circle and breaks it.
+    /// Nothing can go on: reports a circle and says which chains are in it.
     fn report_cycle(
         &mut self,
         chains: &[ChainStatement<'_>],
-        left: &mut BTreeSet<usize>,
+        left: &BTreeSet<usize>,
         waits: &BTreeMap<usize, String>,
-        wiring: &mut Wiring,
-    ) {
-        let Some(&first) = left.first() else { return };
+    ) -> Vec<usize> {
+        let Some(&first) = left.first() else { return Vec::new() };
         let next = |index: usize| match self.names.flows.get(waits.get(&index)?)?.kind {
             FlowKind::Stream(index) | FlowKind::Side(index) => Some(index),
             _ => None,
@@ -171,10 +177,7 @@ impl Checker<'_> {
             problem = problem.also(place(index), format!("reads `{}`", waits.get(&index).map_or("", String::as_str)));
         }
         self.report(problem);
-        for index in path {
-            left.remove(&index);
-            self.break_missing(index, wiring);
-        }
+        path
     }
 
     /// Plans one chain, or says what it waits for. What it reported while waiting is forgotten.
@@ -248,7 +251,9 @@ impl Checker<'_> {
         let flows = || self.names.flows.keys().map(String::as_str);
         let problem = Diagnostic::error("unknown-stream", name.at.0, format!("stream `{}` does not exist", name.name))
             .label("not known");
-        let problem = match suggest::closest(&name.name, flows()) {
+        // Among very many names a suggestion takes its time, and after very many mistakes nobody reads it.
+        let patience = self.problems.mark() < 100 || self.names.flows.len() < 100;
+        let problem = match suggest::closest(&name.name, flows().filter(|_| patience)) {
             Some(close) => problem.help(format!("did you mean `{close}`?")).edit(name.at.0, close),
             None if self.names.flows.is_empty() => {
                 problem.help(format!("define it:\n  source {} = files(\"data/*.json\")", name.name))
@@ -259,6 +264,13 @@ impl Checker<'_> {
             }
         };
         self.report(problem);
+    }
+}
+
+/// Outputs that a planned chain should have had and has not: a mistake in it was reported.
+fn break_missing(names: &[String], wiring: &mut Wiring) {
+    for name in names {
+        wiring.outputs.entry(name.clone()).or_insert(Output::Broken);
     }
 }
 

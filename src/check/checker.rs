@@ -25,8 +25,6 @@ pub(super) struct Checker<'a> {
     pub(super) types: BTreeMap<String, Slot>,
     /// Results of functions of the user, typed once where they are defined.
     pub(super) fn_results: BTreeMap<String, Slot>,
-    /// How many definitions are being looked into, one within the other.
-    pub(super) depth: usize,
     /// Names that something reads, for the warnings about those that nothing does.
     pub(super) used: BTreeSet<(Space, String)>,
 }
@@ -58,7 +56,6 @@ impl<'a> Checker<'a> {
             params: BTreeMap::new(),
             types: BTreeMap::new(),
             fn_results: BTreeMap::new(),
-            depth: 0,
             used: BTreeSet::new(),
         }
     }

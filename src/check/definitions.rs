@@ -1,15 +1,12 @@
 //! `param`, `let` and `fn`: typed once where they are defined; used by value, or unfolded.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use millstream_dsl::ast::{Expr, Ident, Literal, TypeExpr, TypedWord};
 use millstream_dsl::{Diagnostic, Span};
 
-use crate::check::checker::Checker;
+use crate::check::checker::{Checker, Space};
 use crate::check::expressions::{Env, constant};
 use crate::check::names::{FnDefinition, Value};
-use crate::check::{coerce, walk};
+use crate::check::{circles, coerce};
 use crate::model::{Slot, Type};
 use crate::plan::expr::Node;
 use crate::plan::{Scope, TypedExpr};
@@ -18,19 +15,89 @@ use crate::plan::{Scope, TypedExpr};
 pub const PARAM_VARIABLE_PREFIX: &str = "MILLSTREAM_PARAM_";
 
 /// How many definitions may lead through one another.
-const DEEPEST_DEFINITIONS: usize = 64;
+pub(super) const DEEPEST_DEFINITIONS: usize = 64;
 
 impl<'a> Checker<'a> {
     /// Types every parameter, constant and function where it is defined.
     pub(super) fn check_definitions(&mut self) {
         self.check_overrides();
-        let values: Vec<String> = self.names.values.keys().cloned().collect();
-        for name in values {
-            self.value_of(&name);
+        let (values, functions) = (self.names.values.clone(), self.names.functions.clone());
+        let keys = values.keys().map(|n| (Space::Value, n.as_str()));
+        let keys = keys.chain(functions.keys().map(|n| (Space::Function, n.as_str())));
+        let found = circles::ordered(keys, |(space, name)| match space {
+            Space::Value => values.get(name).map(|v| v.refers()).unwrap_or_default(),
+            _ => functions.get(name).and_then(|f| f.definition).map(|d| d.refers()).unwrap_or_default(),
+        });
+        let at = |(space, name): (Space, &str)| match space {
+            Space::Value => values.get(name).map(|v| v.span()).unwrap_or_default(),
+            _ => functions.get(name).map(|f| f.at).unwrap_or_default(),
+        };
+        for circle in &found.circles {
+            let places: Vec<Span> = circle.iter().map(|key| at(*key)).collect();
+            self.report_definition_circle(circle[0], &places);
+            for (key, at) in circle.iter().zip(places) {
+                self.poison(*key, at);
+            }
         }
-        let functions: Vec<String> = self.names.functions.keys().cloned().collect();
-        for name in functions {
-            self.fn_result(&name);
+        for (key, depth) in found.order {
+            if depth > DEEPEST_DEFINITIONS {
+                self.report_deep(depth, at(key));
+                self.poison(key, at(key));
+            }
+            match key {
+                (Space::Value, name) => drop(self.value_of(name)),
+                (_, name) => self.define_function(name),
+            }
+        }
+    }
+
+    fn report_definition_circle(&mut self, (space, name): (Space, &str), places: &[Span]) {
+        match space {
+            Space::Value => {
+                let message = format!("constant `{name}` is defined by itself");
+                self.report_circle("cycle", message, "needs its own value", places, None);
+            }
+            _ => {
+                let message = format!("function `{name}` leads back to itself");
+                let help = "functions are unfolded where they are called, so that none can call itself";
+                self.report_circle("recursive-function", message, "would never end", places, Some(help));
+            }
+        }
+    }
+
+    /// What stands for a definition whose mistake has been reported.
+    fn poison(&mut self, (space, name): (Space, &str), at: Span) {
+        match space {
+            Space::Value => drop(self.params.insert(name.to_owned(), TypedExpr::unknown(at))),
+            _ => drop(self.fn_results.insert(name.to_owned(), Slot::unknown())),
+        }
+    }
+
+    /// Reports a circle once, at its first place.
+    pub(super) fn report_circle(
+        &mut self,
+        code: &'static str,
+        message: String,
+        label: &str,
+        places: &[Span],
+        help: Option<&str>,
+    ) {
+        let [first, others @ ..] = places else { return };
+        let mut problem = Diagnostic::error(code, *first, message).label(label);
+        for other in others {
+            problem = problem.also(*other, "by way of this");
+        }
+        self.report(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    /// Definitions may lead through others, but not without bounds. What leads through even more is silent.
+    pub(super) fn report_deep(&mut self, depth: usize, at: Span) {
+        if depth == DEEPEST_DEFINITIONS + 1 {
+            let message = format!("definitions lead through more than {DEEPEST_DEFINITIONS} others");
+            self.report(Diagnostic::error("nesting-too-deep", at, message).label("too far down"));
         }
     }
 
@@ -59,37 +126,16 @@ impl<'a> Checker<'a> {
             return value.clone();
         }
         let Some(definition) = self.names.values.get(name).copied() else { return TypedExpr::unknown(Span::default()) };
-        // Whoever asks again while it is being typed gets this.
-        self.params.insert(name.to_owned(), TypedExpr::unknown(definition.span()));
-        if !self.descend(definition.span()) {
-            return TypedExpr::unknown(definition.span());
-        }
         let value = match definition {
             Value::Broken(span) => TypedExpr::unknown(span),
-            Value::Let { value, name } => self.let_value(value, name),
+            Value::Let { value, .. } => self.let_value(value),
             Value::Param { name, ty, default } => self.param_value(name, ty, default),
         };
-        self.depth -= 1;
         self.params.insert(name.to_owned(), value.clone());
         value
     }
 
-    fn let_value(&mut self, value: &Expr, name: &Ident) -> TypedExpr {
-        let circle = self.circle(&name.name, |checker, name| match checker.names.values.get(name) {
-            Some(Value::Let { value, .. }) => walk::names(value),
-            _ => Vec::new(),
-        });
-        if let Some(circle) = circle {
-            let message = format!("constant `{}` is defined by itself", name.name);
-            let mut problem = Diagnostic::error("cycle", name.at.0, message).label("needs its own value");
-            for other in circle.iter().skip(1) {
-                let at = self.names.values.get(other).map(|v| v.span()).unwrap_or_default();
-                problem = problem.also(at, "by way of this");
-                self.params.insert(other.clone(), TypedExpr::unknown(at));
-            }
-            self.report(problem);
-            return TypedExpr::unknown(name.at.0);
-        }
+    fn let_value(&mut self, value: &Expr) -> TypedExpr {
         let typed = self.typed_constant(value);
         self.handled(typed)
     }
@@ -164,42 +210,16 @@ impl<'a> Checker<'a> {
     }
 
     /// What a function gives; unknown where its definition has a mistake, which is reported once.
-    pub(super) fn fn_result(&mut self, name: &str) -> Slot {
-        if let Some(slot) = self.fn_results.get(name) {
-            return slot.clone();
-        }
-        let Some(function) = self.names.functions.get(name).copied() else { return Slot::unknown() };
-        let Some(definition) = function.definition else { return Slot::unknown() };
-        self.fn_results.insert(name.to_owned(), Slot::unknown());
-        if !self.descend(function.at) {
-            return Slot::unknown();
-        }
-        let callees = |checker: &Checker<'a>, name: &str| {
-            let definition = checker.names.functions.get(name).and_then(|f| f.definition);
-            definition.map(|d| walk::calls(d.body)).unwrap_or_default()
-        };
-        let slot = match self.circle(name, callees) {
-            Some(circle) => self.recursive_function(name, function.at, &circle),
-            None => self.fn_defined(definition, name),
-        };
-        self.depth -= 1;
-        self.fn_results.insert(name.to_owned(), slot.clone());
-        slot
+    pub(super) fn fn_result(&self, name: &str) -> Slot {
+        self.fn_results.get(name).cloned().unwrap_or_else(Slot::unknown)
     }
 
-    /// Reports a circle of functions, once for all of them.
-    fn recursive_function(&mut self, name: &str, at: Span, circle: &[String]) -> Slot {
-        let mut problem =
-            Diagnostic::error("recursive-function", at, format!("function `{name}` leads back to itself"))
-                .label("would never end")
-                .help("functions are unfolded where they are called, so that none can call itself");
-        for other in circle.iter().skip(1) {
-            let at = self.names.functions.get(other).map(|f| f.at).unwrap_or_default();
-            problem = problem.also(at, "by way of this");
-            self.fn_results.insert(other.clone(), Slot::unknown());
+    fn define_function(&mut self, name: &str) {
+        let definition = self.names.functions.get(name).and_then(|f| f.definition);
+        if let Some(definition) = definition.filter(|_| !self.fn_results.contains_key(name)) {
+            let slot = self.fn_defined(definition, name);
+            self.fn_results.insert(name.to_owned(), slot);
         }
-        self.report(problem);
-        Slot::unknown()
     }
 
     fn fn_defined(&mut self, function: FnDefinition<'_>, name: &str) -> Slot {
@@ -237,40 +257,6 @@ impl<'a> Checker<'a> {
             None => body.slot,
         };
         if self.problems.errors_since(mark) { Slot::unknown() } else { slot }
-    }
-
-    /// The circle of definitions by which `name` leads back to itself, starting with it; none where it does not.
-    fn circle(&self, name: &str, refers: impl Fn(&Checker<'a>, &str) -> Vec<&'a str>) -> Option<Vec<String>> {
-        let mut came_from: BTreeMap<&str, String> = BTreeMap::new();
-        let mut open = vec![name.to_owned()];
-        while let Some(next) = open.pop() {
-            for referred in refers(self, &next) {
-                if referred == name {
-                    let mut path = vec![next.clone()];
-                    while let Some(before) = came_from.get(path.last().map_or("", String::as_str)) {
-                        path.push(before.clone());
-                    }
-                    path.reverse();
-                    return Some(path);
-                }
-                if let Entry::Vacant(place) = came_from.entry(referred) {
-                    place.insert(next.clone());
-                    open.push(referred.to_owned());
-                }
-            }
-        }
-        None
-    }
-
-    /// Definitions may lead through others, but not without bounds.
-    fn descend(&mut self, at: Span) -> bool {
-        if self.depth >= DEEPEST_DEFINITIONS {
-            let message = format!("definitions lead through more than {DEEPEST_DEFINITIONS} others");
-            self.report(Diagnostic::error("nesting-too-deep", at, message).label("too far down"));
-            return false;
-        }
-        self.depth += 1;
-        true
     }
 
     fn untyped_parameter(&mut self, name: &Ident) -> Slot {

@@ -46,6 +46,8 @@ pub(super) struct Env<'s> {
     pub(super) depth: usize,
     /// How many parts there are so far.
     pub(super) size: usize,
+    /// Whether there are too many, which has been reported.
+    pub(super) too_large: bool,
 }
 
 /// An aggregation around an expression.
@@ -59,7 +61,16 @@ pub(super) struct Aggregates<'s> {
 impl<'s> Env<'s> {
     /// Only the columns of `scope`.
     pub(super) fn new(scope: &'s Scope) -> Self {
-        Env { scope, locals: Vec::new(), aggregates: None, inside_aggregate: false, unfolds: true, depth: 0, size: 0 }
+        Env {
+            scope,
+            locals: Vec::new(),
+            aggregates: None,
+            inside_aggregate: false,
+            unfolds: true,
+            depth: 0,
+            size: 0,
+            too_large: false,
+        }
     }
 }
 
@@ -69,7 +80,8 @@ impl Checker<'_> {
         let span = expr.at.0;
         env.size += 1;
         if env.size > LARGEST {
-            if env.size == LARGEST + 1 {
+            if !env.too_large {
+                env.too_large = true;
                 self.report(
                     Diagnostic::error(
                         "nesting-too-deep",

@@ -7,6 +7,7 @@ use millstream_dsl::ast::{self, Expr, FnParam, Ident, Input, Statement, Statemen
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::{Checker, Space};
+use crate::check::walk;
 use crate::model::Type;
 use crate::plan::catalog::find;
 
@@ -43,7 +44,16 @@ pub(super) enum Value<'a> {
     Broken(Span),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// The values and functions it is made of.
+    pub(super) fn refers(self) -> Vec<(Space, &'a str)> {
+        match self {
+            Value::Let { value, .. } => definitions_in(value),
+            Value::Param { default, .. } => default.map(definitions_in).unwrap_or_default(),
+            Value::Broken(_) => Vec::new(),
+        }
+    }
+
     /// Where its name stands.
     pub(super) fn span(self) -> Span {
         match self {
@@ -66,6 +76,22 @@ pub(super) struct FnDefinition<'a> {
     pub(super) params: &'a [FnParam],
     pub(super) result: Option<&'a TypeExpr>,
     pub(super) body: &'a Expr,
+}
+
+impl<'a> FnDefinition<'a> {
+    /// The values and functions it is made of.
+    pub(super) fn refers(self) -> Vec<(Space, &'a str)> {
+        let is_param = |name: &str| self.params.iter().any(|p| p.name.name == name);
+        let mut found = definitions_in(self.body);
+        found.retain(|(space, name)| *space == Space::Function || !is_param(name));
+        found.extend(self.params.iter().filter_map(|p| p.default.as_ref()).flat_map(definitions_in));
+        found
+    }
+}
+
+fn definitions_in(expr: &Expr) -> Vec<(Space, &str)> {
+    let values = walk::names(expr).into_iter().map(|name| (Space::Value, name));
+    values.chain(walk::calls(expr).into_iter().map(|name| (Space::Function, name))).collect()
 }
 
 /// `stage`

@@ -45,6 +45,8 @@ pub(super) struct Unfolded {
 struct Open {
     path: Vec<String>,
     call: Option<Span>,
+    /// How many stages and calls there were.
+    count: usize,
 }
 
 impl Checker<'_> {
@@ -88,12 +90,15 @@ impl Checker<'_> {
     fn unfold_into(&mut self, stages: &[Stage], open: &mut Open, out: &mut Unfolded) {
         for stage in stages {
             let template = self.names.stages.get(&stage.name.name).copied().filter(|_| !stage.broken);
-            match template {
-                None if out.stages.len() >= LARGEST => {
+            open.count += 1;
+            if open.count > LARGEST {
+                if open.count == LARGEST + 1 {
                     let message = format!("the chain unfolds to more than {LARGEST} stages");
                     self.report(Diagnostic::error("nesting-too-deep", stage.name.at.0, message).label("too many"));
-                    return;
                 }
+                return;
+            }
+            match template {
                 None => out.stages.push(Placed { stage: stage.clone(), path: open.path.clone(), call: open.call }),
                 Some(template) => self.unfold_call(stage, template, open, out),
             }

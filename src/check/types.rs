@@ -7,7 +7,8 @@ use millstream_dsl::ast::{Ident, TypeArg, TypeExpr, TypeField, TypeKind};
 use millstream_dsl::{Diagnostic, Span, suggest};
 
 use crate::check::checker::{Checker, Space};
-use crate::check::literals;
+use crate::check::definitions::DEEPEST_DEFINITIONS;
+use crate::check::{circles, literals, walk};
 use crate::model::{Column, Slot, Type};
 
 /// What people write for types elsewhere, and the word for it here.
@@ -41,32 +42,49 @@ const OTHER_WORDS: [(&str, &str); 26] = [
 ];
 
 impl Checker<'_> {
-    /// Resolves every `type` statement once, reporting recursion.
+    /// Resolves every `type` statement once, each after those it refers to.
     pub(super) fn resolve_types(&mut self) {
-        let names: Vec<String> = self.names.types.keys().cloned().collect();
-        for name in names {
-            self.named_type(&name, &mut Vec::new());
+        let names = self.names.types.clone();
+        let found = circles::ordered(names.keys().map(String::as_str), |name| {
+            names.get(name).and_then(|t| t.ty).map(walk::type_names).unwrap_or_default()
+        });
+        for circle in &found.circles {
+            let places: Vec<Span> = circle.iter().filter_map(|n| self.names.types.get(*n)).map(|t| t.at).collect();
+            let message = format!("type `{}` contains itself", circle[0]);
+            let help = "rows have a fixed depth; keep the deeper part as `json` and read it by path";
+            self.report_circle("recursive-type", message, "leads back to itself", &places, Some(help));
+            for name in circle {
+                self.types.insert((*name).to_owned(), Slot::unknown());
+            }
+        }
+        for (name, depth) in found.order {
+            let Some(definition) = self.names.types.get(name).copied().filter(|_| !self.types.contains_key(name))
+            else {
+                continue;
+            };
+            let slot = match definition.ty {
+                Some(ty) if depth <= DEEPEST_DEFINITIONS => self.type_of(ty),
+                _ => Slot::unknown(),
+            };
+            self.report_deep(depth, definition.at);
+            self.types.insert(name.to_owned(), slot);
         }
     }
 
     /// A type as written.
     pub(super) fn type_of(&mut self, ty: &TypeExpr) -> Slot {
-        self.type_within(ty, &mut Vec::new())
-    }
-
-    fn type_within(&mut self, ty: &TypeExpr, open: &mut Vec<String>) -> Slot {
         let slot = match &ty.kind {
-            TypeKind::Struct { fields, .. } => Slot::required(Type::Struct(self.fields(fields, open))),
-            TypeKind::Named { name, args } => self.word(name, args, ty.at.0, open),
+            TypeKind::Struct { fields, .. } => Slot::required(Type::Struct(self.fields(fields))),
+            TypeKind::Named { name, args } => self.word(name, args, ty.at.0),
         };
         Slot { nullable: slot.nullable || ty.nullable, ..slot }
     }
 
-    fn fields(&mut self, fields: &[TypeField], open: &mut Vec<String>) -> Vec<Column> {
+    fn fields(&mut self, fields: &[TypeField]) -> Vec<Column> {
         let mut columns: Vec<Column> = Vec::with_capacity(fields.len());
         let mut seen = BTreeSet::new();
         for field in fields {
-            let slot = self.type_within(&field.ty, open);
+            let slot = self.type_of(&field.ty);
             if seen.insert(field.name.name.as_str()) {
                 columns.push(Column::new(&field.name.name, slot));
                 continue;
@@ -85,20 +103,17 @@ impl Checker<'_> {
         columns
     }
 
-    fn word(&mut self, name: &Ident, args: &[TypeArg], span: Span, open: &mut Vec<String>) -> Slot {
+    fn word(&mut self, name: &Ident, args: &[TypeArg], span: Span) -> Slot {
         if self.names.types.contains_key(&name.name) {
             self.mark_used(Space::Type, &name.name);
-            if open.contains(&name.name) {
-                return self.recursive(name);
-            }
-            return self.named_type(&name.name, open);
+            return self.types.get(&name.name).cloned().unwrap_or_else(Slot::unknown);
         }
         let ty = match (name.name.as_str(), args) {
             ("decimal", [TypeArg::Number { value: precision, .. }, TypeArg::Number { value: scale, .. }]) => {
                 self.decimal(*precision, *scale, span)
             }
-            ("list", [TypeArg::Type(element)]) => Type::List(Box::new(self.type_within(element, open))),
-            ("map", [TypeArg::Type(key), TypeArg::Type(value)]) => self.map(key, value, open),
+            ("list", [TypeArg::Type(element)]) => Type::List(Box::new(self.type_of(element))),
+            ("map", [TypeArg::Type(key), TypeArg::Type(value)]) => self.map(key, value),
             ("timestamp", [TypeArg::Text(zone)]) => self.zoned(&zone.value, zone.at.0),
             (word, _) => match Type::from_word(word) {
                 Some(ty) if args.is_empty() => ty,
@@ -106,33 +121,6 @@ impl Checker<'_> {
             },
         };
         Slot::required(ty)
-    }
-
-    fn named_type(&mut self, name: &str, open: &mut Vec<String>) -> Slot {
-        if let Some(slot) = self.types.get(name) {
-            return slot.clone();
-        }
-        let Some(ty) = self.names.types.get(name).map(|t| t.ty) else { return Slot::unknown() };
-        let slot = match ty {
-            None => Slot::unknown(),
-            Some(ty) => {
-                open.push(name.to_owned());
-                let slot = self.type_within(ty, open);
-                open.pop();
-                slot
-            }
-        };
-        self.types.insert(name.to_owned(), slot.clone());
-        slot
-    }
-
-    fn recursive(&mut self, name: &Ident) -> Slot {
-        self.report(
-            Diagnostic::error("recursive-type", name.at.0, format!("type `{}` contains itself", name.name))
-                .label("leads back to the type around it")
-                .help("rows have a fixed depth; keep the deeper part as `json` and read it by path"),
-        );
-        Slot::unknown()
     }
 
     fn decimal(&mut self, precision: u64, scale: u64, span: Span) -> Type {
@@ -149,9 +137,9 @@ impl Checker<'_> {
         }
     }
 
-    fn map(&mut self, key: &TypeExpr, value: &TypeExpr, open: &mut Vec<String>) -> Type {
-        let key_slot = self.type_within(key, open);
-        let value = self.type_within(value, open);
+    fn map(&mut self, key: &TypeExpr, value: &TypeExpr) -> Type {
+        let key_slot = self.type_of(key);
+        let value = self.type_of(value);
         if key_slot.nullable || key_slot.ty.is_nested() || key_slot.ty.is_float() {
             self.report(
                 Diagnostic::error("unsupported-type", key.at.0, format!("`{key_slot}` cannot be the key of a map"))

@@ -1,6 +1,7 @@
 //! What is defined and never used: streams, sources, types, constants, functions, stages, columns; and chains that
 //! start alike. Only asked of programs without errors: a misspelt name leaves another one unused.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_dsl::ast::{ExprKind, Ident, StepKind, TypeKind};
@@ -8,7 +9,7 @@ use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::chains::Wiring;
 use crate::check::checker::{Checker, Space};
-use crate::check::names::FlowKind;
+use crate::check::names::{ChainStatement, FlowKind};
 use crate::plan::catalog::{Names, find};
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::{Edge, PlanNode, Port};
@@ -119,14 +120,20 @@ impl Checker<'_> {
 
     /// Two chains that start with the same stages could share them under a name.
     fn warn_repeated(&mut self) {
-        let chains = self.names.chains.clone();
-        for (index, chain) in chains.iter().enumerate() {
-            let twin = chains[..index].iter().find(|c| {
-                c.chain.from == chain.chain.from
-                    && c.chain.alias == chain.chain.alias
-                    && matches!((c.chain.stages.first(), chain.chain.stages.first()), (Some(a), Some(b)) if a == b)
-            });
-            let Some(twin) = twin else { continue };
+        let mut first_by_text: BTreeMap<(String, String), ChainStatement<'_>> = BTreeMap::new();
+        for chain in self.names.chains.clone() {
+            let Some(stage) = chain.chain.stages.first() else { continue };
+            let text: String = self.text(stage.at.0).split_whitespace().collect();
+            let twin = match first_by_text.entry((chain.chain.from.name.clone(), text)) {
+                Entry::Vacant(place) => {
+                    place.insert(chain);
+                    continue;
+                }
+                Entry::Occupied(twin) => *twin.get(),
+            };
+            if twin.chain.alias != chain.chain.alias || twin.chain.stages.first() != Some(stage) {
+                continue;
+            }
             let pairs = twin.chain.stages.iter().zip(&chain.chain.stages);
             let common = pairs.take_while(|(a, b)| a == b).count();
             let (first, last) = (chain.chain.stages[0].at.0, chain.chain.stages[common - 1].at.0);

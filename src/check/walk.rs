@@ -1,6 +1,6 @@
 //! Names within trees, for questions that need no types. Built on the walk of the syntax crate.
 
-use millstream_dsl::ast::{Call, Expr, ExprKind, Stage};
+use millstream_dsl::ast::{Call, Expr, ExprKind, Stage, TypeArg, TypeExpr, TypeKind};
 use millstream_dsl::walk::{self, Node};
 
 /// Every bare name in an expression, in the order of the text.
@@ -33,5 +33,24 @@ pub(super) fn stage_calls(stage: &Stage) -> Vec<&Call> {
             found.push(&**call);
         }
     });
+    found
+}
+
+/// The name of every type that a type is made of.
+pub(super) fn type_names(ty: &TypeExpr) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut open = vec![ty];
+    while let Some(ty) = open.pop() {
+        match &ty.kind {
+            TypeKind::Struct { fields, .. } => open.extend(fields.iter().map(|f| &f.ty)),
+            TypeKind::Named { name, args } => {
+                found.push(name.name.as_str());
+                open.extend(args.iter().filter_map(|a| match a {
+                    TypeArg::Type(ty) => Some(ty),
+                    TypeArg::Number { .. } | TypeArg::Text(_) => None,
+                }));
+            }
+        }
+    }
     found
 }

@@ -1,6 +1,6 @@
 //! The checked pipeline as a directed acyclic graph. The only file that names petgraph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use millstream_dsl::Span;
@@ -124,12 +124,15 @@ impl Plan {
     pub fn ordered(&self) -> Vec<NodeId> {
         let mut missing: BTreeMap<NodeIndex, usize> =
             self.graph.node_indices().map(|n| (n, self.graph.edges_directed(n, Direction::Incoming).count())).collect();
+        let mut ready: BTreeSet<NodeIndex> = missing.iter().filter(|(_, count)| **count == 0).map(|(n, _)| *n).collect();
         let mut ordered = Vec::with_capacity(missing.len());
-        while let Some((&next, _)) = missing.iter().find(|(_, count)| **count == 0) {
-            missing.remove(&next);
+        while let Some(next) = ready.pop_first() {
             for edge in self.graph.edges(next) {
                 if let Some(count) = missing.get_mut(&edge.target()) {
                     *count -= 1;
+                    if *count == 0 {
+                        ready.insert(edge.target());
+                    }
                 }
             }
             ordered.push(NodeId(next));

@@ -1,11 +1,13 @@
 //! `millstream run` from end to end: real files and pipes in, real files and a console out.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::program::{Ran, millstream, millstream_in};
+use crate::program::{Ran, command, millstream, millstream_in};
 
 /// A folder with a pipeline and its input.
 fn folder(pipeline: &str, files: &[(&str, &str)]) -> TempDir {
@@ -106,4 +108,32 @@ fn parquet_is_written_and_read_again() {
     fs::write(folder.path().join("p.stream"), from).unwrap();
     let ran = once(&folder, "");
     assert!(ran.out.contains("name,id\none,1\n,2\n"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn a_pipeline_with_mistakes_is_not_run() {
+    let pipeline =
+        "pipeline p { every: 0s }\nsource lines = stdin()\nfrom lines |> where lien != \"\" |> into console\n";
+    let ran = once(&folder(pipeline, &[]), "one\n");
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("error[unknown-column]: "), "{}", ran.err);
+}
+
+#[test]
+fn ctrl_c_ends_a_run_after_the_batch() {
+    let pipeline = "pipeline p { every: 50ms }\nsource lines = files(\"in/*.txt\")\nfrom lines |> into console\n";
+    let folder = folder(pipeline, &[("in/a.txt", "one\n")]);
+    let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
+    let mut console = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("one") {
+        line.clear();
+        assert_ne!(console.read_line(&mut line).unwrap(), 0, "the run ended by itself");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    drop(console);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(" rows in, "), "{said}");
 }

@@ -309,9 +309,11 @@ impl Checker<'_> {
             return TypedExpr::unknown(span);
         }
         let scope = Scope { place: format!("function `{name}`"), ..Scope::default() };
-        let mut inner = Env { locals, depth: env.depth + 1, size: env.size, ..Env::new(&scope) };
+        let mut inner =
+            Env { locals, depth: env.depth + 1, size: env.size, too_large: env.too_large, ..Env::new(&scope) };
         let body = self.unfolded_body(function.body, &mut inner, &declared);
         env.size = inner.size;
+        env.too_large = inner.too_large;
         TypedExpr { span, ..body }
     }
 

@@ -21,6 +21,7 @@ impl Checker<'_> {
     /// `amount`
     pub(super) fn name(&mut self, name: &str, span: Span, env: &mut Env<'_>) -> TypedExpr {
         if let Some((_, local)) = env.locals.iter().rev().find(|(n, _)| n == name) {
+            env.size += size_of(local);
             return TypedExpr { span, ..local.clone() };
         }
         if let Some(found) = env.aggregates.as_ref().and_then(|a| key(a, name, span)) {
@@ -31,10 +32,10 @@ impl Checker<'_> {
                 self.warn_shadowed(name, span);
                 TypedExpr::column(index, &column, span)
             }
-            Found::Column(..) if self.names.values.contains_key(name) => self.value(name, span),
+            Found::Column(..) if self.names.values.contains_key(name) => self.value(name, span, env),
             Found::Column(..) => self.ungrouped(name, span, env),
             Found::Several(ways) => self.ambiguous(name, &ways, span),
-            Found::Nothing if self.names.values.contains_key(name) => self.value(name, span),
+            Found::Nothing if self.names.values.contains_key(name) => self.value(name, span, env),
             Found::Nothing => self.unknown_column(name, span, env),
         }
     }
@@ -140,9 +141,10 @@ impl Checker<'_> {
     }
 
     /// A parameter or constant.
-    fn value(&mut self, name: &str, span: Span) -> TypedExpr {
+    fn value(&mut self, name: &str, span: Span, env: &mut Env<'_>) -> TypedExpr {
         self.mark_used(Space::Value, name);
         let value = self.value_of(name);
+        env.size += size_of(&value);
         TypedExpr { span, ..value }
     }
 
@@ -254,6 +256,13 @@ pub(in crate::check) fn suggested<'n>(
         Some(close) => problem.help(format!("did you mean `{close}`?")).edit(span, close),
         None => problem,
     }
+}
+
+/// How many parts an expression has.
+fn size_of(expr: &TypedExpr) -> usize {
+    let mut size = 0;
+    expr.visit(&mut |_| size += 1);
+    size
 }
 
 /// Whether the type has something to be reached by a name or an index.

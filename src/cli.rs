@@ -1,5 +1,5 @@
 //! The command line: one file a verb. Verbs are given what was asked for and where to write; they end in an
-//! [`Exit`] or a [`Failure`]. Nothing below this folder knows a terminal.
+//! `Exit` or a `Failure`. Nothing below this folder knows a terminal.
 
 mod args;
 mod check;

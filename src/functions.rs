@@ -5,6 +5,7 @@ mod aggregates;
 mod arity;
 mod borrowed;
 mod bounded;
+mod calendar;
 mod choose;
 mod clock;
 pub(crate) mod coerce;
@@ -13,6 +14,7 @@ mod facts;
 pub(crate) mod json;
 mod kernel;
 mod lambdas;
+mod parts;
 pub(crate) mod resolve;
 mod settled;
 mod wording;
@@ -30,7 +32,9 @@ pub fn scalars() -> Vec<Arc<FunctionEntry>> {
     let mut all: Vec<_> = facts::FAMILIES.iter().flat_map(|family| borrowed::entries(family, &udfs)).collect();
     all.extend(choose::entries());
     all.extend(clock::entries());
+    all.extend(calendar::entries());
     all.extend(json::entries());
+    all.extend(parts::entries());
     all.extend(lambdas::entries());
     all.sort_by(|a, b| (a.group, &a.doc.name).cmp(&(b.group, &b.doc.name)));
     all

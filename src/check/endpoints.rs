@@ -147,7 +147,8 @@ impl<'a> Checker<'a> {
     /// Where relative paths of a statement start.
     pub(super) fn base_of(&self, file: usize) -> PathBuf {
         let path = self.program.files.get(file).map(|f| f.path.as_path());
-        path.and_then(|p| p.parent()).map(PathBuf::from).unwrap_or_default()
+        let folder = path.and_then(|p| p.parent()).filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or_else(|| PathBuf::from("."), PathBuf::from)
     }
 }
 

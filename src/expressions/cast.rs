@@ -65,19 +65,14 @@ struct Plain {
 
 impl Compute for Plain {
     fn eval(&self, operands: &[Step], rows: &Rows<'_>) -> Result<Value, TaskError> {
-        let Value { data, mut failures } = operands[0].eval(rows)?;
-        let (before, spread) = match &data {
+        let value = operands[0].eval(rows)?;
+        let (before, spread) = match &value.data {
             ColumnarValue::Array(array) => (Arc::clone(array), false),
             ColumnarValue::Scalar(value) => (value.to_array().map_err(bug)?, true),
         };
-        let after = lenient(&before, &self.ty).map_err(bug)?;
-        let mut failed = Failures::default();
-        if after.null_count() > before.logical_null_count() {
-            let shown = ArrayFormatter::try_new(&before, &FormatOptions::new()).map_err(bug)?;
-            for row in (0..after.len()).filter(|&row| after.is_null(row) && !is_gap(&before, row)) {
-                failed.push(row, format!("`{}` is no {}", shortened(&shown.value(row).to_string()), self.word));
-            }
-        }
+        let Ok(after) = lenient(&before, &self.ty) else { return self.one_by_one(value, rows.count) };
+        let mut failures = value.failures;
+        let failed = self.lost(&before, &after)?;
         if !spread {
             failures.add(failed);
             return Ok(Value { data: after.into(), failures });
@@ -87,6 +82,28 @@ impl Compute for Plain {
         }
         let value = datafusion_common::ScalarValue::try_from_array(&*after, 0).map_err(bug)?;
         Ok(Value { data: ColumnarValue::Scalar(value), failures })
+    }
+}
+
+impl Plain {
+    /// The rows that are null now and were not before.
+    fn lost(&self, before: &ArrayRef, after: &ArrayRef) -> Result<Failures, TaskError> {
+        let mut failed = Failures::default();
+        if after.null_count() > before.logical_null_count() {
+            let shown = ArrayFormatter::try_new(before, &FormatOptions::new()).map_err(bug)?;
+            for row in (0..after.len()).filter(|&row| after.is_null(row) && !is_gap(before, row)) {
+                let text = shown.value(row).try_to_string().unwrap_or_else(|_| "this value".into());
+                failed.push(row, format!("`{}` is no {}", shortened(&text), self.word));
+            }
+        }
+        Ok(failed)
+    }
+
+    /// For the casts that Arrow fails as a whole even where it is asked for null.
+    fn one_by_one(&self, value: Value, count: usize) -> Result<Value, TaskError> {
+        let kernel =
+            |inputs: &[ColumnarValue], count: usize| Ok(lenient(&inputs[0].to_array(count)?, &self.ty)?.into());
+        Attempt { what: &format!("cast to {}", self.word), ty: &self.ty, kernel }.run(vec![value], count)
     }
 }
 

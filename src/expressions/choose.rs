@@ -1,7 +1,5 @@
 //! `case`, `??` and `?`: a value is computed only for the rows that take it, so that it fails only for those.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::interleave;

@@ -82,13 +82,6 @@ impl Failures {
         self
     }
 
-    /// As rows behind the first `offset`.
-    pub(super) fn shifted(mut self, offset: usize) -> Self {
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        self.0.iter_mut().for_each(|f| f.row += offset);
-        self
-    }
-
     /// True for failed rows; none where there are none.
     pub fn mask(&self, count: usize) -> FailureMask {
         (!self.is_empty()).then(|| {

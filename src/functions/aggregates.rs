@@ -1,12 +1,17 @@
 //! Aggregate functions: DataFusion's accumulators, with what the engine has to know of them.
 
+mod collect;
+mod count_if;
+mod extreme;
+
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion_expr::AggregateUDF;
 use datafusion_functions_aggregate::all_default_aggregate_functions;
 
 use super::borrowed;
-use super::resolve::{before_types, coerced, field};
+use super::resolve::{Allowed, before_types, coerced, field};
 use super::wording;
 use crate::model::{Slot, Type};
 use crate::plan::catalog::{AggregateEntry, Argument, Signature};
@@ -49,7 +54,7 @@ impl Fact {
 
 /// Aggregates of DataFusion that are left out, and why.
 #[cfg(test)]
-const LEFT_OUT: &[(&str, &str)] = &[("grouping", "there are no grouping sets")];
+pub(super) const LEFT_OUT: &[(&str, &str)] = &[("grouping", "there are no grouping sets")];
 
 const COMMON: &str = "aggregate";
 const STATISTICS: &str = "statistics";
@@ -65,8 +70,22 @@ const FACTS: &[Fact] = &[
     fact("first_value", COMMON, "first_value(value)", "the value of the first row").known_as(&["first"]).ordered(),
     fact("last_value", COMMON, "last_value(value)", "the value of the last row").known_as(&["last"]).ordered(),
     fact("nth_value", COMMON, "nth_value(value, n)", "the value of the n-th row, counted from 1").ordered(),
-    fact("array_agg", COMMON, "array_agg(value)", "a list of the values, in the order of the rows")
-        .known_as(&["collect_list"])
+    fact("array_agg", COMMON, "array_agg(value)", "a list of the values, nulls too, in the order of the rows")
+        .ordered(),
+    fact(
+        "collect_list",
+        COMMON,
+        "collect_list(value)",
+        "a list of the values that are not null, in the order of the rows",
+    )
+    .ordered(),
+    fact("collect_set", COMMON, "collect_set(value)", "a list of the different values that are not null"),
+    fact("count_if", COMMON, "count_if(condition)", "the number of rows for which the condition holds").invertible(),
+    fact("max_by", COMMON, "max_by(value, key)", "the value of the row with the largest key")
+        .known_as(&["arg_max"])
+        .ordered(),
+    fact("min_by", COMMON, "min_by(value, key)", "the value of the row with the smallest key")
+        .known_as(&["arg_min"])
         .ordered(),
     fact("string_agg", COMMON, "string_agg(value, separator)", "the strings, joined in the order of the rows")
         .known_as(&["listagg"])
@@ -124,7 +143,14 @@ const UNDEFINED_FOR_ONE_ROW: &[&str] =
 
 /// Every aggregate, as listed.
 pub fn aggregates() -> Vec<Arc<AggregateEntry>> {
-    let udfs = all_default_aggregate_functions();
+    let mut udfs = all_default_aggregate_functions();
+    udfs.extend([
+        collect::udf("collect_list", false),
+        collect::udf("collect_set", true),
+        count_if::udf(),
+        extreme::udf("max_by", Ordering::Greater),
+        extreme::udf("min_by", Ordering::Less),
+    ]);
     FACTS.iter().filter_map(|fact| Some(Arc::new(entry(fact, udfs.iter().find(|u| u.name() == fact.name)?)))).collect()
 }
 
@@ -147,12 +173,15 @@ fn resolve(entry: &AggregateEntry, args: &[Argument<'_>]) -> Result<Signature, S
     if let Some(signature) = before_types(&entry.doc.usage, args)? {
         return Ok(signature);
     }
-    let (types, wanted) = coerced(entry.udf.as_ref(), args, false)?;
+    let (types, wanted) = coerced(entry.udf.as_ref(), args, Allowed::default())?;
     let fields: Vec<_> = args.iter().zip(&wanted).map(|(a, w)| field(w.clone(), a.slot.nullable)).collect();
     let result = entry.udf.return_field(&fields).map_err(|e| wording::of_kernel(&e))?;
     let ty = Type::from_arrow(result.data_type()).ok_or("gives a type that the language does not have")?;
     let ty = match (ty, args) {
-        (Type::List(element), [value]) if element.ty == value.slot.ty => Type::List(Box::new(value.slot.clone())),
+        (Type::List(element), [value]) if element.ty == value.slot.ty => {
+            let nullable = value.slot.nullable && !entry.doc.name.starts_with("collect");
+            Type::List(Box::new(Slot { ty: element.ty.clone(), nullable }))
+        }
         (ty, _) => ty,
     };
     Ok(Signature { args: types, result: Slot { ty, nullable: nullable(entry, args) } })

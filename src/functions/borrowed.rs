@@ -5,10 +5,10 @@ use std::sync::Arc;
 use datafusion_expr::{Documentation, ScalarUDF, Volatility};
 
 use super::bounded::bounded;
-use super::fact::{Fact, Nulls};
+use super::fact::Fact;
 use super::facts::Family;
 use super::resolve;
-use crate::plan::catalog::{Doc, Failure, FunctionBody, FunctionEntry, Stability};
+use crate::plan::catalog::{Doc, FunctionBody, FunctionEntry, Stability};
 
 /// The entries of a family. A fact without a function is left out here; a test says so.
 pub(super) fn entries(family: &Family, udfs: &[Arc<ScalarUDF>]) -> Vec<Arc<FunctionEntry>> {
@@ -26,14 +26,7 @@ fn entry(group: &'static str, fact: &Fact, udf: &Arc<ScalarUDF>) -> FunctionEntr
         settled: fact.settled,
         stability: stability(udf.signature().volatility),
         body: FunctionBody::Scalar(bounded(udf)),
-        resolve: match (fact.failure, fact.nulls) {
-            (Failure::NullOnFailure, _) | (_, Nulls::Ever) => resolve::nullable,
-            (_, Nulls::Strict) => resolve::strict,
-            (_, Nulls::WhenAll) => resolve::null_when_all,
-            (_, Nulls::First) => resolve::null_with_first,
-            (_, Nulls::Last) => resolve::null_with_last,
-            (_, Nulls::Never) => resolve::never_null,
-        },
+        resolve: resolve::borrowed,
     }
 }
 
@@ -53,7 +46,7 @@ pub(super) fn doc(name: &str, texts: Option<&Documentation>, usage: Option<&str>
 
 /// The first sentence, its first letter small, without the full stop.
 fn first_sentence(text: &str) -> String {
-    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = without_links(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     let end = flat
         .match_indices(". ")
         .map(|(at, _)| at)
@@ -66,6 +59,21 @@ fn first_sentence(text: &str) -> String {
         }
         _ => sentence.to_owned(),
     }
+}
+
+/// `[text](address)` as `text`.
+fn without_links(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once('[') {
+        let Some((label, (_, behind))) = link.split_once("](").and_then(|(l, r)| Some((l, r.split_once(')')?))) else {
+            break;
+        };
+        plain.push_str(before);
+        plain.push_str(label);
+        rest = behind;
+    }
+    plain + rest
 }
 
 fn stability(volatility: Volatility) -> Stability {

@@ -69,9 +69,10 @@ impl ScalarUDFImpl for Bounded {
             Asked::Count(at) => most(&args.args[at])?,
             Asked::Steps => steps(&args)?,
         };
-        match asked > MOST {
-            true => exec_err!("asks for {asked}, more than {MOST}"),
-            false => self.inner.invoke_with_args(args),
+        match asked {
+            _ if asked > MOST => exec_err!("asks for {asked}, more than {MOST}"),
+            _ if asked < 0 && self.name().ends_with("pad") => exec_err!("asks for {asked} characters"),
+            _ => self.inner.invoke_with_args(args),
         }
     }
 

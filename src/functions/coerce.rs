@@ -18,11 +18,15 @@ pub(super) fn always_fits(from: &Type, to: &Type) -> bool {
         (Type::Struct(from), Type::Struct(to)) => {
             from.len() == to.len() && from.iter().zip(to).all(|(a, b)| slot_fits(&a.slot, &b.slot))
         }
-        (from, Type::String) => !from.is_nested() && *from != Type::Bytes,
         (Type::Timestamp(_), Type::Timestamp(_)) => true,
         (Type::Date, Type::Timestamp(_)) => true,
         _ => number_fits(from, to),
     }
+}
+
+/// Whether every value of a type has a text.
+pub(super) fn has_text(ty: &Type) -> bool {
+    !ty.is_nested() && *ty != Type::Bytes
 }
 
 fn slot_fits(from: &Slot, to: &Slot) -> bool {

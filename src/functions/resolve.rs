@@ -9,40 +9,24 @@ use datafusion_expr::type_coercion::functions::{UDFCoercionExt, fields_with_udf}
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 
 use super::arity::Arity;
-use super::coerce::{always_fits, constant_fits};
+use super::coerce::{always_fits, constant_fits, has_text};
 use super::fact::Nulls;
+use super::facts;
 use super::wording;
 use crate::model::{Slot, Type};
 use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, Signature};
 
+/// The overload of a borrowed function, by what its fact says.
+pub(super) fn borrowed(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
+    let Some(fact) = facts::of(&entry.doc.name) else { return strict(entry, args) };
+    (fact.accepts)(args)?;
+    let nulls = if fact.failure == Failure::NullOnFailure { Nulls::Ever } else { fact.nulls };
+    scalar(entry, args, nulls)
+}
+
 /// The overload of a function whose result is null where an argument is.
 pub(super) fn strict(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
     scalar(entry, args, Nulls::Strict)
-}
-
-/// The overload of a function whose result is null where all arguments are.
-pub(super) fn null_when_all(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
-    scalar(entry, args, Nulls::WhenAll)
-}
-
-/// The overload of a function whose result is null where the first argument is.
-pub(super) fn null_with_first(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
-    scalar(entry, args, Nulls::First)
-}
-
-/// The overload of a function whose result is null where the last argument is.
-pub(super) fn null_with_last(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
-    scalar(entry, args, Nulls::Last)
-}
-
-/// The overload of a function whose result is never null.
-pub(super) fn never_null(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
-    scalar(entry, args, Nulls::Never)
-}
-
-/// The overload of a function whose result may be null with any arguments.
-pub(super) fn nullable(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {
-    scalar(entry, args, Nulls::Ever)
 }
 
 fn scalar(entry: &FunctionEntry, args: &[Argument<'_>], nulls: Nulls) -> Result<Signature, String> {
@@ -50,8 +34,11 @@ fn scalar(entry: &FunctionEntry, args: &[Argument<'_>], nulls: Nulls) -> Result<
     if let Some(signature) = before_types(&entry.doc.usage, args)? {
         return Ok(signature);
     }
-    let lossy = entry.failure == Failure::Fallible;
-    let (types, wanted) = coerced(udf.as_ref(), args, lossy)?;
+    let allowed = Allowed {
+        lossy: entry.failure == Failure::Fallible,
+        text: facts::of(&entry.doc.name).is_some_and(|fact| fact.writes),
+    };
+    let (types, wanted) = coerced(udf.as_ref(), args, allowed)?;
     let result = result_type(udf, args, &wanted)?;
     Ok(Signature { args: types, result: Slot { ty: result, nullable: nullable_by(nulls, args) } })
 }
@@ -73,34 +60,43 @@ pub(super) fn unknown(args: &[Argument<'_>]) -> Signature {
     Signature { args: args.iter().map(|a| a.slot.ty.clone()).collect(), result: Slot::unknown() }
 }
 
-/// What each argument is cast to, in our types and in the kernel's. `lossy`: a cast that may fail is left to the
-/// call itself, where it makes a failing row.
+/// Which casts a call may have put in besides those that lose nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Allowed {
+    /// Between numbers, although a row may fail: left to the call itself, where it makes a failing row.
+    pub lossy: bool,
+    /// To text.
+    pub text: bool,
+}
+
+/// What each argument is cast to, in our types and in the kernel's.
 pub(super) fn coerced<F: UDFCoercionExt>(
     udf: &F,
     args: &[Argument<'_>],
-    lossy: bool,
+    allowed: Allowed,
 ) -> Result<(Vec<Type>, Vec<DataType>), String> {
     let given: Vec<_> = args.iter().map(|a| a.slot.ty.to_arrow()).collect();
     let wanted = kernel_types(udf, &given).or_else(|| with_constants(udf, args));
     let Some(wanted) = wanted else { return Err(wording::misfit(udf, args)) };
     let mut types = Vec::with_capacity(args.len());
     for (at, (arg, wanted)) in args.iter().zip(&wanted).enumerate() {
-        types.push(adapted(arg, wanted, lossy).ok_or_else(|| wording::wants(wanted, at, &arg.slot.ty))?);
+        types.push(adapted(arg, wanted, allowed).ok_or_else(|| wording::wants(wanted, at, &arg.slot.ty))?);
     }
     Ok((types, wanted))
 }
 
 /// The type an argument is cast to before the call; none where a row could be lost.
-fn adapted(arg: &Argument<'_>, wanted: &DataType, lossy: bool) -> Option<Type> {
+fn adapted(arg: &Argument<'_>, wanted: &DataType, allowed: Allowed) -> Option<Type> {
     let given = &arg.slot.ty;
     let wanted_type = Type::from_arrow(wanted)?;
     if *given == wanted_type || (*given == Type::Json && wanted_type == Type::String) {
         return Some(given.clone());
     }
-    let fits = always_fits(given, &wanted_type) || arg.constant.is_some_and(|c| constant_fits(c, wanted));
+    let written = allowed.text && wanted_type == Type::String && has_text(given);
+    let fits = written || always_fits(given, &wanted_type) || arg.constant.is_some_and(|c| constant_fits(c, wanted));
     match fits {
         true => Some(wanted_type),
-        false => (lossy && given.is_number() && wanted_type.is_number()).then(|| given.clone()),
+        false => (allowed.lossy && given.is_number() && wanted_type.is_number()).then(|| given.clone()),
     }
 }
 
@@ -153,7 +149,6 @@ fn nullable_by(nulls: Nulls, args: &[Argument<'_>]) -> bool {
         Nulls::Strict => nullable.any(|n| n),
         Nulls::WhenAll => nullable.all(|n| n),
         Nulls::First => nullable.next().unwrap_or(false),
-        Nulls::Last => nullable.next_back().unwrap_or(false),
         Nulls::Never => false,
         Nulls::Ever => true,
     }

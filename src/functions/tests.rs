@@ -61,6 +61,15 @@ fn every_function_of_datafusion_is_listed_or_left_out_with_a_reason() {
 }
 
 #[test]
+fn every_aggregate_of_datafusion_is_listed_or_left_out_with_a_reason() {
+    let listed: BTreeSet<_> = aggregates().iter().map(|e| e.doc.name.clone()).collect();
+    let left_out = |name: &str| aggregates::LEFT_OUT.iter().any(|(n, _)| *n == name);
+    let theirs = datafusion_functions_aggregate::all_default_aggregate_functions();
+    let missing: Vec<_> = theirs.iter().map(|u| u.name()).filter(|n| !listed.contains(*n) && !left_out(n)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn every_entry_says_in_a_sentence_what_it_is_and_how_it_is_written() {
     for doc in docs() {
         assert!(doc.summary.len() > 8 && !doc.summary.ends_with('.'), "{}: {:?}", doc.name, doc.summary);

@@ -4,7 +4,6 @@ use arrow::datatypes::DataType;
 use datafusion_common::DataFusionError;
 use datafusion_expr::type_coercion::functions::UDFCoercionExt;
 
-use super::coerce::always_fits;
 use super::resolve::kernel_types;
 use crate::model::{Slot, Type};
 use crate::plan::catalog::Argument;
@@ -41,8 +40,9 @@ pub(super) fn wants(wanted: &DataType, at: usize, got: &Type) -> String {
 pub(super) fn misfit<F: UDFCoercionExt>(udf: &F, args: &[Argument<'_>]) -> String {
     let given: Vec<_> = args.iter().map(|a| a.slot.ty.to_arrow()).collect();
     for (at, arg) in args.iter().enumerate() {
-        let fitting: Vec<_> = candidates(args).into_iter().filter(|(ty, _)| fits(udf, &given, at, ty)).collect();
-        if !fitting.is_empty() && !fitting.iter().any(|(ty, _)| always_fits(&arg.slot.ty, ty)) {
+        let others = candidates(args).into_iter().filter(|(ty, _)| *ty != arg.slot.ty);
+        let fitting: Vec<_> = others.filter(|(ty, _)| fits(udf, &given, at, ty)).collect();
+        if !fitting.is_empty() {
             let words: Vec<_> = fitting.iter().map(|(_, word)| word.as_str()).take(3).collect();
             return format!("wants {} as its {} argument, got `{}`", words.join(" or "), ordinal(at), arg.slot.ty);
         }

@@ -29,9 +29,7 @@ fn warning(endpoint: &Endpoint, spec: &OptionSpec) -> Option<Diagnostic> {
         return None;
     }
     let message = format!("no file matches `{pattern}` yet");
-    let folder = endpoint.base.display().to_string();
-    let folder = if folder.is_empty() { ".".into() } else { folder };
-    let help = format!("paths start from the folder of the pipeline file, here `{folder}`");
+    let help = format!("paths start from the folder of the pipeline file, here `{}`", endpoint.base.display());
     Some(Diagnostic::warning("no-matching-files", place, message).help(help))
 }
 

@@ -14,14 +14,22 @@ use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry};
 use crate::plan::{Node, TypedExpr};
 
 /// At most so many rows for one overload.
-const ROWS: usize = 300;
+const ROWS: usize = 100;
+
+/// At most so many overloads of one function.
+const MOST_OVERLOADS: usize = 12;
+
+/// Functions that take nothing without a constant; tested by themselves.
+const NEED_CONSTANTS: [&str; 2] = ["date_part", "named_struct"];
 
 #[test]
 fn a_total_function_never_fails_and_what_is_never_null_is_not() {
     let mut wrong = Vec::new();
     for entry in scalars() {
         let overloads = overloads(&entry);
-        eprintln!("PROGRESS {} {}", entry.doc.name, overloads.len());
+        if NEED_CONSTANTS.contains(&entry.doc.name.as_str()) {
+            continue;
+        }
         if overloads.is_empty() && matches!(entry.body, FunctionBody::Scalar(_)) {
             wrong.push(format!("{}: no arguments fit", entry.doc.name));
         }
@@ -49,20 +57,31 @@ fn overloads(entry: &FunctionEntry) -> Vec<Vec<Type>> {
     }
     let mut found = Vec::new();
     let mut level: Vec<Vec<Type>> = vec![Vec::new()];
-    for count in 0..=4 {
+    for _ in 0..=4 {
         for types in &level {
             let args: Vec<_> = types.iter().map(|ty| argument(ty, false)).collect();
-            if (entry.resolve)(entry, &args).is_ok() {
-                found.push(types.clone());
+            match (entry.resolve)(entry, &args) {
+                Ok(_) => found.push(types.clone()),
+                Err(why) if why.contains(", got ") && why.starts_with("takes ") => break,
+                Err(_) => {}
             }
         }
-        let pool = if count < 2 { all_types() } else { common_types() };
-        level = level.iter().flat_map(|t| pool.iter().map(move |ty| [t.clone(), vec![ty.clone()]].concat())).collect();
-        if count >= 2 {
-            level.retain(|types| types[1..].iter().all(|ty| common_types().contains(ty)));
-        }
+        level = level.iter().flat_map(|types| longer(types)).collect();
     }
-    found
+    let step = found.len() / MOST_OVERLOADS + 1;
+    found.into_iter().step_by(step).collect()
+}
+
+/// One more argument: anything in the first place, then a common type, a moment or the first one again.
+fn longer(types: &[Type]) -> Vec<Vec<Type>> {
+    let mut pool = if types.is_empty() { all_types() } else { common_types() };
+    if types.len() == 1 {
+        pool.extend([Type::Float64, Type::Timestamp(None), Type::Date, Type::Duration]);
+    }
+    if let Some(first) = types.first().filter(|first| !pool.contains(first)) {
+        pool.push(first.clone());
+    }
+    pool.into_iter().map(|ty| [types, &[ty]].concat()).collect()
 }
 
 fn argument(ty: &Type, nullable: bool) -> Argument<'static> {

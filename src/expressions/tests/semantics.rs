@@ -340,3 +340,53 @@ fn an_empty_block_has_empty_columns() {
         assert_eq!(t.eval(&expr).columns[0].len(), 0);
     }
 }
+
+#[test]
+fn the_calendar_is_known() {
+    let t = texts(&["2026-01-31", "2024-02-29"]);
+    let date = || or_else(cast(t.column("s"), Type::Date), call("current_date", vec![]));
+    for (expr, expected) in [
+        (call("year", vec![date()]), "2026 2024"),
+        (call("dayofweek", vec![date()]), "7 5"),
+        (call("date_part", vec![text("doy"), date()]), "31 60"),
+        (call("date_add", vec![date(), int(1)]), "2026-02-01 2024-03-01"),
+        (call("date_sub", vec![date(), int(i64::MIN)]), "! !"),
+        (call("add_months", vec![date(), int(1)]), "2026-02-28 2024-03-29"),
+        (call("datediff", vec![date(), text("2024-02-28")]), "703 1"),
+        (call("months_between", vec![date(), text("2023-12-31")]), "25.0 2.0"),
+        (call("last_day", vec![date()]), "2026-01-31 2024-02-29"),
+    ] {
+        assert_eq!(t.show(&expr), expected, "{expr}");
+    }
+}
+
+#[test]
+fn maps_give_their_entries() {
+    let pair = |a, b| of(list_type(a), Node::List(b));
+    let keys = pair(Type::String, vec![text("a"), text("b")]);
+    let map = call("map", vec![keys, pair(Type::Int64, vec![int(1), int(2)])]);
+    let t = nothing();
+    let entries = call("map_entries", vec![map.clone()]);
+    assert_eq!(t.show(&entries), "[{key: a, value: 1}, {key: b, value: 2}]");
+    assert_eq!(t.show(&of(Type::Int64, Node::Index(Box::new(map.clone()), Box::new(text("b"))))), "2");
+    assert_eq!(t.show(&of(Type::Int64, Node::Index(Box::new(map), Box::new(text("z"))))), "-");
+    assert_eq!(t.show(&call("locate", vec![text("b"), text("abc")])), "2");
+    assert_eq!(t.show(&call("named_struct", vec![text("x"), int(1)])), "{x: 1}");
+}
+
+#[test]
+fn too_much_of_something_is_a_failing_row() {
+    let t = table(vec![("n", Slot::required(Type::Int64), ints(vec![Some(2), Some(i64::MAX), Some(-1)]))]);
+    assert_eq!(t.show(&call("repeat", vec![text("x"), t.column("n")])), "xx ! ");
+    assert_eq!(t.show(&call("lpad", vec![text("x"), t.column("n"), text("-")])), "-x ! !");
+    assert_eq!(t.show(&call("range", vec![t.column("n")])), "[0, 1] ! []");
+}
+
+#[test]
+fn a_date_outside_of_the_calendar_fails_its_row() {
+    let values: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![0, i32::MAX]));
+    let t = table(vec![("d", Slot::required(Type::Date), values)]);
+    assert_eq!(t.eval(&call("year", vec![t.column("d")])).failures.len(), 1);
+    assert_eq!(t.eval(&call("last_day", vec![t.column("d")])).failures.len(), 1);
+    assert_eq!(t.eval(&cast(t.column("d"), Type::String)).failures.len(), 1);
+}

@@ -30,9 +30,9 @@ pub(crate) fn find<'a>(json: &'a str, path: &[Part]) -> Option<&'a str> {
 pub(crate) fn length(json: &str) -> Option<usize> {
     let mut scanner = Scanner { text: json, at: 0 };
     scanner.space();
-    let object = match scanner.peek()? {
-        b'{' => true,
-        b'[' => false,
+    let end = match scanner.peek()? {
+        b'{' => b'}',
+        b'[' => b']',
         _ => return None,
     };
     scanner.at += 1;
@@ -40,10 +40,10 @@ pub(crate) fn length(json: &str) -> Option<usize> {
     loop {
         scanner.space();
         match scanner.peek()? {
-            b'}' | b']' => return Some(count),
+            letter if letter == end => return Some(count),
             b',' => scanner.at += 1,
             _ => {
-                if object {
+                if end == b'}' {
                     scanner.string()?;
                     scanner.expect(b':')?;
                 }

@@ -43,7 +43,8 @@ pub struct File {
     pub end: Vec<Comment>,
 }
 
-/// A comment, from after `#` to the end of its line, trailing white space cut.
+/// A comment, from after `#` to the end of its line, without trailing white space and without the control characters
+/// and marks that nobody sees and YAML refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comment {
     /// The text after `#`, its leading space included.
@@ -52,6 +53,14 @@ pub struct Comment {
     pub gap: bool,
     /// Where it stands, `#` included.
     pub at: At,
+}
+
+impl Comment {
+    /// The comment that stands behind `#` as `written`.
+    pub fn new(written: &str, gap: bool, at: At) -> Self {
+        let shown: String = written.chars().filter(|c| *c == '\t' || !c.is_control() && *c != '\u{FEFF}').collect();
+        Comment { text: shown.trim_end().to_owned(), gap, at }
+    }
 }
 
 /// What the layout keeps of the text around an item. Items are: statements, stages, clauses of a statement's

@@ -16,16 +16,8 @@ fuzz_target!(|text: &str| {
     assert_eq!(second.tree, first.tree, "{printed}");
     assert_eq!(print::file(&second.tree), printed);
 
-    // YAML holds no control characters, so comments lose theirs.
-    if text.contains(|c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
-        return;
-    }
     let written = yaml::write(&first.tree);
     let third = yaml::read(FileId(0), &written);
-    // Names that are there twice (which the checker refuses) cannot be keys of one mapping.
-    if third.problems.iter().any(|problem| problem.message.contains("stands twice")) {
-        return;
-    }
     if !third.problems.is_empty() {
         // A mapping cannot hold one name twice; that is said, and `convert` refuses it.
         assert!(third.problems.iter().all(|p| p.code == "yaml-shape"), "{:?}\n{written}", third.problems);

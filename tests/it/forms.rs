@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use millstream_dsl::{FileId, parse, print, yaml};
+
 use crate::files::{below, read};
 use crate::program::{millstream, millstream_in, root};
 
@@ -86,4 +88,20 @@ fn what_the_other_form_cannot_hold_is_not_written() {
     let ran = millstream_in(&root(), &["convert", "--to", "yaml", "-"], twice);
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(ran.err.contains("cannot be written in the other form"), "{}", ran.err);
+}
+
+/// What the fuzz target `roundtrip` found once; the law is the target's.
+#[test]
+fn findings_of_the_fuzzers_stay_mended() {
+    for path in below("tests/cases/fuzz", &["stream"]) {
+        let first = parse::file(FileId(0), &read(&path));
+        assert!(first.problems.is_empty(), "{}: {:?}", path.display(), first.problems);
+        let printed = print::file(&first.tree);
+        assert_eq!(parse::file(FileId(0), &printed).tree, first.tree, "{}", path.display());
+        let third = yaml::read(FileId(0), &yaml::write(&first.tree));
+        match third.problems.first() {
+            Some(problem) => assert_eq!(problem.code, "yaml-shape", "{}", path.display()),
+            None => assert_eq!(third.tree, first.tree, "{}", path.display()),
+        }
+    }
 }

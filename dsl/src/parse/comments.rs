@@ -56,8 +56,7 @@ impl<'t> Walk<'t> {
     }
 
     fn comment(&self, start: usize, end: usize) -> Comment {
-        let text = self.text[start + 1..end].to_owned();
-        Comment { text, gap: self.gap_above(start), at: At(self.reader.span(start, end)) }
+        Comment::new(&self.text[start + 1..end], self.gap_above(start), At(self.reader.span(start, end)))
     }
 
     /// Whether an empty line stands above what starts at `start`; a stage starts with its `|>`.

@@ -55,11 +55,8 @@ pub fn step(text: &str, positions: &Positions) -> Parsed<StepKind> {
 /// The comments of a fragment, which belong above the item it says something about.
 pub fn comments(text: &str, positions: &Positions) -> Vec<Comment> {
     let reader = Reader::of_fragment(text, positions);
-    let comment = |(start, end): &(usize, usize)| Comment {
-        text: text[start + 1..*end].to_owned(),
-        gap: false,
-        at: At(reader.span(*start, *end)),
-    };
+    let comment =
+        |(start, end): &(usize, usize)| Comment::new(&text[start + 1..*end], false, At(reader.span(*start, *end)));
     scan::fragment(positions.file, text).comments.iter().map(comment).collect()
 }
 

@@ -227,7 +227,7 @@ fn spaces(out: &mut String, count: usize) {
 fn end_line(out: &mut String, behind: Option<&Comment>) {
     if let Some(comment) = behind {
         out.push_str("  #");
-        comment_text(out, comment);
+        out.push_str(&comment.text);
     }
     out.push('\n');
 }
@@ -246,14 +246,9 @@ fn comments(out: &mut String, comments: &[Comment], indent: usize) {
         }
         spaces(out, indent);
         out.push('#');
-        comment_text(out, comment);
+        out.push_str(&comment.text);
         out.push('\n');
     }
-}
-
-/// A comment without the control characters that no YAML file may hold.
-fn comment_text(out: &mut String, comment: &Comment) {
-    out.extend(comment.text.chars().filter(|c| *c == '\t' || !c.is_control()));
 }
 
 // ------------------------------------------------------------------------------------------------------ scalars

@@ -76,8 +76,7 @@ impl<'t> Reader<'t> {
     }
 
     fn comment(&self, start: usize, end: usize) -> Comment {
-        let text = self.text[start + 1..end].to_owned();
-        Comment { text, gap: self.gap_above(start), at: At(self.span(start, end)) }
+        Comment::new(&self.text[start + 1..end], self.gap_above(start), At(self.span(start, end)))
     }
 
     /// Whether the line above the one of `at` is empty, and nothing but a dash stands before `at` on its own.

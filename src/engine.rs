@@ -9,6 +9,7 @@ mod exchange;
 mod failure;
 mod intake;
 mod keyed;
+mod later;
 mod outlet;
 mod pool;
 mod program;

@@ -78,6 +78,7 @@ impl HeaderSettings {
             every: self.every,
             checkpoint: self.checkpoint.clone(),
             zone: self.zone.clone(),
+            settings: self.settings.clone(),
         }
     }
 }

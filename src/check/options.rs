@@ -8,7 +8,7 @@ use millstream_dsl::ast::{Arg, Expr, ExprKind, Ident, Literal, OptionEntry};
 use millstream_dsl::{Diagnostic, Span, parse};
 
 use crate::check::checker::{Checker, some_of};
-use crate::check::expressions::{Env, constant, suggested};
+use crate::check::expressions::{Env, constant, suggested, yaml_quoted};
 use crate::check::literals;
 use crate::model::{Schema, Slot, Type};
 use crate::plan::catalog::find;
@@ -40,6 +40,15 @@ struct Misfit {
 impl Misfit {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
         Misfit { code, message: message.into(), label: String::new(), help: None, edit: None }
+    }
+
+    /// For a value whose mistake has been reported where it was made.
+    fn reported() -> Self {
+        Misfit::new("", "")
+    }
+
+    fn is_reported(&self) -> bool {
+        self.code.is_empty()
     }
 }
 
@@ -87,7 +96,7 @@ impl Checker<'_> {
                     .help(format!("add it:\n  {{ {}: {} }}", spec.name, example(&spec.kind))),
             );
         } else if let Some(value) = spec.default.and_then(|text| default_value(text, &spec.kind)) {
-            settings.set(spec.name, value, call);
+            settings.set_default(spec.name, value, call);
         }
     }
 
@@ -158,7 +167,7 @@ impl Checker<'_> {
                     .help(format!("put it in parentheses:\n  ({label}{})", example(&spec.kind))),
                 );
             } else if let Some(value) = spec.default.and_then(|text| default_value(text, &spec.kind)) {
-                settings.set(spec.name, value, call);
+                settings.set_default(spec.name, value, call);
             }
         }
     }
@@ -189,7 +198,7 @@ impl Checker<'_> {
         let mark = self.problems.mark();
         match self.read(value, &spec.kind, around) {
             Ok(found) => Some(found),
-            Err(_) if self.problems.errors_since(mark) => None,
+            Err(misfit) if misfit.is_reported() || self.problems.errors_since(mark) => None,
             Err(misfit) => {
                 let message = format!("`{}` {}", spec.name, misfit.message);
                 let mut problem = Diagnostic::error(misfit.code, value.at.0, message)
@@ -246,7 +255,11 @@ impl Checker<'_> {
                     self.problems.take_since(mark);
                 }
                 Err(misfit) => {
+                    let unsaid = misfit.is_reported() && !self.problems.errors_since(mark);
                     self.problems.take_since(mark);
+                    if unsaid {
+                        return Err(misfit);
+                    }
                     first.get_or_insert(misfit);
                 }
             }
@@ -265,7 +278,7 @@ impl Checker<'_> {
         }
         let typed = self.typed_constant(value);
         if typed.is_unknown() {
-            return Err(misfit(kind));
+            return Err(Misfit::reported());
         }
         let found = constant(&typed).and_then(|v| convert(&v, kind, self.header.zone.as_deref()));
         found.ok_or_else(|| Misfit { label: format!("this is `{}`", typed.slot), ..misfit(kind) })
@@ -309,14 +322,15 @@ impl Checker<'_> {
         let ty = match parse::type_from_expr(value) {
             Ok(ty) => ty,
             Err(problem) => {
-                self.report(problem);
+                let quoted = problem.span();
+                self.report(if self.is_yaml_quoted(quoted) { yaml_quoted(quoted) } else { problem });
                 return Err(wrong());
             }
         };
         let slot = self.type_of(&ty);
         match slot.ty {
             Type::Struct(columns) => Ok(OptionValue::Schema(Schema::new(columns))),
-            Type::Unknown => Err(wrong()),
+            Type::Unknown => Err(Misfit::reported()),
             other => Err(Misfit { label: format!("`{other}` has no columns"), ..wrong() }),
         }
     }

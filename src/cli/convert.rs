@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use millstream_dsl::FileId;
+
 use super::args::{self, Convert};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
@@ -21,6 +23,15 @@ pub(crate) fn convert(args: &Convert, terminal: &mut Terminal) -> Outcome {
         Err(exit) => return Ok(exit),
     };
     let converted = load::print(&read.tree, to);
+    // A YAML mapping holds a name once: a file that defines one twice has no YAML form.
+    let again = load::parse(&converted, FileId(0), to);
+    if let Some(lost) = again.problems.iter().find(|problem| problem.is_error()) {
+        return Err(Failure::new(format!(
+            "`{}` cannot be written in the other form: {}",
+            args.file.display(),
+            lost.message
+        )));
+    }
     match &args.output {
         Some(path) => write::replace(path, &converted).map_err(|refused| Failure::of(path, &refused))?,
         None => terminal.out().write_all(converted.as_bytes())?,

@@ -6,6 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::engine::clock::Clock;
+use crate::plan::Settings;
 use crate::plan::catalog::Endpoint;
 use crate::plan::edge::Edge;
 use crate::plan::operator::TaskError;
@@ -48,8 +49,11 @@ impl Taken {
 }
 
 impl Intake {
-    pub(super) fn new(endpoint: &Endpoint, source: Box<dyn Source>, edge: Option<&Edge>) -> Self {
-        let whole = |name| endpoint.settings.integer(name).and_then(|n| usize::try_from(n).ok());
+    /// The pipeline's settings hold where the source does not say otherwise.
+    pub(super) fn new(endpoint: &Endpoint, pipeline: &Settings, source: Box<dyn Source>, edge: Option<&Edge>) -> Self {
+        let own = &endpoint.settings;
+        let rows = own.integer("max_rows").or(pipeline.integer("max_rows")).and_then(|n| usize::try_from(n).ok());
+        let bytes = own.size("max_bytes").or(pipeline.size("max_bytes"));
         let time = edge.and_then(|e| {
             let time = e.time.as_ref()?;
             Some((e.schema.position(&time.column)?, time.delay?))
@@ -57,8 +61,8 @@ impl Intake {
         Intake {
             source,
             known: Positions::new(),
-            rows: whole("max_rows").unwrap_or(usize::MAX),
-            bytes: endpoint.settings.size("max_bytes").unwrap_or(DEFAULT_BYTES),
+            rows: rows.unwrap_or(usize::MAX),
+            bytes: bytes.unwrap_or(DEFAULT_BYTES),
             time,
             mark: None,
         }

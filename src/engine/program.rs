@@ -9,6 +9,7 @@ use crate::engine::chain::Link;
 use crate::engine::failure::Refusal;
 use crate::engine::intake::{Intake, Reference};
 use crate::engine::keyed::Keyed;
+use crate::engine::later;
 use crate::engine::outlet::Outlet;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
@@ -91,11 +92,7 @@ pub fn runnable(plan: &Plan) -> Vec<Refusal> {
 pub(super) fn prepare(plan: &Plan, partitions: usize) -> Result<Program, Vec<Refusal>> {
     let order = plan.ordered();
     let mut draft = Draft { plan, partitions, numbers: BTreeMap::new(), stages: Vec::new(), ends: BTreeMap::new() };
-    let mut refused = Vec::new();
-    if plan.header.checkpoint.is_some() {
-        let message = "a pipeline with a checkpoint can be checked, but not run yet".to_owned();
-        refused.push(Refusal { span: Span::default(), message });
-    }
+    let mut refused = later::of_plan(plan);
     let mut nodes = Vec::new();
     let mut places = Vec::new();
     for (number, id) in order.into_iter().enumerate() {
@@ -189,7 +186,7 @@ impl Draft<'_> {
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        Ok(Intake::new(endpoint, open_source(endpoint)?, self.plan.edge(id, &Port::Out)))
+        Ok(Intake::new(endpoint, &self.plan.header.settings, open_source(endpoint)?, self.plan.edge(id, &Port::Out)))
     }
 
     fn inputs(&self, id: NodeId) -> Vec<Slot> {

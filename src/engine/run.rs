@@ -52,7 +52,8 @@ impl Default for RunSettings {
 /// Runs a plan until it ends, is stopped or fails.
 pub fn run(plan: Plan, settings: RunSettings, out: &mut dyn Report) -> Result<Summary, EngineError> {
     let pool = Pool::new(settings.threads).map_err(|error| before_start(&plan, error))?;
-    let partitions = settings.partitions.unwrap_or(pool.size()).max(1);
+    let wanted = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
+    let partitions = settings.partitions.or(wanted).unwrap_or(pool.size()).max(1);
     let program = prepare(&plan, partitions).map_err(EngineError::Refused)?;
     let started = settings.clock.now();
     let mut run = Run {

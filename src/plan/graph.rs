@@ -12,6 +12,7 @@ use crate::plan::catalog::Endpoint;
 use crate::plan::context::Port;
 use crate::plan::edge::Edge;
 use crate::plan::operator::Operator;
+use crate::plan::settings::Settings;
 
 /// A checked pipeline.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ pub struct Plan {
 }
 
 /// The `pipeline` statement, checked.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Header {
     /// The pipeline's name.
     pub name: String,
@@ -33,6 +34,8 @@ pub struct Header {
     pub checkpoint: Option<PathBuf>,
     /// The zone for reading and printing times.
     pub zone: Option<String>,
+    /// All settings, these included.
+    pub settings: Settings,
 }
 
 /// One operation.
@@ -124,7 +127,8 @@ impl Plan {
     pub fn ordered(&self) -> Vec<NodeId> {
         let mut missing: BTreeMap<NodeIndex, usize> =
             self.graph.node_indices().map(|n| (n, self.graph.edges_directed(n, Direction::Incoming).count())).collect();
-        let mut ready: BTreeSet<NodeIndex> = missing.iter().filter(|(_, count)| **count == 0).map(|(n, _)| *n).collect();
+        let mut ready: BTreeSet<NodeIndex> =
+            missing.iter().filter(|(_, count)| **count == 0).map(|(n, _)| *n).collect();
         let mut ordered = Vec::with_capacity(missing.len());
         while let Some(next) = ready.pop_first() {
             for edge in self.graph.edges(next) {

@@ -1,6 +1,6 @@
 //! Options after checking: `{ format: json, watermark: 30s }` as values an entry's build function can use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_dsl::Span;
 
@@ -55,12 +55,26 @@ pub enum SecretRef {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     values: BTreeMap<String, (OptionValue, Span)>,
+    /// Names of `values` that nobody wrote.
+    defaults: BTreeSet<String>,
 }
 
 impl Settings {
     /// Sets an option.
     pub fn set(&mut self, name: impl Into<String>, value: OptionValue, span: Span) {
         self.values.insert(name.into(), (value, span));
+    }
+
+    /// Sets an option that was not written to its default.
+    pub fn set_default(&mut self, name: impl Into<String>, value: OptionValue, span: Span) {
+        let name = name.into();
+        self.defaults.insert(name.clone());
+        self.set(name, value, span);
+    }
+
+    /// Whether an option was written.
+    pub fn is_written(&self, name: &str) -> bool {
+        self.values.contains_key(name) && !self.defaults.contains(name)
     }
 
     /// An option's value; none where it was not given and has no default.

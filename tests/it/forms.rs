@@ -79,3 +79,11 @@ fn convert_writes_where_it_is_told() {
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
     assert!(fs::read_to_string(folder.path().join("p.yaml")).unwrap().starts_with("pipeline:"));
 }
+
+#[test]
+fn what_the_other_form_cannot_hold_is_not_written() {
+    let twice = "pipeline p { every: 1s }\nlet a = 1\nlet a = 2\n";
+    let ran = millstream_in(&root(), &["convert", "--to", "yaml", "-"], twice);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("cannot be written in the other form"), "{}", ran.err);
+}

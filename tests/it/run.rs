@@ -90,7 +90,7 @@ fn what_cannot_be_run_yet_is_refused_before_anything_happens() {
                     from lines |> into tcp(\"127.0.0.1:1\")\n";
     let ran = once(&folder(pipeline, &[("in/a.txt", "1\n")]), "");
     assert_ne!(ran.code, 0);
-    let refusals = ["a pipeline with a checkpoint", "source `files` with `tail: true`", "sink `tcp`"];
+    let refusals = ["a pipeline with `checkpoint`", "source `files` with `tail: true`", "sink `tcp`"];
     for refusal in refusals {
         assert!(ran.err.contains(&format!("{refusal} can be checked, but not run yet")), "{}", ran.err);
     }
@@ -131,7 +131,6 @@ fn ctrl_c_ends_a_run_after_the_batch() {
         assert_ne!(console.read_line(&mut line).unwrap(), 0, "the run ended by itself");
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    drop(console);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -34,6 +34,9 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> 
             )));
         }
     }
+    if settings.is_written("max_line") {
+        return Err(NotRunnable("source `files` with `max_line` can be checked, but not run yet".into()));
+    }
     let metadata: Vec<Meta> = settings.texts("metadata").into_iter().filter_map(Meta::from_word).collect();
     let own = endpoint.schema.columns.len().saturating_sub(metadata.len());
     let codec = cutter::codec(endpoint, &Schema::new(endpoint.schema.columns[..own].to_vec()))?;

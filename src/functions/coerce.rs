@@ -105,5 +105,5 @@ fn common_decimal(decimal: &Type, integer: &Type) -> Option<Type> {
 fn float(a: &Type, b: &Type) -> Option<Type> {
     let mixed = matches!(a, Type::Decimal { .. }) || matches!(b, Type::Decimal { .. });
     let small = *a == Type::Float32 && *b == Type::Float32;
-    (!mixed).then(|| if small { Type::Float32 } else { Type::Float64 })
+    (!mixed).then_some(if small { Type::Float32 } else { Type::Float64 })
 }

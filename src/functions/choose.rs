@@ -36,7 +36,15 @@ fn entry(
     expand: fn(&[TypedExpr]) -> Node,
 ) -> Arc<FunctionEntry> {
     let body = FunctionBody::Shorthand(expand);
-    Arc::new(FunctionEntry { doc, group: "choice", failure: Failure::Total, settled: unsettled, stability: Stability::Pure, body, resolve })
+    Arc::new(FunctionEntry {
+        doc,
+        group: "choice",
+        failure: Failure::Total,
+        settled: unsettled,
+        stability: Stability::Pure,
+        body,
+        resolve,
+    })
 }
 
 fn resolve_if(entry: &FunctionEntry, args: &[Argument<'_>]) -> Result<Signature, String> {

@@ -2,8 +2,8 @@
 //! `a_total_function_never_fails` holds it against the kernels.
 
 use super::fact::Nulls::{Ever, First, Never, WhenAll};
-use super::settled;
 use super::fact::{Fact, fallible, or_null, total};
+use super::settled;
 
 /// A family of borrowed functions, as they are listed.
 pub(super) struct Family {

@@ -56,7 +56,15 @@ fn entry(
     udf: Arc<datafusion_expr::ScalarUDF>,
 ) -> Arc<FunctionEntry> {
     let body = FunctionBody::Scalar(udf);
-    Arc::new(FunctionEntry { doc, group: "json", failure, settled: unsettled, stability: Stability::Pure, body, resolve })
+    Arc::new(FunctionEntry {
+        doc,
+        group: "json",
+        failure,
+        settled: unsettled,
+        stability: Stability::Pure,
+        body,
+        resolve,
+    })
 }
 
 fn resolve_get(entry: &FunctionEntry, args: &[Argument<'_>]) -> std::result::Result<Signature, String> {

@@ -11,7 +11,9 @@ use super::borrowed;
 use super::resolve::{self, field};
 use super::wording;
 use crate::model::{Slot, Type};
-use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, Stability, unsettled};
+use crate::plan::catalog::{
+    Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, Stability, unsettled,
+};
 
 /// DataFusion's name, our words for it, how it is written, what it is.
 const FACTS: &[(&str, &[&str], &str, &str)] = &[

@@ -124,7 +124,8 @@ impl Plan {
     pub fn ordered(&self) -> Vec<NodeId> {
         let mut missing: BTreeMap<NodeIndex, usize> =
             self.graph.node_indices().map(|n| (n, self.graph.edges_directed(n, Direction::Incoming).count())).collect();
-        let mut ready: BTreeSet<NodeIndex> = missing.iter().filter(|(_, count)| **count == 0).map(|(n, _)| *n).collect();
+        let mut ready: BTreeSet<NodeIndex> =
+            missing.iter().filter(|(_, count)| **count == 0).map(|(n, _)| *n).collect();
         let mut ordered = Vec::with_capacity(missing.len());
         while let Some(next) = ready.pop_first() {
             for edge in self.graph.edges(next) {

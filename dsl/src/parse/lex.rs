@@ -196,7 +196,9 @@ enum Inside {
 fn quoted_in_hole(text: &str, at: usize, first: char) -> usize {
     let (from, close) = match (first, raw_hashes(&text[at + 1..])) {
         ('`', _) => (at + 1, "`".to_owned()),
-        (_, Some(hashes)) if !text[..at].ends_with(is_word_char) => (at + hashes + 2, format!("\"{}", "#".repeat(hashes))),
+        (_, Some(hashes)) if !text[..at].ends_with(is_word_char) => {
+            (at + hashes + 2, format!("\"{}", "#".repeat(hashes)))
+        }
         _ => return at,
     };
     // Without an end it reaches to the end of the line, as the whole string then does.

@@ -79,7 +79,9 @@ fn block(reader: &Reader<'_>, start: usize, end: usize) -> Option<Block> {
             (Some(block), _) if block.starts.is_empty() => block.starts.push(at),
             (Some(block), Kind::Word) if token.first && depth == 0 => {
                 let word = &reader.text[at..start + token.end];
-                if WORDS.contains(&word) || after_value && !GOES_ON.contains(&word) && !crate::lexis::RESERVED.contains(&word) {
+                if WORDS.contains(&word)
+                    || after_value && !GOES_ON.contains(&word) && !crate::lexis::RESERVED.contains(&word)
+                {
                     block.starts.push(at);
                 }
             }

@@ -12,6 +12,7 @@ mod definitions;
 mod draft;
 mod endpoints;
 mod expressions;
+mod habits;
 mod header;
 mod inputs;
 mod literals;

@@ -187,6 +187,7 @@ impl Checker<'_> {
         let start = match wiring.outputs.get(&from.name) {
             Some(Output::Ready(feed)) => Some((**feed).clone()),
             Some(Output::Broken) => None,
+            None if self.is_broken(&from.name) => None,
             None if self.names.flows.contains_key(&from.name) => return Outcome::WaitsFor(from.name.clone()),
             None => {
                 self.unknown_stream(from);
@@ -197,6 +198,12 @@ impl Checker<'_> {
         let start = start.filter(|_| self.is_stream(from));
         let mut draft = Draft::new(self.chain_label(chain, wiring), chain, start);
         for (position, placed) in unfolded.stages.iter().enumerate() {
+            let before = position.checked_sub(1).and_then(|before| unfolded.stages.get(before));
+            let next = unfolded.stages.get(position + 1);
+            if self.follows_group(before, placed) || self.group_by(placed, next) {
+                draft.at = None;
+                continue;
+            }
             let arguments: Vec<_> = unfolded.arguments.iter().filter(|a| a.before == position).collect();
             if let Some(waits_for) = self.add_stage(placed, &arguments, &mut draft, wiring) {
                 self.problems.take_since(mark);
@@ -208,6 +215,11 @@ impl Checker<'_> {
         }
         draft.commit(chain, wiring);
         Outcome::Done
+    }
+
+    /// Whether a statement that could not be read defines the name.
+    pub(super) fn is_broken(&self, name: &str) -> bool {
+        self.names.flows.get(name).is_some_and(|flow| flow.kind == FlowKind::Broken)
     }
 
     /// A table cannot start a chain: it has no batches of its own.

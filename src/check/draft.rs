@@ -27,6 +27,8 @@ pub(super) struct Draft {
     qualifier: Option<String>,
     /// Ordinals by call path and kind.
     ordinals: BTreeMap<String, usize>,
+    /// The columns that came into each stage so far, and where its word stands.
+    passed: Vec<(Vec<String>, Span)>,
     /// Side outputs by name.
     sides: Vec<(Ident, usize, Port, Option<Span>)>,
 }
@@ -68,6 +70,7 @@ impl Draft {
             at,
             qualifier: Some(qualifier),
             ordinals: BTreeMap::new(),
+            passed: Vec::new(),
             sides: Vec::new(),
         }
     }
@@ -179,6 +182,8 @@ impl Checker<'_> {
             self.say_where_used(mark, placed);
             return None;
         };
+        let columns = place.edge.schema.names().map(str::to_owned).collect();
+        draft.passed.push((columns, placed.stage.name.at.0));
         self.check_typed_arguments(arguments, &place.edge, draft.qualifier.as_deref());
         let call = StageCall { stage: &placed.stage, entry: &entry, options };
         let mut seat = Seat {
@@ -198,6 +203,7 @@ impl Checker<'_> {
         if waits_for.is_some() {
             return waits_for;
         }
+        self.say_where_dropped(mark, draft);
         if let Some(planned) = planned.filter(|_| !poisoned) {
             let failing = Failing { sends_bad, can_fail };
             self.place_stage(placed, planned, place, others, failing, draft, wiring);
@@ -212,6 +218,22 @@ impl Checker<'_> {
             let slot = self.type_of(&argument.ty);
             let typed = self.typed(&argument.value, &mut Env::new(&scope));
             self.fitted(typed, &slot);
+        }
+    }
+
+    /// A column that is gone shows the stage that did not keep it.
+    fn say_where_dropped(&mut self, mark: usize, draft: &Draft) {
+        for problem in self.problems.take_since(mark) {
+            let name = self.text(problem.span());
+            let had = |(columns, _): &&(Vec<String>, Span)| columns.iter().any(|c| c == name);
+            let dropper = draft.passed.iter().rev().find(had).filter(|_| problem.code == "unknown-column");
+            self.report(match dropper {
+                Some((_, stage)) => {
+                    let word = self.text(*stage);
+                    problem.also(*stage, format!("`{word}` does not keep `{name}`"))
+                }
+                None => problem,
+            });
         }
     }
 

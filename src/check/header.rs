@@ -135,11 +135,19 @@ impl Checker<'_> {
             .and_then(|s| s.to_str())
             .unwrap_or("example")
             .replace(|c: char| !c.is_alphanumeric(), "_");
+        let name = name.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+        let name = if name.is_empty() { "example" } else { name };
+        let yaml =
+            self.program.sources.get(file.id).is_some_and(|f| f.name.ends_with(".yaml") || f.name.ends_with(".yml"));
+        let right = match yaml {
+            true => format!("pipeline: {{ name: {name}, every: 1s }}"),
+            false => format!("pipeline {name} {{ every: 1s }}"),
+        };
         let start = Span::new(file.id, 0, 0);
         self.report(
             Diagnostic::error("missing-pipeline", start, "the file has no `pipeline` statement")
                 .label("what is it called, and how often does a batch run?")
-                .help(format!("begin with:\n  pipeline {name} {{ every: 1s }}")),
+                .help(format!("begin with:\n  {right}")),
         );
     }
 }

@@ -4,12 +4,18 @@ mod values;
 
 use std::collections::BTreeMap;
 
+use datafusion_common::ScalarValue;
 use millstream_dsl::ast::{Arg, Expr, ExprKind, Ident, Literal, OptionEntry};
 use millstream_dsl::{Diagnostic, Span, parse};
 
 use crate::check::checker::{Checker, some_of};
+<<<<<<< HEAD
 use crate::check::expressions::{Env, constant, suggested, yaml_quoted};
 use crate::check::literals;
+=======
+use crate::check::expressions::{Env, constant, suggested};
+use crate::check::{habits, literals};
+>>>>>>> messages
 use crate::model::{Schema, Slot, Type};
 use crate::plan::catalog::find;
 use crate::plan::expr::Node;
@@ -74,13 +80,16 @@ impl Checker<'_> {
                 );
                 continue;
             }
-            match spec_of(specs, name) {
+            match spec_of(specs, name).filter(|_| !self.is_foreign_option(name, specs)) {
                 Some(spec) => {
                     if let Some(value) = self.option(&entry.value, spec, around) {
                         settings.set(name, value, entry.value.at.0);
                     }
                 }
-                None => self.unknown_option(&entry.name, specs, around),
+                None => match self.foreign_option(entry, specs, around) {
+                    Some(meant) => drop(seen.entry(meant).or_insert(entry.name.at.0)),
+                    None => self.unknown_option(&entry.name, specs, around),
+                },
             }
         }
         for spec in specs.iter().filter(|s| !seen.contains_key(s.name)) {
@@ -137,10 +146,13 @@ impl Checker<'_> {
                 },
                 None => match next.next() {
                     Some(spec) => spec,
-                    None => {
-                        self.surplus(arg, positional, labels, around);
-                        continue;
-                    }
+                    None => match self.unlabelled(arg, labels, &given) {
+                        Some(spec) => spec,
+                        None => {
+                            self.surplus(arg, positional, labels, around);
+                            continue;
+                        }
+                    },
                 },
             };
             if given.contains(&spec.name) {
@@ -170,6 +182,20 @@ impl Checker<'_> {
                 settings.set_default(spec.name, value, call);
             }
         }
+    }
+
+    /// `sliding(60s, 10s)`, where the label of the second is missing.
+    fn unlabelled<'s>(&mut self, arg: &Arg, labels: &'s [OptionSpec], given: &[&str]) -> Option<&'s OptionSpec> {
+        let spec = labels.iter().find(|l| l.required && !given.contains(&l.name))?;
+        let text = self.text(arg.value.at.0);
+        let message = format!("`{}` is missing before `{text}`", spec.name);
+        self.report(
+            Diagnostic::error("wrong-argument", arg.value.at.0, message)
+                .label(spec.doc)
+                .help(format!("write it with its name:\n  {} {text}", spec.name))
+                .edit(Span { end: arg.value.at.start, ..arg.value.at.0 }, format!("{} ", spec.name)),
+        );
+        Some(spec)
     }
 
     fn surplus(&mut self, arg: &Arg, positional: &[OptionSpec], labels: &[OptionSpec], around: &Around<'_>) {
@@ -276,9 +302,23 @@ impl Checker<'_> {
         {
             return literals::size(number, *unit).map(OptionValue::Size).ok_or_else(|| misfit(kind));
         }
+        if let (OptionKind::Bool, ExprKind::Name(name)) = (kind, &value.kind)
+            && let Some(right) = habits::bool_word(name)
+        {
+            let help = Some(format!("write:\n  {right}"));
+            let label = format!("`{name}` is no word of the language");
+            return Err(Misfit { label, help, edit: Some(right.to_owned()), ..misfit(kind) });
+        }
         let typed = self.typed_constant(value);
         if typed.is_unknown() {
             return Err(Misfit::reported());
+        }
+        if let (OptionKind::Duration | OptionKind::Period, Some(ScalarValue::Utf8(Some(text)))) =
+            (kind, constant(&typed))
+            && let Some(right) = habits::duration_of(&text)
+        {
+            let help = Some(format!("write it without quotes:\n  {right}"));
+            return Err(Misfit { label: "is a text".to_owned(), help, edit: Some(right), ..misfit(kind) });
         }
         let found = constant(&typed).and_then(|v| convert(&v, kind, self.header.zone.as_deref()));
         found.ok_or_else(|| Misfit { label: format!("this is `{}`", typed.slot), ..misfit(kind) })
@@ -319,6 +359,14 @@ impl Checker<'_> {
             )
         };
         let wrong = || Misfit { help: help(), ..Misfit::new("wrong-argument", "is a type with columns") };
+        if let ExprKind::Literal(Literal::String(text)) = &value.kind {
+            return Err(habits::schema_of(text).map_or_else(wrong, |right| Misfit {
+                label: "is a text".to_owned(),
+                help: Some(format!("write it in braces:\n  schema: {right}")),
+                edit: Some(right),
+                ..wrong()
+            }));
+        }
         let ty = match parse::type_from_expr(value) {
             Ok(ty) => ty,
             Err(problem) => {

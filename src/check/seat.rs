@@ -7,7 +7,7 @@ use millstream_dsl::{Diagnostic, Span};
 use crate::check::chains::{Feed, Output, Wiring};
 use crate::check::checker::Checker;
 use crate::check::expressions::{Aggregates, Env, can_fail, constant, sends_bad_rows};
-use crate::check::literals;
+use crate::check::habits;
 use crate::check::names::FlowKind;
 use crate::model::{Schema, Slot, Type};
 use crate::plan::context::Other;
@@ -106,6 +106,10 @@ impl StageContext for Seat<'_, '_> {
                 self.poisoned = true;
                 None
             }
+            None if flow.kind == FlowKind::Broken => {
+                self.poisoned = true;
+                None
+            }
             None => {
                 self.waits_for.get_or_insert_with(|| name.name.clone());
                 None
@@ -188,9 +192,10 @@ impl StageContext for Seat<'_, '_> {
                 self.report(problem.label("is no time at all"));
                 None
             }
-            ScalarValue::Utf8(Some(text)) if literals::duration_text(&text).is_some() => {
+            ScalarValue::Utf8(Some(text)) if habits::duration_of(&text).is_some() => {
+                let right = habits::duration_of(&text).unwrap_or_default();
                 let problem = Diagnostic::error("invalid-duration", expr.at.0, "a duration is written without quotes");
-                self.report(problem.label("is a text").help(format!("write:\n  {text}")).edit(expr.at.0, text));
+                self.report(problem.label("is a text").help(format!("write:\n  {right}")).edit(expr.at.0, right));
                 None
             }
             _ => {

@@ -55,6 +55,9 @@ impl Checker<'_> {
                 return None;
             }
         };
+        if self.window_among_keys(stage) || self.using_meant(stage, &entry) {
+            return None;
+        }
         self.check_modifier(stage, &entry);
         let mut fits = self.check_arity(stage, &entry);
         fits &= self.check_arg_names(stage, &entry);
@@ -141,15 +144,17 @@ impl Checker<'_> {
             match (entry.arity.names, arg.names.first()) {
                 (Names::Never, Some(name)) => {
                     let value = self.text(arg.value.at.0);
-                    let message = format!("the argument of `{}` has no name", entry.doc.name);
-                    let problem = Diagnostic::error("wrong-argument", name.at.0, message).label("a name");
                     let is_comparison = name.at.start < arg.value.at.start;
-                    self.report(match is_comparison {
-                        true => {
-                            problem.help(format!("to compare, write two equals signs:\n  {} == {value}", name.name))
+                    let message = format!("the argument of `{}` has no name", entry.doc.name);
+                    let problem = match is_comparison {
+                        true => self.equals_sign(name, arg.value.at.0, value),
+                        false => {
+                            let behind = arg.value.at.0.after().to(name.at.0);
+                            let problem = Diagnostic::error("wrong-argument", name.at.0, message).label("a name");
+                            problem.help("leave it out").edit(behind, "")
                         }
-                        false => problem.help("leave it out"),
-                    });
+                    };
+                    self.report(problem);
                     fits = false;
                 }
                 (Names::Always | Names::Streams, None) if !matches!(arg.value.kind, ExprKind::Broken) => {

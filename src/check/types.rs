@@ -192,8 +192,8 @@ impl Checker<'_> {
     fn unknown_type(&self, name: &Ident) -> Diagnostic {
         let problem = Diagnostic::error("unknown-type", name.at.0, format!("type `{}` does not exist", name.name));
         let lower = name.name.to_lowercase();
-        if let Some((_, here)) = OTHER_WORDS.iter().find(|(word, _)| *word == lower) {
-            return problem.label("not a word of this language").help(format!("write `{here}`")).edit(name.at.0, *here);
+        if let Some(here) = word_for(&lower) {
+            return problem.label("not a word of this language").help(format!("write `{here}`")).edit(name.at.0, here);
         }
         let declared = suggest::closest(&name.name, self.names.types.keys().map(String::as_str));
         match declared.or_else(|| suggest::closest(&name.name, Type::words())) {
@@ -204,4 +204,9 @@ impl Checker<'_> {
             None => problem.label("not known").help(format!("declare it:\n  type {} = {{ id: string }}", name.name)),
         }
     }
+}
+
+/// The word for a type of another language, in lower case; none where there is no other word.
+pub(super) fn word_for(other: &str) -> Option<&'static str> {
+    OTHER_WORDS.iter().find(|(word, _)| *word == other).map(|(_, here)| *here)
 }

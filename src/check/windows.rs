@@ -29,6 +29,10 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         self.arguments(&call.args, &entry.args, &entry.labels, &around, call.name.at.0, &mut settings);
         if self.problems.errors_since(mark) {
+            for problem in self.problems.take_since(mark) {
+                let problem = self.with_whole(problem, expr.at.0, "over ");
+                self.report(problem);
+            }
             return None;
         }
         let window = match (entry.plan)(&settings) {
@@ -129,8 +133,18 @@ impl Checker<'_> {
             Window::Sliding { length, every, .. } | Window::Cumulative { length, every } => vec![*length, *every],
             _ => Vec::new(),
         };
-        let Some(wrong) = lengths.into_iter().find(|length| length % every != 0) else { return Some(()) };
-        let multiple = (wrong / every + 1) * every;
+        let Some(wrong) = lengths.iter().copied().find(|length| length % every != 0) else { return Some(()) };
+        let multiple = |length: i64| show_duration((length.saturating_add(every - 1)) / every * every);
+        let right = match window {
+            Window::Tumbling { .. } => format!("tumbling({})", multiple(wrong)),
+            Window::Cumulative { length, every } => {
+                format!("cumulative({}, every {})", multiple(*length), multiple(*every))
+            }
+            Window::Sliding { length, every, .. } => {
+                format!("sliding({}, every {})", multiple(*length), multiple(*every))
+            }
+            _ => multiple(wrong),
+        };
         self.report(
             Diagnostic::error(
                 "window-not-multiple",
@@ -139,7 +153,7 @@ impl Checker<'_> {
             )
             .label("a window in batch time is made of whole batches")
             .also(every_at, format!("a batch every {}", show_duration(every)))
-            .help(format!("use a multiple:\n  {}", show_duration(multiple))),
+            .help(format!("use multiples:\n  over {right}")),
         );
         None
     }

@@ -154,15 +154,17 @@ fn stage(reader: &mut Reader<'_>, node: Node<'_>, at: At) -> Stage {
         broken: false,
         at,
     };
+    let mut commas = Vec::new();
     for part in node.into_inner() {
         match part.as_rule() {
             Rule::modifier => stage.modifier = modifier(reader, part),
             Rule::stage_word => stage.name = reader.ident(&part),
             Rule::call_form | Rule::stage_args => stage.args = args(reader, part),
-            Rule::clause_comma => slip::clause_comma(reader, &part),
+            Rule::clause_comma => commas.push(reader.range(&part).0),
             _ => stage.clauses.extend(clause::clause(reader, part)),
         }
     }
+    slip::clause_commas(reader, &commas, reader.indices(at.0).1);
     stage
 }
 

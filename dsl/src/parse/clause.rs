@@ -128,7 +128,7 @@ pub(super) fn no_options(at: At) -> Options {
 pub(super) fn endpoint(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Endpoint> {
     let at = reader.at(&node);
     let (mut name, mut args, mut braces, mut clauses) = (None, Vec::new(), None, Vec::new());
-    let mut call_end = at;
+    let (mut call_end, mut commas) = (at, Vec::new());
     for part in node.into_inner() {
         let place = reader.at(&part);
         match part.as_rule() {
@@ -143,10 +143,11 @@ pub(super) fn endpoint(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Endpoi
                 }
             }
             Rule::options => braces = Some(options(reader, part)),
-            Rule::clause_comma => slip::clause_comma(reader, &part),
+            Rule::clause_comma => commas.push(reader.range(&part).0),
             _ => clauses.extend(clause(reader, part)),
         }
     }
+    slip::clause_commas(reader, &commas, reader.indices(at.0).1);
     let options = braces.unwrap_or_else(|| no_options(call_end));
     name.map(|name| Endpoint { name, args, options, clauses, at })
 }

@@ -81,8 +81,44 @@ fn belongs_to_clause(word: &str) -> bool {
 
 /// Reports that `start..end` cannot be read past the failure.
 pub(super) fn report(reader: &mut Reader<'_>, failed: &Failure, start: usize, end: usize) {
-    let problem = explain(reader, failed, start, end);
+    let problem = inside_string(reader, failed, start, end).unwrap_or_else(|| explain(reader, failed, start, end));
     reader.report(problem);
+}
+
+/// What is wrong in an expression inside the string at which the grammar failed.
+fn inside_string(reader: &mut Reader<'_>, failed: &Failure, start: usize, end: usize) -> Option<Diagnostic> {
+    let (_, found) = around(reader, failed.at.clamp(start, end), start, end);
+    let token = found.filter(|t| t.kind == Kind::Quoted && reader.text[t.start..].starts_with('"'))?;
+    holes(&reader.text[..token.end], token.start).into_iter().find_map(|(from, to)| {
+        let failed = reader.parse(Rule::only_expr, from, to).err()?;
+        Some(explain(reader, &failed, from, to))
+    })
+}
+
+/// Where the expressions of the string at the end of `text` are.
+fn holes(text: &str, start: usize) -> Vec<(usize, usize)> {
+    let (mut found, mut at) = (Vec::new(), start);
+    while let Some(opened) = text[at..].find("${").map(|i| at + i) {
+        let from = opened + 2;
+        let slashes = text[..opened].bytes().rev().take_while(|b| *b == b'\\').count();
+        let mut depth = 0;
+        let close = Lexer::new(&text[from..]).find(|token| {
+            match token.kind {
+                Kind::Open => depth += 1,
+                Kind::Close => depth -= 1,
+                _ => {}
+            }
+            depth < 0
+        });
+        at = match close {
+            Some(close) if slashes % 2 == 0 => {
+                found.push((from, from + close.start));
+                from + close.end
+            }
+            _ => from,
+        };
+    }
+    found
 }
 
 fn explain(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> Diagnostic {
@@ -102,7 +138,7 @@ fn explain(reader: &Reader<'_>, failed: &Failure, start: usize, end: usize) -> D
             (reader.span(at, at), "the end".to_owned())
         }
     };
-    if let Some(problem) = habit(reader, before, found) {
+    if let Some(problem) = foreign_stage(reader, start, end).or_else(|| habit(reader, before, found)) {
         return problem;
     }
     let after = said.map_or(String::new(), |text| format!(" after `{text}`"));
@@ -153,8 +189,11 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
             Some(problem.help("results are filtered by a stage of their own:\n  |> where n > 3").edit(span, "|> where"))
         }
         (Kind::Word, "all" | "ALL", _) => {
-            let problem = Diagnostic::error("syntax", span, format!("unexpected `{}` after `{before}`", short(text)));
-            Some(problem.help("duplicates are kept without a word for it:\n  union b, c"))
+            let start = reader.text[..token.start].rfind(before)?;
+            let all = reader.span(start, start + before.len());
+            let problem = Diagnostic::error("sql-word", all, format!("word `{before}` is not written"));
+            let help = format!("duplicates are kept without it:\n  union {}", short(text));
+            Some(problem.help(help).edit(reader.span(start, token.start), ""))
         }
         (Kind::Symbol, _, ".") => {
             Some(syntax("nothing is called with `.` here").help(
@@ -173,6 +212,24 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
         }
         _ => None,
     }
+}
+
+/// `watermark ts 30s`: a stage of other tools that is no stage here.
+fn foreign_stage(reader: &Reader<'_>, start: usize, end: usize) -> Option<Diagnostic> {
+    let word = super::chain::first_word(&reader.text[start..end]);
+    if !["watermark", "withwatermark", "with_watermark"].contains(&word.to_lowercase().as_str()) {
+        return None;
+    }
+    let rest = reader.text[start + word.len()..end].trim().trim_matches(['(', ')']);
+    let mut parts = rest.split([',', ' ']).map(str::trim).filter(|p| !p.is_empty());
+    let time = parts.next().filter(|t| lexis::is_word(t)).unwrap_or("ts");
+    let bound = parts.next().filter(|b| b.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("30s");
+    let problem =
+        Diagnostic::error("unknown-stage", reader.span(start, start + word.len()), format!("`{word}` is no stage"));
+    let help = format!(
+        "the watermark is an option of the source, beside the column that holds the time:\n  time: {time}, watermark: {bound}"
+    );
+    Some(problem.label("belongs to the source").help(help))
 }
 
 /// What the grammar had been ready to read, in the user's words, and what that looks like.

@@ -254,12 +254,23 @@ pub(super) fn result_arrow(reader: &mut Reader<'_>, node: &Node<'_>) {
     reader.report(problem.help(help).edit(reader.span(before, end), ":"));
 }
 
-/// `by a, per batch`
-pub(super) fn clause_comma(reader: &mut Reader<'_>, node: &Node<'_>) {
-    let start = reader.range(node).0;
-    let at = reader.span(start, start + 1);
-    let problem = Diagnostic::error("syntax", at, "no comma stands between clauses");
-    reader.report(problem.help("write the clauses one after the other:\n  by category per batch").edit(at, ""));
+/// `by a, per batch`: the commas that stand between clauses, and where the clauses end.
+pub(super) fn clause_commas(reader: &mut Reader<'_>, commas: &[usize], end: usize) {
+    let Some(first) = commas.first() else { return };
+    let mut right = String::new();
+    for (i, comma) in commas.iter().enumerate() {
+        let next = commas.get(i + 1).copied().unwrap_or(end);
+        right.push_str(&reader.text[comma + 1..next]);
+    }
+    let mut problem = Diagnostic::error("syntax", reader.span(*first, first + 1), "no comma stands between clauses");
+    for comma in &commas[1..] {
+        problem = problem.also(reader.span(*comma, comma + 1), "nor here");
+    }
+    for comma in commas {
+        problem = problem.edit(reader.span(*comma, comma + 1), "");
+    }
+    let right = right.split_whitespace().collect::<Vec<_>>().join(" ");
+    reader.report(problem.help(format!("write the clauses one after the other:\n  {right}")));
 }
 
 /// `count(*)`

@@ -337,6 +337,8 @@ fn broken(reader: &Reader<'_>, chunk: &Chunk) -> StatementKind {
     let start = chunk.word_end + line.len() - line.trim_start().len();
     let length = reader.text[start..chunk.end].find(|c| !is_word_char(c)).unwrap_or(chunk.end - start);
     let name = &reader.text[start..start + length];
+    let sign = reader.text[start + length..chunk.end].trim_start();
+    let defines = defines || sign.starts_with('=') && !sign.starts_with("==");
     let found = defines && lexis::is_word(name) && !(word == "stream" && name == "from");
     let ident = || Ident { name: name.to_owned(), at: At(reader.span(start, start + length)) };
     StatementKind::Broken { name: found.then(ident) }
@@ -370,13 +372,33 @@ fn unknown(reader: &mut Reader<'_>, chunk: &Chunk, head: Head) -> Option<Stateme
     }
     let problem = match suggest::closest(word, lexis::STATEMENTS.iter().copied()) {
         Some(near) => problem.help(format!("did you mean:\n  {near}")).edit(at, near),
-        None if word.eq_ignore_ascii_case("select") => Diagnostic { code: "sql-word", ..problem }.help(
-            "name the stream first, then select:\n  stream NAME =\n    from orders\n    |> select order_id, amount",
-        ),
+        None if word.eq_ignore_ascii_case("select") => {
+            Diagnostic { code: "sql-word", ..problem }.help(pipe_syntax(&reader.text[chunk.start..chunk.end]))
+        }
         None => problem.help(format!("a stage starts with `|>`, and {}", statements())),
     };
     reader.report(problem);
     None
+}
+
+/// `SELECT a FROM b WHERE c` in the order in which it happens.
+fn pipe_syntax(text: &str) -> String {
+    let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lower = plain.to_ascii_lowercase();
+    let at = |word: &str| lower.find(word).filter(|_| !plain.contains('(') && !plain.contains('\''));
+    let (columns, from, condition) = match (at(" from "), at(" where ")) {
+        (Some(from), Some(condition)) if from < condition => {
+            (&plain[7..from], &plain[from + 6..condition], Some(&plain[condition + 7..]))
+        }
+        (Some(from), None) if from > 6 => (&plain[7..from], &plain[from + 6..], None),
+        _ => ("order_id, amount", "orders", None),
+    };
+    let from = from.split(' ').next().unwrap_or("orders");
+    let condition = condition.map_or(String::new(), |c| format!("\n    |> where {}", slip::short(c)));
+    let select = if columns == "*" { String::new() } else { format!("\n    |> select {}", slip::short(columns)) };
+    format!(
+        "name the stream first, then say what happens to its rows:\n  stream NAME =\n    from {from}{condition}{select}"
+    )
 }
 
 fn statements() -> String {

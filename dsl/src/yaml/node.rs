@@ -150,7 +150,21 @@ impl<'t> Loader<'t> {
         let start = self.byte(mark);
         let end = start + self.text[start..].chars().next().map_or(0, char::len_utf8);
         let message = format!("this is no YAML: {info}");
-        self.problems.push(self.error("yaml-syntax", start, end, message));
+        let problem = self.error("yaml-syntax", start, end, message);
+        // What was found wrong on this line before follows from the same slip.
+        let line = self.text[..start].rfind('\n').map_or(0, |i| i + 1);
+        self.problems.retain(|p| (p.span().start as usize) < line);
+        let line = &self.text[line..start];
+        self.problems.push(match (line, &self.text[start..]) {
+            (_, rest) if rest.starts_with('\t') || line.ends_with('\t') => {
+                problem.help("indent with spaces, two for each level")
+            }
+            (line, _) if line.contains('{') && line.contains(['(', '"']) => problem.help(
+                "YAML takes braces, brackets and commas for its own; put the expression between single quotes:\n  \
+                 n: 'if(line == \"\", { value: 0 }, { value: 1 })'",
+            ),
+            _ => problem.help("expressions with `: `, `#`, braces or quotes stand between single quotes"),
+        });
     }
 
     /// Takes an event in; false where nothing more can be read.

@@ -10,6 +10,22 @@ use crate::suggest;
 /// So many problems of one file are reported one by one.
 pub(super) const MOST_PROBLEMS: usize = 100;
 
+/// Keys of other tools, and the key that is meant.
+const OTHER_KEYS: [(&str, &str); 12] = [
+    ("name", "pipeline"),
+    ("batch_interval", "pipeline"),
+    ("interval", "pipeline"),
+    ("every", "pipeline"),
+    ("inputs", "sources"),
+    ("input", "sources"),
+    ("outputs", "sinks"),
+    ("output", "sinks"),
+    ("steps", "stages"),
+    ("transforms", "stages"),
+    ("schemas", "types"),
+    ("constants", "lets"),
+];
+
 /// The text being read and what was wrong with it.
 pub(super) struct Reader<'t> {
     pub(super) problems: Vec<Diagnostic>,
@@ -58,6 +74,14 @@ impl<'t> Reader<'t> {
     pub(super) fn unknown_key(&mut self, entry: &Entry, place: &str, known: &[&'static str]) {
         let (key, span) = (&entry.key.text, self.span(entry.key_start, entry.key_end));
         let problem = Diagnostic::error("yaml-unknown-key", span, format!("key `{key}` means nothing in {place}"));
+        let meant = OTHER_KEYS.iter().find(|(word, here)| *word == key.to_lowercase() && known.contains(here));
+        if let Some((_, here)) = meant {
+            let help = match *here {
+                "pipeline" => "both stand under `pipeline`:\n  pipeline: { name: wordcount, every: 1s }".to_owned(),
+                _ => format!("write:\n  {here}:"),
+            };
+            return self.report(problem.label(format!("belongs to `{here}` here")).help(help));
+        }
         self.report(match suggest::closest(key, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")).edit(span, near),
             None => problem.help(format!("the keys are: {}", known.join(", "))),

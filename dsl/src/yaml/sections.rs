@@ -240,6 +240,7 @@ fn chain(
     known: &[&'static str],
 ) -> Option<(Chain, Option<(Trivia, Endpoint)>)> {
     let (mut from, mut alias, mut links, mut into) = (None, None, Vec::new(), None);
+    let mut outside = Vec::new();
     for entry in reader.entries(node, what, "{ from: orders, stages: [{ where: amount > 0 }] }") {
         match entry.key.text.as_str() {
             "from" => from = reader.name(&entry.value, "`from`"),
@@ -251,13 +252,38 @@ fn chain(
                     reader.item(entry.key_start, end, links.is_empty(), |reader| endpoint(reader, &entry.value));
                 into = call.map(|call| (trivia, call));
             }
+            word if values::CLAUSES.contains(&word) => outside.push(entry),
             _ => reader.unknown_key(entry, what, known),
         }
     }
+    outside_of_stage(reader, &outside, &mut links);
     if from.is_none() {
         reader.shape(node.start, node.end, format!("{what} has no `from`"), "write:\n  from: orders");
     }
     Some((Chain { from: from?, alias, stages: links, at: reader.at(node) }, into))
+}
+
+/// Clauses that stand beside `stages`: they are meant for the last stage.
+fn outside_of_stage(reader: &mut Reader<'_>, entries: &[&Entry], links: &mut [Stage]) {
+    let Some((first, more)) = entries.split_first() else { return };
+    let key = &first.key.text;
+    let span = reader.span(first.key_start, first.key_end);
+    let mut problem =
+        Diagnostic::error("yaml-unknown-key", span, format!("clause `{key}` stands outside of its stage"));
+    for entry in more {
+        problem = problem.also(reader.span(entry.key_start, entry.key_end), "this as well");
+    }
+    let help = match links.last() {
+        Some(stage) => {
+            format!("indent it as far as the word of its stage:\n  - {}: ...\n    {key}: ...", stage.name.name)
+        }
+        None => "it belongs to a stage:\n  stages:\n    - WORD: ...".to_owned(),
+    };
+    reader.report(problem.help(help));
+    let clauses: Vec<_> = entries.iter().filter_map(|entry| values::clause(reader, entry)).collect();
+    if let Some(stage) = links.last_mut() {
+        stage.clauses.extend(clauses);
+    }
 }
 
 fn sink(reader: &mut Reader<'_>, node: &Node) -> Option<StatementKind> {
@@ -282,7 +308,10 @@ fn endpoint(reader: &mut Reader<'_>, node: &Node) -> Option<Endpoint> {
         reader.shape(node.start, node.end, "a source or sink is missing here", "write:\n  { console: {} }");
         return None;
     };
-    let args = values::args(reader, &call.value, parse::call_arguments);
+    let args = match values::unquoted_text(reader, &call.value) {
+        Some(arg) => vec![arg],
+        None => values::args(reader, &call.value, parse::call_arguments),
+    };
     let mut options = no_options(At(reader.span(call.value.end, call.value.end)));
     let mut clauses = Vec::new();
     let mut inner_end = Vec::new();
@@ -375,11 +404,24 @@ fn filled(reader: &mut Reader<'_>, first: &Entry, rest: &[Entry], empty: Stage) 
             word if values::CLAUSES.contains(&word) => stage.clauses.extend(values::clause(reader, entry)),
             _ => {
                 let known: Vec<_> = ["as"].iter().chain(values::CLAUSES).copied().collect();
-                reader.unknown_key(entry, "a stage", &known);
+                if crate::suggest::closest(&entry.key.text, known.iter().copied()).is_some() {
+                    reader.unknown_key(entry, "a stage", &known);
+                } else {
+                    missing_dash(reader, entry);
+                }
             }
         }
     }
     stage
+}
+
+/// A key of a stage that is no clause: likely the word of a stage of its own.
+fn missing_dash(reader: &mut Reader<'_>, entry: &Entry) {
+    let key = &entry.key.text;
+    let span = reader.span(entry.key_start, entry.key_end);
+    let problem = Diagnostic::error("yaml-unknown-key", span, format!("`{key}` is no clause of the stage above"));
+    let help = format!("a stage of its own starts with a dash:\n  - {key}: ...");
+    reader.report(problem.label("a `-` may be missing before it").help(help));
 }
 
 /// `where`, `left join`, `` `odd name` ``

@@ -180,6 +180,23 @@ pub(super) fn args(reader: &mut Reader<'_>, node: &Node, read: ReadArgs) -> Vec<
     }
 }
 
+/// `socket: localhost:9999`, which nobody means as an expression; reported.
+pub(super) fn unquoted_text(reader: &mut Reader<'_>, node: &Node) -> Option<Arg> {
+    let Kind::Scalar(scalar) = &node.kind else { return None };
+    let text = scalar.text.as_str();
+    let plain = !scalar.double && text.chars().all(|c| c.is_alphanumeric() || "._-/*:?[]".contains(c));
+    let port = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
+    let is_address = text.rsplit_once(':').is_some_and(|(host, rest)| !host.is_empty() && port(rest));
+    if !plain || !(is_address || text.contains('/')) {
+        return None;
+    }
+    let span = reader.span(node.start, node.end);
+    let problem = Diagnostic::error("yaml-shape", span, "a text stands in double quotes");
+    let right = format!("\"{text}\"");
+    reader.report(problem.label("is read as an expression").help(format!("write:\n  {right}")).edit(span, right));
+    Some(Arg { names: Vec::new(), value: Expr { kind: ExprKind::Broken, at: reader.at(node) } })
+}
+
 fn arg(reader: &mut Reader<'_>, node: &Node, read: ReadArgs) -> Vec<Arg> {
     match &node.kind {
         Kind::Scalar(scalar) if !scalar.double => reader.text(scalar, read),

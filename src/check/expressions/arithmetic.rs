@@ -21,7 +21,14 @@ impl Checker<'_> {
         span: Span,
         env: &mut Env<'_>,
     ) -> TypedExpr {
+        let mark = self.problems.mark();
+        let first = left.at.0;
         let left = self.typed(left, env);
+        let found = self.problems.take_since(mark);
+        for problem in found {
+            let joins = problem.code == "wrong-operand" && problem.span() == first && op == BinaryOp::Add;
+            self.report(if joins { self.longer_text(problem, right, span) } else { problem });
+        }
         let right = self.typed(right, env);
         if left.is_unknown() || right.is_unknown() {
             return TypedExpr::unknown(span);
@@ -41,6 +48,18 @@ impl Checker<'_> {
                 TypedExpr::unknown(span)
             }
         }
+    }
+
+    /// `a + b + c`: the message about `a + b` grows by `c`.
+    fn longer_text(&self, mut problem: Diagnostic, right: &ast::Expr, span: Span) -> Diagnostic {
+        let longer = problem.help.as_deref().filter(|help| help.starts_with(JOINED)).and_then(|h| h.strip_suffix('"'));
+        if let Some(help) = longer.map(|help| format!("{help}{}\"", piece(self.text(right.at.0)))) {
+            if let Some(label) = problem.labels.first_mut() {
+                label.span = span;
+            }
+            problem.help = Some(help);
+        }
+        problem
     }
 
     fn numbers(&mut self, left: TypedExpr, op: BinaryOp, right: TypedExpr, span: Span) -> TypedExpr {
@@ -105,12 +124,7 @@ impl Checker<'_> {
         let (left, right) = (self.text(left.span), self.text(right.span));
         match (a, b) {
             (Type::String, _) | (_, Type::String) if op == BinaryOp::Add => {
-                let piece = |text: &str| {
-                    text.strip_prefix('"')
-                        .and_then(|t| t.strip_suffix('"'))
-                        .map_or(format!("${{{text}}}"), str::to_owned)
-                };
-                problem.help(format!("put texts together like this:\n  \"{}{}\"", piece(left), piece(right)))
+                problem.help(format!("{JOINED}\n  \"{}{}\"", piece(left), piece(right)))
             }
             (Type::String, other) if other.is_number() => {
                 problem.help(format!("read the text as a number:\n  ({left}::{other})?"))
@@ -151,6 +165,15 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// What stands above a text that is put together.
+const JOINED: &str = "put texts together like this:";
+
+/// An operand of `+` as a piece of a string.
+fn piece(text: &str) -> String {
+    let quoted = |quote: char| text.strip_prefix(quote).and_then(|t| t.strip_suffix(quote));
+    quoted('"').or_else(|| quoted('\'')).map_or_else(|| format!("${{{text}}}"), str::to_owned)
 }
 
 fn negative(value: &ScalarValue) -> Option<ScalarValue> {

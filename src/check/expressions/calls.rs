@@ -6,7 +6,7 @@ use millstream_dsl::{Diagnostic, Span, suggest};
 
 use super::{DEEPEST, Env, constant};
 use crate::check::checker::{Checker, Space};
-use crate::check::coerce;
+use crate::check::{coerce, habits};
 use crate::model::{Column, Slot};
 use crate::plan::catalog::{Argument, Failure, FunctionBody, FunctionEntry, HigherOrderBody, Signature, find};
 use crate::plan::expr::Node;
@@ -111,6 +111,11 @@ impl Checker<'_> {
         let lower = name.to_lowercase();
         if let Some((_, way)) = OTHER_WAYS.iter().find(|(word, _)| *word == lower) {
             return problem.label("written otherwise here").help(format!("write it like this:\n  {way}"));
+        }
+        if let Some(ty) = habits::type_word(&lower) {
+            let text = call.args.first().map_or("x", |arg| self.text(arg.value.at.0));
+            let help = format!("a cast says what holds where it fails:\n  {}", habits::cast_of(text, &ty));
+            return problem.label("is a type").help(help);
         }
         let own = self.names.functions.keys().map(String::as_str);
         let functions = self.catalog.functions.iter().map(|f| f.doc.name.as_str());

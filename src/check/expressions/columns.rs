@@ -207,7 +207,8 @@ impl Checker<'_> {
         let problem = suggested(problem, name, span, legal.into_iter());
         let problem = match problem.help {
             None if !columns.is_empty() => {
-                problem.help(format!("the columns here are {}", some_of(columns.into_iter())))
+                let columns = some_of(columns.into_iter());
+                problem.help(format!("the columns here are {columns}; a text stands in double quotes:\n  \"{name}\""))
             }
             None if kind == "name" => problem.help(format!("a text stands in double quotes:\n  \"{name}\"")),
             _ => problem,

@@ -5,7 +5,7 @@ use millstream_dsl::{Diagnostic, Span};
 
 use super::{Env, castable, constant};
 use crate::check::checker::Checker;
-use crate::check::coerce;
+use crate::check::{coerce, habits};
 use crate::model::{Slot, Type};
 use crate::plan::TypedExpr;
 use crate::plan::catalog::Failure;
@@ -14,8 +14,16 @@ use crate::plan::expr::Node;
 impl Checker<'_> {
     /// `x::int64`
     pub(super) fn cast(&mut self, of: &ast::Expr, ty: &ast::TypeExpr, span: Span, env: &mut Env<'_>) -> TypedExpr {
+        let expr_at = of.at.0;
         let of = self.typed(of, env);
+        let mark = self.problems.mark();
         let to = self.type_of(ty);
+        if to.ty.is_unknown() && self.problems.errors_since(mark) {
+            let text = self.text(expr_at);
+            for problem in self.problems.take_since(mark) {
+                self.report(habits::whole_cast(problem, text));
+            }
+        }
         if of.is_unknown() || to.ty.is_unknown() {
             return TypedExpr::unknown(span);
         }

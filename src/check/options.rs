@@ -9,13 +9,8 @@ use millstream_dsl::ast::{Arg, Expr, ExprKind, Ident, Literal, OptionEntry};
 use millstream_dsl::{Diagnostic, Span, parse};
 
 use crate::check::checker::{Checker, some_of};
-<<<<<<< HEAD
 use crate::check::expressions::{Env, constant, suggested, yaml_quoted};
-use crate::check::literals;
-=======
-use crate::check::expressions::{Env, constant, suggested};
 use crate::check::{habits, literals};
->>>>>>> messages
 use crate::model::{Schema, Slot, Type};
 use crate::plan::catalog::find;
 use crate::plan::expr::Node;

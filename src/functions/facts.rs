@@ -2,11 +2,7 @@
 //! `a_total_function_never_fails` holds it against the kernels.
 
 use super::fact::Nulls::{Ever, First, Never, WhenAll};
-<<<<<<< HEAD
 use super::fact::{Fact, fallible, number_lists, or_null, percent_format, total};
-=======
-use super::fact::{Fact, fallible, or_null, total};
->>>>>>> messages
 use super::settled;
 
 /// A family of borrowed functions, as they are listed.

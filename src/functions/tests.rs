@@ -280,3 +280,20 @@ fn structs_keep_their_fields_through_aggregates() {
     assert_eq!(total("collect_list", &[arg(record.clone())]), "list({ a: int64? })");
     assert_eq!(total("first", &[maybe(record)]), "{ a: int64? }?");
 }
+
+#[test]
+fn every_aggregate_can_be_called() {
+    let pools = [Type::Float64, Type::String, Type::Int64, Type::Bool, decimal(12, 2)];
+    let none: Vec<Vec<Type>> = vec![Vec::new()];
+    let one: Vec<_> = pools.iter().map(|a| vec![a.clone()]).collect();
+    let two: Vec<_> = one.iter().flat_map(|a| pools.iter().map(move |b| vec![a[0].clone(), b.clone()])).collect();
+    let three = vec![vec![Type::Float64; 3]];
+    let calls: Vec<_> = none.into_iter().chain(one).chain(two).chain(three).collect();
+    for entry in aggregates() {
+        let fits = |types: &Vec<Type>| {
+            let args: Vec<_> = types.iter().map(|ty| arg(ty.clone())).collect();
+            (entry.resolve)(&entry, &args).is_ok()
+        };
+        assert!(calls.iter().any(fits), "{} takes nothing", entry.doc.name);
+    }
+}

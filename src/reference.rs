@@ -50,7 +50,7 @@ fn entry(word: &Word<'_>) -> String {
     let doc = word.doc;
     let mut text =
         format!("### {}\n\n{}{}.\n\n```text\n{}\n```\n", doc.name, capital(&doc.summary), aliases(word), doc.usage);
-    for paragraph in doc.details.lines().filter(|line| !line.is_empty()) {
+    for paragraph in doc.paragraphs() {
         let _ = writeln!(text, "\n{paragraph}");
     }
     for fact in &word.facts {

@@ -96,8 +96,7 @@ fn page(word: &Word<'_>) -> String {
     let doc = word.doc;
     let mut text =
         format!("{} {}: {}\n\n  {}\n", word.kind.one(), doc.name, doc.summary, doc.usage.replace('\n', "\n  "));
-    let paragraphs = doc.details.lines().chain(word.facts.iter().map(String::as_str));
-    for paragraph in paragraphs.filter(|line| !line.is_empty()) {
+    for paragraph in doc.paragraphs().iter().chain(&word.facts) {
         let _ = write!(text, "\n{}", wrapped(paragraph, WIDTH));
     }
     if !doc.aliases.is_empty() {

@@ -60,6 +60,24 @@ impl Doc {
         self.aliases.push(word.into());
         self
     }
+
+    /// The details as paragraphs and list items, each on one line.
+    pub fn paragraphs(&self) -> Vec<String> {
+        let mut paragraphs: Vec<String> = Vec::new();
+        let mut goes_on = false;
+        for line in self.details.lines() {
+            match paragraphs.last_mut() {
+                Some(last) if goes_on && !line.trim().is_empty() && !line.starts_with("- ") => {
+                    last.push(' ');
+                    last.push_str(line.trim());
+                }
+                _ if line.trim().is_empty() => {}
+                _ => paragraphs.push(line.trim().to_owned()),
+            }
+            goes_on = !line.trim().is_empty();
+        }
+        paragraphs
+    }
 }
 
 /// What an option or argument accepts.

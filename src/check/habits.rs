@@ -1,7 +1,7 @@
 //! Habits from elsewhere that the vocabulary shows: Spark's `groupBy(...).agg(...)` and its windows among the keys,
 //! option names of other tools, types and durations as text. Each gives one message with what is meant.
 
-use millstream_dsl::ast::{ClauseKind, Expr, ExprKind, Ident, OptionEntry, Stage};
+use millstream_dsl::ast::{ClauseKind, Expr, ExprKind, Ident, Literal, OptionEntry, Stage};
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::Checker;
@@ -99,6 +99,27 @@ impl Checker<'_> {
         match aggregate_of(stage) {
             Some("") | None => args,
             Some(form) => form.replace("ARGS", &args),
+        }
+    }
+
+    /// A stage under its name from elsewhere, written under the name `here`; none where its form differs.
+    pub(super) fn same_stage(&self, stage: &Stage, here: &str) -> Option<String> {
+        let text = self.text(stage.at.0);
+        let rest = text.get(stage.name.name.len()..).filter(|r| !r.contains('\n') && stage.modifier.is_none())?;
+        match (here, &stage.args[..]) {
+            ("where", [arg]) if arg.names.is_empty() && !matches!(arg.value.kind, ExprKind::Lambda(..)) => {
+                Some(format!("where{rest}"))
+            }
+            ("sort", []) if stage.clauses.iter().any(|c| matches!(c.kind, ClauseKind::By(_))) => {
+                Some(format!("sort{rest}"))
+            }
+            ("extend", [name, value]) => match &name.value.kind {
+                ExprKind::Literal(Literal::String(name)) => {
+                    Some(format!("extend {name} = {}", self.text(value.value.at.0)))
+                }
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -291,6 +291,15 @@ impl Checker<'_> {
             let label = format!("`{name}` is no word of the language");
             return Err(Misfit { label, help, edit: Some(right.to_owned()), ..misfit(kind) });
         }
+        if let (OptionKind::Path | OptionKind::Address, ExprKind::Binary(..)) = (kind, &value.kind)
+            && let text = self.text(value.at.0)
+            && text.contains('/')
+            && !text.contains(['"', ' '])
+        {
+            let right = format!("\"{text}\"");
+            let help = Some(format!("a text stands in double quotes:\n  {right}"));
+            return Err(Misfit { label: "is read as an expression".into(), help, edit: Some(right), ..misfit(kind) });
+        }
         let typed = self.typed_constant(value);
         if typed.is_unknown() {
             return Err(misfit(kind));

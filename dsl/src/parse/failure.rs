@@ -179,6 +179,32 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
     let before = before.map_or("", |b| &reader.text[b.start..b.end]);
     let syntax = |message: &str| Diagnostic::error("syntax", span, message);
     match (token.kind, before, text) {
+        (Kind::Symbol, "/", "*") => {
+            let problem = Diagnostic::error("comment-style", span, "a comment starts with `#`, not with `/*`");
+            Some(problem.help("write it at the end of a line, or on its own:\n  # only large orders"))
+        }
+        (Kind::Symbol, "select" | "SELECT", "*") => {
+            let problem = Diagnostic::error("sql-word", span, "`*` stands for nothing here");
+            Some(problem.help("rows keep all their columns without a stage; columns are added by `extend`:\n  |> extend total = amount * 2"))
+        }
+        (Kind::Symbol, ":", "=") => {
+            Some(syntax("`:=` is no sign of the language").help("a name gets its value by `=`:\n  total = amount * 2"))
+        }
+        (Kind::Symbol, _, "|") => {
+            Some(syntax("a stage starts with `|>`, not with `|`").help("write:\n  |>").edit(span, "|>"))
+        }
+        (Kind::Word, _, "asc" | "desc" | "ASC" | "DESC") if lexis::is_word(before) => {
+            let help = format!("what rows are ordered by stands behind `by`:\n  by {before} {}", text.to_lowercase());
+            Some(syntax(&format!("unexpected `{text}` after `{before}`")).help(help))
+        }
+        (Kind::Word, "import", _) => {
+            let problem = Diagnostic::error("syntax", span, "the path of an import is a string");
+            Some(problem.help(format!("write:\n  import \"{}.stream\"", short(text))))
+        }
+        (Kind::Word, number, _) if number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty() => {
+            let help = format!("a word may be missing between them:\n  {number} by {}", short(text));
+            Some(syntax(&format!("unexpected `{}` after `{number}`", short(text))).help(help))
+        }
         (Kind::Quoted, ..) if text.starts_with('"') && text.contains("${") => Some(
             syntax("this string holds an expression that cannot be read")
                 .help("between `${` and `}` stands one expression; for the signs themselves write:\n  \\${"),

@@ -101,7 +101,7 @@ fn colons_and_equals_signs_are_told_apart() {
     mended("extend x: 1", "colon-equals", ":", "x = ...");
     mended("explode a with { outer = true }", "colon-equals", "=", "name: value");
     mended("explode a with { outer == true }", "colon-equals", "==", "name: value");
-    mended("window over sliding(60s, every: 10s)", "colon-equals", ":", "every ...");
+    one("|> window over sliding(60s, every: 10s)", "colon-equals", ":", "every 10s");
     one("let a : 3", "colon-equals", ":", "=");
     one("fn f(x: int64) -> int64 = x", "colon-equals", "->", ": float64 =");
 }

@@ -187,7 +187,7 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
             let problem = Diagnostic::error("sql-word", span, "`*` stands for nothing here");
             Some(problem.help("rows keep all their columns without a stage; columns are added by `extend`:\n  |> extend total = amount * 2"))
         }
-        (Kind::Symbol, ":", "=") => {
+        (Kind::Symbol, ":", "=") if reader.text[..token.start].ends_with(':') => {
             Some(syntax("`:=` is no sign of the language").help("a name gets its value by `=`:\n  total = amount * 2"))
         }
         (Kind::Symbol, _, "|") => {

@@ -203,7 +203,7 @@ impl Checker<'_> {
     }
 }
 
-fn yaml_quoted(span: Span) -> Diagnostic {
+pub(super) fn yaml_quoted(span: Span) -> Diagnostic {
     Diagnostic::error("yaml-quoted-expression", span, "double quotes make a text of it, where an expression is wanted")
         .label("a text")
         .help("write it without quotes, or in single ones")

@@ -9,7 +9,7 @@ use millstream_dsl::ast::{Arg, Expr, ExprKind, Ident, Literal, OptionEntry};
 use millstream_dsl::{Diagnostic, Span, parse};
 
 use crate::check::checker::{Checker, some_of};
-use crate::check::expressions::{Env, constant, suggested};
+use crate::check::expressions::{Env, constant, suggested, yaml_quoted};
 use crate::check::{habits, literals};
 use crate::model::{Schema, Slot, Type};
 use crate::plan::catalog::find;
@@ -41,6 +41,15 @@ struct Misfit {
 impl Misfit {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
         Misfit { code, message: message.into(), label: String::new(), help: None, edit: None }
+    }
+
+    /// For a value whose mistake has been reported where it was made.
+    fn reported() -> Self {
+        Misfit::new("", "")
+    }
+
+    fn is_reported(&self) -> bool {
+        self.code.is_empty()
     }
 }
 
@@ -210,7 +219,7 @@ impl Checker<'_> {
         let mark = self.problems.mark();
         match self.read(value, &spec.kind, around) {
             Ok(found) => Some(found),
-            Err(_) if self.problems.errors_since(mark) => None,
+            Err(misfit) if misfit.is_reported() || self.problems.errors_since(mark) => None,
             Err(misfit) => {
                 let message = format!("`{}` {}", spec.name, misfit.message);
                 let mut problem = Diagnostic::error(misfit.code, value.at.0, message)
@@ -267,7 +276,11 @@ impl Checker<'_> {
                     self.problems.take_since(mark);
                 }
                 Err(misfit) => {
+                    let unsaid = misfit.is_reported() && !self.problems.errors_since(mark);
                     self.problems.take_since(mark);
+                    if unsaid {
+                        return Err(misfit);
+                    }
                     first.get_or_insert(misfit);
                 }
             }
@@ -284,25 +297,12 @@ impl Checker<'_> {
         {
             return literals::size(number, *unit).map(OptionValue::Size).ok_or_else(|| misfit(kind));
         }
-        if let (OptionKind::Bool, ExprKind::Name(name)) = (kind, &value.kind)
-            && let Some(right) = habits::bool_word(name)
-        {
-            let help = Some(format!("write:\n  {right}"));
-            let label = format!("`{name}` is no word of the language");
-            return Err(Misfit { label, help, edit: Some(right.to_owned()), ..misfit(kind) });
-        }
-        if let (OptionKind::Path | OptionKind::Address, ExprKind::Binary(..)) = (kind, &value.kind)
-            && let text = self.text(value.at.0)
-            && text.contains('/')
-            && !text.contains(['"', ' '])
-        {
-            let right = format!("\"{text}\"");
-            let help = Some(format!("a text stands in double quotes:\n  {right}"));
-            return Err(Misfit { label: "is read as an expression".into(), help, edit: Some(right), ..misfit(kind) });
+        if let Some(misfit) = self.unquoted(value, kind) {
+            return Err(misfit);
         }
         let typed = self.typed_constant(value);
         if typed.is_unknown() {
-            return Err(misfit(kind));
+            return Err(Misfit::reported());
         }
         if let (OptionKind::Duration | OptionKind::Period, Some(ScalarValue::Utf8(Some(text)))) =
             (kind, constant(&typed))
@@ -313,6 +313,27 @@ impl Checker<'_> {
         }
         let found = constant(&typed).and_then(|v| convert(&v, kind, self.header.zone.as_deref()));
         found.ok_or_else(|| Misfit { label: format!("this is `{}`", typed.slot), ..misfit(kind) })
+    }
+
+    /// `yes` for `true`, and a path without its quotes.
+    fn unquoted(&self, value: &Expr, kind: &OptionKind) -> Option<Misfit> {
+        match (kind, &value.kind) {
+            (OptionKind::Bool, ExprKind::Name(name)) => {
+                let right = habits::bool_word(name)?;
+                let label = format!("`{name}` is no word of the language");
+                let help = Some(format!("write:\n  {right}"));
+                Some(Misfit { label, help, edit: Some(right.to_owned()), ..misfit(kind) })
+            }
+            (OptionKind::Path | OptionKind::Address, ExprKind::Binary(..)) => {
+                let text = self.text(value.at.0);
+                let right = format!("\"{text}\"");
+                let help = Some(format!("a text stands in double quotes:\n  {right}"));
+                let label = "is read as an expression".to_owned();
+                let is_path = text.contains('/') && !text.contains(['"', ' ']);
+                is_path.then(|| Misfit { label, help, edit: Some(right), ..misfit(kind) })
+            }
+            _ => None,
+        }
     }
 
     fn symbol(&mut self, value: &Expr, words: &'static [(&'static str, &'static str)]) -> Result<OptionValue, Misfit> {
@@ -361,14 +382,15 @@ impl Checker<'_> {
         let ty = match parse::type_from_expr(value) {
             Ok(ty) => ty,
             Err(problem) => {
-                self.report(problem);
+                let quoted = problem.span();
+                self.report(if self.is_yaml_quoted(quoted) { yaml_quoted(quoted) } else { problem });
                 return Err(wrong());
             }
         };
         let slot = self.type_of(&ty);
         match slot.ty {
             Type::Struct(columns) => Ok(OptionValue::Schema(Schema::new(columns))),
-            Type::Unknown => Err(wrong()),
+            Type::Unknown => Err(Misfit::reported()),
             other => Err(Misfit { label: format!("`{other}` has no columns"), ..wrong() }),
         }
     }

@@ -10,6 +10,7 @@ mod entries;
 mod examples;
 mod files;
 mod forms;
+mod hostile;
 mod infer;
 mod messages;
 mod program;

@@ -1,7 +1,7 @@
 //! Habits from elsewhere that the vocabulary shows: Spark's `groupBy(...).agg(...)` and its windows among the keys,
 //! option names of other tools, types and durations as text. Each gives one message with what is meant.
 
-use millstream_dsl::ast::{ClauseKind, Expr, ExprKind, Ident, Literal, OptionEntry, Stage};
+use millstream_dsl::ast::{Arg, ClauseKind, Expr, ExprKind, Ident, Literal, OptionEntry, Stage};
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::Checker;
@@ -201,6 +201,25 @@ impl Checker<'_> {
             .label("`==` is meant here")
             .help(format!("compare with `==`:\n  {} == {value}", name.name))
             .edit(sign, "==")
+    }
+
+    /// `sliding(60s, 10s)`, where the label of the second is missing.
+    pub(super) fn unlabelled<'s>(
+        &mut self,
+        arg: &Arg,
+        labels: &'s [OptionSpec],
+        given: &[&str],
+    ) -> Option<&'s OptionSpec> {
+        let spec = labels.iter().find(|l| l.required && !given.contains(&l.name))?;
+        let text = self.text(arg.value.at.0);
+        let message = format!("`{}` is missing before `{text}`", spec.name);
+        self.report(
+            Diagnostic::error("wrong-argument", arg.value.at.0, message)
+                .label(spec.doc)
+                .help(format!("write it with its name:\n  {} {text}", spec.name))
+                .edit(Span { end: arg.value.at.start, ..arg.value.at.0 }, format!("{} ", spec.name)),
+        );
+        Some(spec)
     }
 
     /// A problem with an edit inside `whole` shows all of it as it should be.

@@ -179,20 +179,6 @@ impl Checker<'_> {
         }
     }
 
-    /// `sliding(60s, 10s)`, where the label of the second is missing.
-    fn unlabelled<'s>(&mut self, arg: &Arg, labels: &'s [OptionSpec], given: &[&str]) -> Option<&'s OptionSpec> {
-        let spec = labels.iter().find(|l| l.required && !given.contains(&l.name))?;
-        let text = self.text(arg.value.at.0);
-        let message = format!("`{}` is missing before `{text}`", spec.name);
-        self.report(
-            Diagnostic::error("wrong-argument", arg.value.at.0, message)
-                .label(spec.doc)
-                .help(format!("write it with its name:\n  {} {text}", spec.name))
-                .edit(Span { end: arg.value.at.start, ..arg.value.at.0 }, format!("{} ", spec.name)),
-        );
-        Some(spec)
-    }
-
     fn surplus(&mut self, arg: &Arg, positional: &[OptionSpec], labels: &[OptionSpec], around: &Around<'_>) {
         let takes = match positional.len() {
             0 => "no arguments".into(),

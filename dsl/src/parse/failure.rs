@@ -100,7 +100,11 @@ fn holes(text: &str, start: usize) -> Vec<(usize, usize)> {
     let (mut found, mut at) = (Vec::new(), start);
     while let Some(opened) = text[at..].find("${").map(|i| at + i) {
         let from = opened + 2;
+        at = from;
         let slashes = text[..opened].bytes().rev().take_while(|b| *b == b'\\').count();
+        if slashes % 2 == 1 {
+            continue;
+        }
         let mut depth = 0;
         let close = Lexer::new(&text[from..]).find(|token| {
             match token.kind {
@@ -110,13 +114,9 @@ fn holes(text: &str, start: usize) -> Vec<(usize, usize)> {
             }
             depth < 0
         });
-        at = match close {
-            Some(close) if slashes % 2 == 0 => {
-                found.push((from, from + close.start));
-                from + close.end
-            }
-            _ => from,
-        };
+        let Some(close) = close else { break };
+        found.push((from, from + close.start));
+        at = from + close.end;
     }
     found
 }

@@ -270,7 +270,7 @@ pub(super) fn clause_commas(reader: &mut Reader<'_>, commas: &[usize], end: usiz
     let mut right = String::new();
     for (i, comma) in commas.iter().enumerate() {
         let next = commas.get(i + 1).copied().unwrap_or(end);
-        right.push_str(&reader.text[comma + 1..next]);
+        right.push_str(reader.text.get(comma + 1..next).unwrap_or(""));
     }
     let mut problem = Diagnostic::error("syntax", reader.span(*first, first + 1), "no comma stands between clauses");
     for comma in &commas[1..] {

@@ -390,13 +390,14 @@ fn pipe_syntax(text: &str) -> String {
     let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let lower = plain.to_ascii_lowercase();
     let at = |word: &str| lower.find(word).filter(|_| !plain.contains('(') && !plain.contains('\''));
-    let (columns, from, condition) = match (at(" from "), at(" where ")) {
-        (Some(from), Some(condition)) if from < condition => {
-            (&plain[7..from], &plain[from + 6..condition], Some(&plain[condition + 7..]))
-        }
-        (Some(from), None) if from > 6 => (&plain[7..from], &plain[from + 6..], None),
-        _ => ("order_id, amount", "orders", None),
-    };
+    let part = |from: usize, to: usize| plain.get(from..to).map(str::trim).filter(|t| !t.is_empty());
+    let clauses = [" group by ", " having ", " order by ", " limit "].into_iter().filter_map(at);
+    let (from, end) = (at(" from "), clauses.min().unwrap_or(plain.len()));
+    let condition = at(" where ").filter(|c| from.is_some_and(|f| f < *c));
+    let columns = from.and_then(|from| part("select".len(), from)).unwrap_or("order_id, amount");
+    let source = from.and_then(|from| part(from + " from ".len(), condition.unwrap_or(end)));
+    let condition = condition.and_then(|c| part(c + " where ".len(), end));
+    let from = source.unwrap_or("orders");
     let from = from.split(' ').next().unwrap_or("orders");
     let condition = condition.map_or(String::new(), |c| format!("\n    |> where {}", slip::short(c)));
     let select = if columns == "*" { String::new() } else { format!("\n    |> select {}", slip::short(columns)) };

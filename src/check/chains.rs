@@ -106,6 +106,10 @@ impl Checker<'_> {
         let fates = |kind: &ClauseKind| match kind {
             ClauseKind::Late(Fate::To(name)) | ClauseKind::Bad(Fate::To(name)) => Some(name.clone()),
             ClauseKind::Rejected(Fate::To(name)) | ClauseKind::Else(Fate::To(name)) => Some(name.clone()),
+            // `late late_rows`, whose `to` is missing: the mistake is reported, the name is known.
+            ClauseKind::Late(Fate::Word(word)) | ClauseKind::Bad(Fate::Word(word)) if !is_fate(word) => {
+                Some(word.clone())
+            }
             _ => None,
         };
         for placed in &unfolded.stages {
@@ -284,6 +288,11 @@ fn break_missing(names: &[String], wiring: &mut Wiring) {
     for name in names {
         wiring.outputs.entry(name.clone()).or_insert(Output::Broken);
     }
+}
+
+/// Whether a word behind `late` or `bad` can be what becomes of rows.
+fn is_fate(word: &Ident) -> bool {
+    ["drop", "fail", "null", "ignore", "keep"].contains(&word.name.as_str())
 }
 
 /// The chains, each after those it may read, as far as that goes; ties in the order of the text.

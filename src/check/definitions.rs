@@ -4,7 +4,7 @@ use millstream_dsl::ast::{Expr, Ident, Literal, TypeExpr, TypedWord};
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::{Checker, Space};
-use crate::check::expressions::{Env, constant};
+use crate::check::expressions::{Env, constant, example_of};
 use crate::check::names::{FnDefinition, Value};
 use crate::check::{circles, coerce};
 use crate::model::{Slot, Type};
@@ -151,7 +151,12 @@ impl<'a> Checker<'a> {
                 self.report(
                     Diagnostic::error("missing-param", name.at.0, format!("parameter `{}` has no value", name.name))
                         .label("has no default and was not set")
-                        .help(format!("set it, or give it a default:\n  --set {}=...\n  {variable}=...", name.name)),
+                        .help(format!(
+                            "set it, or give it a default:\n  --set {0}=...\n  {variable}=...\n  param {0}: {1} = {2}",
+                            name.name,
+                            self.text(ty.at.0),
+                            example_of(&slot.ty)
+                        )),
                 );
                 TypedExpr::unknown(name.at.0)
             }

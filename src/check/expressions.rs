@@ -247,7 +247,7 @@ pub(super) fn castable(from: &Type, to: &Type) -> bool {
 }
 
 /// A value of the type, for pasting.
-pub(super) fn example_of(ty: &Type) -> String {
+pub(in crate::check) fn example_of(ty: &Type) -> String {
     match ty {
         Type::Bool => "false".into(),
         Type::String => "\"\"".into(),

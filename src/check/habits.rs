@@ -1,7 +1,7 @@
 //! Habits from elsewhere that the vocabulary shows: Spark's `groupBy(...).agg(...)` and its windows among the keys,
 //! option names of other tools, types and durations as text. Each gives one message with what is meant.
 
-use millstream_dsl::ast::{ClauseKind, Expr, ExprKind, Ident, OptionEntry, Stage};
+use millstream_dsl::ast::{Arg, ClauseKind, Expr, ExprKind, Ident, Literal, OptionEntry, Stage};
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::check::checker::Checker;
@@ -102,6 +102,27 @@ impl Checker<'_> {
         }
     }
 
+    /// A stage under its name from elsewhere, written under the name `here`; none where its form differs.
+    pub(super) fn same_stage(&self, stage: &Stage, here: &str) -> Option<String> {
+        let text = self.text(stage.at.0);
+        let rest = text.get(stage.name.name.len()..).filter(|r| !r.contains('\n') && stage.modifier.is_none())?;
+        match (here, &stage.args[..]) {
+            ("where", [arg]) if arg.names.is_empty() && !matches!(arg.value.kind, ExprKind::Lambda(..)) => {
+                Some(format!("where{rest}"))
+            }
+            ("sort", []) if stage.clauses.iter().any(|c| matches!(c.kind, ClauseKind::By(_))) => {
+                Some(format!("sort{rest}"))
+            }
+            ("extend", [name, value]) => match &name.value.kind {
+                ExprKind::Literal(Literal::String(name)) => {
+                    Some(format!("extend {name} = {}", self.text(value.value.at.0)))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Reports `by window(ts, "1 minute"), user_id`.
     pub(super) fn window_among_keys(&mut self, stage: &Stage) -> bool {
         let items =
@@ -180,6 +201,25 @@ impl Checker<'_> {
             .label("`==` is meant here")
             .help(format!("compare with `==`:\n  {} == {value}", name.name))
             .edit(sign, "==")
+    }
+
+    /// `sliding(60s, 10s)`, where the label of the second is missing.
+    pub(super) fn unlabelled<'s>(
+        &mut self,
+        arg: &Arg,
+        labels: &'s [OptionSpec],
+        given: &[&str],
+    ) -> Option<&'s OptionSpec> {
+        let spec = labels.iter().find(|l| l.required && !given.contains(&l.name))?;
+        let text = self.text(arg.value.at.0);
+        let message = format!("`{}` is missing before `{text}`", spec.name);
+        self.report(
+            Diagnostic::error("wrong-argument", arg.value.at.0, message)
+                .label(spec.doc)
+                .help(format!("write it with its name:\n  {} {text}", spec.name))
+                .edit(Span { end: arg.value.at.start, ..arg.value.at.0 }, format!("{} ", spec.name)),
+        );
+        Some(spec)
     }
 
     /// A problem with an edit inside `whole` shows all of it as it should be.

@@ -179,20 +179,6 @@ impl Checker<'_> {
         }
     }
 
-    /// `sliding(60s, 10s)`, where the label of the second is missing.
-    fn unlabelled<'s>(&mut self, arg: &Arg, labels: &'s [OptionSpec], given: &[&str]) -> Option<&'s OptionSpec> {
-        let spec = labels.iter().find(|l| l.required && !given.contains(&l.name))?;
-        let text = self.text(arg.value.at.0);
-        let message = format!("`{}` is missing before `{text}`", spec.name);
-        self.report(
-            Diagnostic::error("wrong-argument", arg.value.at.0, message)
-                .label(spec.doc)
-                .help(format!("write it with its name:\n  {} {text}", spec.name))
-                .edit(Span { end: arg.value.at.start, ..arg.value.at.0 }, format!("{} ", spec.name)),
-        );
-        Some(spec)
-    }
-
     fn surplus(&mut self, arg: &Arg, positional: &[OptionSpec], labels: &[OptionSpec], around: &Around<'_>) {
         let takes = match positional.len() {
             0 => "no arguments".into(),
@@ -297,12 +283,8 @@ impl Checker<'_> {
         {
             return literals::size(number, *unit).map(OptionValue::Size).ok_or_else(|| misfit(kind));
         }
-        if let (OptionKind::Bool, ExprKind::Name(name)) = (kind, &value.kind)
-            && let Some(right) = habits::bool_word(name)
-        {
-            let help = Some(format!("write:\n  {right}"));
-            let label = format!("`{name}` is no word of the language");
-            return Err(Misfit { label, help, edit: Some(right.to_owned()), ..misfit(kind) });
+        if let Some(misfit) = self.unquoted(value, kind) {
+            return Err(misfit);
         }
         let typed = self.typed_constant(value);
         if typed.is_unknown() {
@@ -317,6 +299,27 @@ impl Checker<'_> {
         }
         let found = constant(&typed).and_then(|v| convert(&v, kind, self.header.zone.as_deref()));
         found.ok_or_else(|| Misfit { label: format!("this is `{}`", typed.slot), ..misfit(kind) })
+    }
+
+    /// `yes` for `true`, and a path without its quotes.
+    fn unquoted(&self, value: &Expr, kind: &OptionKind) -> Option<Misfit> {
+        match (kind, &value.kind) {
+            (OptionKind::Bool, ExprKind::Name(name)) => {
+                let right = habits::bool_word(name)?;
+                let label = format!("`{name}` is no word of the language");
+                let help = Some(format!("write:\n  {right}"));
+                Some(Misfit { label, help, edit: Some(right.to_owned()), ..misfit(kind) })
+            }
+            (OptionKind::Path | OptionKind::Address, ExprKind::Binary(..)) => {
+                let text = self.text(value.at.0);
+                let right = format!("\"{text}\"");
+                let help = Some(format!("a text stands in double quotes:\n  {right}"));
+                let label = "is read as an expression".to_owned();
+                let is_path = text.contains('/') && !text.contains(['"', ' ']);
+                is_path.then(|| Misfit { label, help, edit: Some(right), ..misfit(kind) })
+            }
+            _ => None,
+        }
     }
 
     fn symbol(&mut self, value: &Expr, words: &'static [(&'static str, &'static str)]) -> Result<OptionValue, Misfit> {

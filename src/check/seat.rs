@@ -61,7 +61,7 @@ impl Seat<'_, '_> {
 
     fn wrong_constant(&mut self, expr: &ast::Expr, wanted: &str, example: &str) {
         let problem = Diagnostic::error("wrong-argument", expr.at.0, format!("{wanted} is wanted here"));
-        self.report(problem.label("is something else").help(format!("for example:\n  {example}")));
+        self.report(problem.label("is none").help(format!("for example:\n  {example}")));
     }
 }
 

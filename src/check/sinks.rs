@@ -87,7 +87,9 @@ impl Checker<'_> {
                 "a stream is no sink; to name these rows, write a stream statement:\n  stream {name}_2 = from ..."
             ))
         } else {
-            match alias.or_else(|| suggest::closest(name, words())) {
+            let screen = ["stdout", "print", "show", "terminal", "screen"].contains(&name);
+            let screen = words().find(|w| screen && *w == "console");
+            match alias.or(screen).or_else(|| suggest::closest(name, words())) {
                 Some(close) => problem.help(format!("did you mean `{close}`?")).edit(at, close),
                 None => problem.help(format!("the sinks are {}", some_of(words()))),
             }

@@ -74,10 +74,11 @@ impl Checker<'_> {
         let alias = self.catalog.stages.iter().find(|e| e.doc.aliases.iter().any(|a| a.to_lowercase() == lower));
         let other = OTHER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, here)| *here);
         if let Some(here) = alias.map(|e| e.doc.name.as_str()).or(other) {
-            return problem
-                .label(format!("called `{here}` here"))
-                .help(format!("write:\n  |> {}", usage_of(self, here)))
-                .edit(at, here);
+            let problem = problem.label(format!("called `{here}` here"));
+            return match self.same_stage(stage, here) {
+                Some(right) => problem.help(format!("write:\n  |> {right}")).edit(stage.at.0, right),
+                None => problem.help(format!("write:\n  |> {}", usage_of(self, here))).edit(at, here),
+            };
         }
         if find(&self.catalog.sinks, name).is_some() {
             return Diagnostic::error("misplaced-call", at, format!("`{name}` is a sink, not a stage"))

@@ -6,7 +6,7 @@ use super::operand;
 use super::reader::{Node, Reader, Rule, find};
 use super::slip;
 use crate::ast::{
-    At, Clause, ClauseKind, Endpoint, Expr, ExprKind, Fate, Ident, OptionEntry, Options, SortItem, Trivia, Ttl,
+    Arg, At, Clause, ClauseKind, Endpoint, Expr, ExprKind, Fate, Ident, OptionEntry, Options, SortItem, Trivia, Ttl,
 };
 
 /// A node of any of the clause rules; none for another node.
@@ -124,11 +124,23 @@ pub(super) fn no_options(at: At) -> Options {
     Options { entries: Vec::new(), end: Vec::new(), at: At(at.after()) }
 }
 
+/// Whether an argument is written like an option, `format: json`.
+fn has_colon(args: Node<'_>) -> bool {
+    let labels = args.into_inner().filter_map(|arg| arg.into_inner().next()).filter(|n| n.as_rule() == Rule::label);
+    labels.flat_map(Node::into_inner).any(|n| n.as_rule() == Rule::label_colon)
+}
+
+/// `files("out", format: json)`: what is meant as an option.
+fn option_of(arg: Arg) -> Option<OptionEntry> {
+    let name = arg.names.into_iter().next()?;
+    Some(OptionEntry { trivia: Trivia::default(), name, value: arg.value })
+}
+
 /// An `endpoint` node.
 pub(super) fn endpoint(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Endpoint> {
     let at = reader.at(&node);
     let (mut name, mut args, mut braces, mut clauses) = (None, Vec::new(), None, Vec::new());
-    let (mut call_end, mut commas) = (at, Vec::new());
+    let (mut call_end, mut commas, mut misplaced) = (at, Vec::new(), Vec::new());
     for part in node.into_inner() {
         let place = reader.at(&part);
         match part.as_rule() {
@@ -139,7 +151,12 @@ pub(super) fn endpoint(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Endpoi
             Rule::endpoint_args => {
                 call_end = place;
                 if let Some(inner) = part.into_inner().next() {
-                    args = operand::call_args(reader, inner, 0).0;
+                    let is_option = has_colon(inner.clone());
+                    let read = operand::call_args(reader, inner, 0).0;
+                    let (options, rest): (Vec<Arg>, _) =
+                        read.into_iter().partition(|a| is_option && !a.names.is_empty());
+                    args = rest;
+                    misplaced = options.into_iter().filter_map(option_of).collect();
                 }
             }
             Rule::options => braces = Some(options(reader, part)),
@@ -148,6 +165,7 @@ pub(super) fn endpoint(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Endpoi
         }
     }
     slip::clause_commas(reader, &commas, reader.indices(at.0).1);
-    let options = braces.unwrap_or_else(|| no_options(call_end));
+    let mut options = braces.unwrap_or_else(|| no_options(call_end));
+    options.entries.extend(misplaced);
     name.map(|name| Endpoint { name, args, options, clauses, at })
 }

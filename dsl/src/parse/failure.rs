@@ -100,7 +100,11 @@ fn holes(text: &str, start: usize) -> Vec<(usize, usize)> {
     let (mut found, mut at) = (Vec::new(), start);
     while let Some(opened) = text[at..].find("${").map(|i| at + i) {
         let from = opened + 2;
+        at = from;
         let slashes = text[..opened].bytes().rev().take_while(|b| *b == b'\\').count();
+        if slashes % 2 == 1 {
+            continue;
+        }
         let mut depth = 0;
         let close = Lexer::new(&text[from..]).find(|token| {
             match token.kind {
@@ -110,13 +114,9 @@ fn holes(text: &str, start: usize) -> Vec<(usize, usize)> {
             }
             depth < 0
         });
-        at = match close {
-            Some(close) if slashes % 2 == 0 => {
-                found.push((from, from + close.start));
-                from + close.end
-            }
-            _ => from,
-        };
+        let Some(close) = close else { break };
+        found.push((from, from + close.start));
+        at = from + close.end;
     }
     found
 }
@@ -179,6 +179,32 @@ fn habit(reader: &Reader<'_>, before: Option<Token>, found: Option<Token>) -> Op
     let before = before.map_or("", |b| &reader.text[b.start..b.end]);
     let syntax = |message: &str| Diagnostic::error("syntax", span, message);
     match (token.kind, before, text) {
+        (Kind::Symbol, "/", "*") => {
+            let problem = Diagnostic::error("comment-style", span, "a comment starts with `#`, not with `/*`");
+            Some(problem.help("write it at the end of a line, or on its own:\n  # only large orders"))
+        }
+        (Kind::Symbol, "select" | "SELECT", "*") => {
+            let problem = Diagnostic::error("sql-word", span, "`*` stands for nothing here");
+            Some(problem.help("rows keep all their columns without a stage; columns are added by `extend`:\n  |> extend total = amount * 2"))
+        }
+        (Kind::Symbol, ":", "=") if reader.text[..token.start].ends_with(':') => {
+            Some(syntax("`:=` is no sign of the language").help("a name gets its value by `=`:\n  total = amount * 2"))
+        }
+        (Kind::Symbol, _, "|") => {
+            Some(syntax("a stage starts with `|>`, not with `|`").help("write:\n  |>").edit(span, "|>"))
+        }
+        (Kind::Word, _, "asc" | "desc" | "ASC" | "DESC") if lexis::is_word(before) => {
+            let help = format!("what rows are ordered by stands behind `by`:\n  by {before} {}", text.to_lowercase());
+            Some(syntax(&format!("unexpected `{text}` after `{before}`")).help(help))
+        }
+        (Kind::Word, "import", _) => {
+            let problem = Diagnostic::error("syntax", span, "the path of an import is a string");
+            Some(problem.help(format!("write:\n  import \"{}.stream\"", short(text))))
+        }
+        (Kind::Word, number, _) if number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty() => {
+            let help = format!("a word may be missing between them:\n  {number} by {}", short(text));
+            Some(syntax(&format!("unexpected `{}` after `{number}`", short(text))).help(help))
+        }
         (Kind::Quoted, ..) if text.starts_with('"') && text.contains("${") => Some(
             syntax("this string holds an expression that cannot be read")
                 .help("between `${` and `}` stands one expression; for the signs themselves write:\n  \\${"),

@@ -100,7 +100,13 @@ pub(super) fn label(reader: &mut Reader<'_>, node: Node<'_>) -> Option<Ident> {
     if let Some(colon) = parts.next() {
         let at = reader.place(&colon);
         let problem = Diagnostic::error("colon-equals", at, "a label in a call has no colon");
-        reader.report(problem.help(format!("write:\n  {} ...", name.name)).edit(at, ""));
+        let rest = &reader.text[reader.range(&colon).1..];
+        let value = short(rest.split([',', ')']).next().unwrap_or("..."));
+        let help = format!(
+            "write the label alone; options stand in braces behind the call:\n  {0} {value}\n  {{ {0}: {value} }}",
+            name.name
+        );
+        reader.report(problem.help(help).edit(at, ""));
     }
     Some(name)
 }
@@ -241,8 +247,12 @@ pub(super) fn definition_sign(reader: &mut Reader<'_>, node: &Node<'_>) {
 /// A word or sign that must stand where the empty `node` is.
 pub(super) fn missing_word(reader: &mut Reader<'_>, node: &Node<'_>, word: &str, example: &str) {
     let (start, end) = reader.range(node);
+    let line = reader.text[..start].rfind('\n').map_or(0, |i| i + 1);
+    let rest = reader.text[start..].lines().next().unwrap_or("");
+    let whole = format!("{}{word} {}", &reader.text[line..start], rest.trim_start());
+    let right = if whole.len() <= 100 && !rest.trim().is_empty() { whole.trim() } else { example };
     let problem = Diagnostic::error("syntax", reader.span(start, end), format!("`{word}` is missing here"));
-    reader.report(problem.help(format!("write:\n  {example}")).edit(reader.span(start, end), format!("{word} ")));
+    reader.report(problem.help(format!("write:\n  {right}")).edit(reader.span(start, end), format!("{word} ")));
 }
 
 /// `fn f(x: int64) -> int64 = ...`
@@ -260,7 +270,7 @@ pub(super) fn clause_commas(reader: &mut Reader<'_>, commas: &[usize], end: usiz
     let mut right = String::new();
     for (i, comma) in commas.iter().enumerate() {
         let next = commas.get(i + 1).copied().unwrap_or(end);
-        right.push_str(&reader.text[comma + 1..next]);
+        right.push_str(reader.text.get(comma + 1..next).unwrap_or(""));
     }
     let mut problem = Diagnostic::error("syntax", reader.span(*first, first + 1), "no comma stands between clauses");
     for comma in &commas[1..] {

@@ -370,12 +370,16 @@ fn unknown(reader: &mut Reader<'_>, chunk: &Chunk, head: Head) -> Option<Stateme
         reader.report(problem.help(help).edit(reader.span(chunk.start, chunk.start), format!("{kind} ")));
         return assumed(reader, chunk, head, kind);
     }
-    let problem = match suggest::closest(word, lexis::STATEMENTS.iter().copied()) {
+    let near = suggest::closest(word, lexis::STATEMENTS.iter().copied()).filter(|_| habit(word).is_none());
+    let problem = match near {
         Some(near) => problem.help(format!("did you mean:\n  {near}")).edit(at, near),
         None if word.eq_ignore_ascii_case("select") => {
             Diagnostic { code: "sql-word", ..problem }.help(pipe_syntax(&reader.text[chunk.start..chunk.end]))
         }
-        None => problem.help(format!("a stage starts with `|>`, and {}", statements())),
+        None => match habit(word) {
+            Some(help) => problem.help(help),
+            None => problem.help(format!("a stage starts with `|>`, and {}", statements())),
+        },
     };
     reader.report(problem);
     None
@@ -386,19 +390,41 @@ fn pipe_syntax(text: &str) -> String {
     let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let lower = plain.to_ascii_lowercase();
     let at = |word: &str| lower.find(word).filter(|_| !plain.contains('(') && !plain.contains('\''));
-    let (columns, from, condition) = match (at(" from "), at(" where ")) {
-        (Some(from), Some(condition)) if from < condition => {
-            (&plain[7..from], &plain[from + 6..condition], Some(&plain[condition + 7..]))
-        }
-        (Some(from), None) if from > 6 => (&plain[7..from], &plain[from + 6..], None),
-        _ => ("order_id, amount", "orders", None),
-    };
+    let part = |from: usize, to: usize| plain.get(from..to).map(str::trim).filter(|t| !t.is_empty());
+    let clauses = [" group by ", " having ", " order by ", " limit "].into_iter().filter_map(at);
+    let (from, end) = (at(" from "), clauses.min().unwrap_or(plain.len()));
+    let condition = at(" where ").filter(|c| from.is_some_and(|f| f < *c));
+    let columns = from.and_then(|from| part("select".len(), from)).unwrap_or("order_id, amount");
+    let source = from.and_then(|from| part(from + " from ".len(), condition.unwrap_or(end)));
+    let condition = condition.and_then(|c| part(c + " where ".len(), end));
+    let from = source.unwrap_or("orders");
     let from = from.split(' ').next().unwrap_or("orders");
     let condition = condition.map_or(String::new(), |c| format!("\n    |> where {}", slip::short(c)));
     let select = if columns == "*" { String::new() } else { format!("\n    |> select {}", slip::short(columns)) };
     format!(
         "name the stream first, then say what happens to its rows:\n  stream NAME =\n    from {from}{condition}{select}"
     )
+}
+
+/// What is meant by a statement of another language.
+fn habit(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "if" | "filter" | "where" => "rows are chosen by a stage of a stream:\n  |> where amount > 100",
+        "for" | "while" | "foreach" => {
+            "nothing is looped over: a stage works on every row by itself:\n  |> extend total = amount * 2"
+        }
+        "def" | "function" | "func" => "a function is one expression:\n  fn gross(net: float64): float64 = net * 1.19",
+        "var" | "val" | "const" => "a constant is defined with `let`:\n  let limit = 100",
+        "include" | "use" | "require" => "other files are brought in with `import`:\n  import \"common.stream\"",
+        "schema" | "struct" | "record" | "class" => {
+            "a type is defined with `type`:\n  type Order = { order_id: string, amount: decimal(12, 2) }"
+        }
+        "sink" | "output" | "write" | "print" => {
+            "a sink ends a chain that starts with `from`:\n  from orders |> into console"
+        }
+        "input" | "read" => "rows come from a source:\n  source orders = files(\"orders/*.json\") { format: json }",
+        _ => return None,
+    })
 }
 
 fn statements() -> String {

@@ -63,6 +63,14 @@ pub(super) struct Document {
     pub(super) problems: Vec<Diagnostic>,
 }
 
+/// Where the colon of a line such as `lines:{ ... }` stands, behind which a blank is missing.
+fn tight_colon(line: &str) -> Option<usize> {
+    let colon = line.find(':')?;
+    let key = line[..colon].trim_start().trim_start_matches("- ");
+    let is_key = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_');
+    (is_key && line[colon + 1..].starts_with(['{', '[', '"'])).then_some(colon)
+}
+
 /// Reads `text`.
 pub(super) fn read(file: FileId, text: &str) -> Document {
     let mut loader = Loader::new(file, text);
@@ -150,20 +158,24 @@ impl<'t> Loader<'t> {
         let start = self.byte(mark);
         let end = start + self.text[start..].chars().next().map_or(0, char::len_utf8);
         let message = format!("this is no YAML: {info}");
-        let problem = self.error("yaml-syntax", start, end, message);
         // What was found wrong on this line before follows from the same slip.
-        let line = self.text[..start].rfind('\n').map_or(0, |i| i + 1);
-        self.problems.retain(|p| (p.span().start as usize) < line);
-        let line = &self.text[line..start];
-        self.problems.push(match (line, &self.text[start..]) {
-            (_, rest) if rest.starts_with('\t') || line.ends_with('\t') => {
-                problem.help("indent with spaces, two for each level")
-            }
-            (line, _) if line.contains('{') && line.contains(['(', '"']) => problem.help(
-                "YAML takes braces, brackets and commas for its own; put the expression between single quotes:\n  \
-                 n: 'if(line == \"\", { value: 0 }, { value: 1 })'",
+        let line_start = self.text[..start].rfind('\n').map_or(0, |i| i + 1);
+        self.problems.retain(|p| (p.span().start as usize) < line_start);
+        let line = self.text[line_start..].lines().next().unwrap_or("");
+        let before = &self.text[line_start..start];
+        if let Some(colon) = tight_colon(line).map(|i| line_start + i) {
+            let problem = self.error("yaml-syntax", colon, colon + 1, "a blank is missing after this colon");
+            let place = Span::new(self.file, colon + 1, colon + 1);
+            return self.problems.push(problem.help("a key, a colon and a blank:\n  lines: { ... }").edit(place, " "));
+        }
+        let problem = self.error("yaml-syntax", start, end, message);
+        let tab = self.text[start..].starts_with('\t') || before.ends_with('\t');
+        self.problems.push(match tab {
+            true => problem.help("indent with spaces, two for each level"),
+            false => problem.help(
+                "YAML takes `: `, `#`, quotes, braces, brackets and commas for its own; \
+                 put an expression that has them between single quotes:\n  where: 'line != \"\"'",
             ),
-            _ => problem.help("expressions with `: `, `#`, braces or quotes stand between single quotes"),
         });
     }
 

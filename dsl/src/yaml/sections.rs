@@ -308,6 +308,14 @@ fn endpoint(reader: &mut Reader<'_>, node: &Node) -> Option<Endpoint> {
         reader.shape(node.start, node.end, "a source or sink is missing here", "write:\n  { console: {} }");
         return None;
     };
+    if let (true, Kind::Scalar(word)) =
+        (["type", "kind", "connector"].contains(&call.key.text.as_str()), &call.value.kind)
+    {
+        let message = format!("the first key is the source or sink itself, not `{}`", call.key.text);
+        let help = format!("write its word, then its argument:\n  {{ {}: ... }}", word.text);
+        reader.shape(call.key_start, call.key_end, message, help);
+        return None;
+    }
     let args = match values::unquoted_text(reader, &call.value) {
         Some(arg) => vec![arg],
         None => values::args(reader, &call.value, parse::call_arguments),
@@ -361,7 +369,8 @@ fn stage(reader: &mut Reader<'_>, node: &Node) -> Stage {
         Kind::Scalar(scalar) => match head(&scalar.text) {
             Some((modifier, name)) => Stage { modifier, name: Ident { name, at }, ..empty },
             None => {
-                let help = "write a stage as a key with its argument:\n  - where: amount > 0";
+                let (word, rest) = scalar.text.split_once(' ').unwrap_or(("where", "amount > 0"));
+                let help = format!("write a stage as a key with its argument:\n  - {word}: {}", rest.trim());
                 reader.shape(node.start, node.end, "a stage must be a word or a mapping", help);
                 Stage { broken: true, ..empty }
             }

@@ -45,7 +45,9 @@ impl Checker<'_> {
         let Some(entry) = find(&self.catalog.functions, name).cloned() else {
             let problem = self.unknown_function(call);
             self.report(problem);
-            for arg in &call.args {
+            // What is meant may be an aggregate, in which every column may stand.
+            let looks = env.aggregates.is_none();
+            for arg in call.args.iter().filter(|_| looks) {
                 if !matches!(arg.value.kind, ExprKind::Lambda(..)) {
                     self.typed(&arg.value, env);
                 }
@@ -109,6 +111,10 @@ impl Checker<'_> {
         }
         let problem = Diagnostic::error("unknown-function", at, format!("function `{name}` does not exist"));
         let lower = name.to_lowercase();
+        if ["countdistinct", "count_distinct"].contains(&lower.as_str()) {
+            let text = call.args.first().map_or("x", |arg| self.text(arg.value.at.0));
+            return problem.label("written otherwise here").help(format!("write:\n  count(distinct {text})"));
+        }
         if let Some((_, way)) = OTHER_WAYS.iter().find(|(word, _)| *word == lower) {
             return problem.label("written otherwise here").help(format!("write it like this:\n  {way}"));
         }

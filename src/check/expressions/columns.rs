@@ -52,8 +52,32 @@ impl Checker<'_> {
                 return found;
             }
         }
+        if let Some(problem) = self.unknown_qualifier(of, field, env) {
+            self.report(problem);
+            return TypedExpr::unknown(span);
+        }
         let of = self.typed(of, env);
         self.field_of(of, &field.name, field.at.0, span)
+    }
+
+    /// `order.amount`, where the rows are called `orders` and have a column `amount`.
+    fn unknown_qualifier(&self, of: &ast::Expr, field: &Ident, env: &Env<'_>) -> Option<Diagnostic> {
+        let ExprKind::Name(name) = &of.kind else { return None };
+        let known = env.locals.iter().any(|(n, _)| n == name) || self.names.values.contains_key(name);
+        let has_field = |(_, edge): &&(Option<String>, crate::plan::Edge)| edge.schema.get(&field.name).is_some();
+        let input = env.scope.inputs.iter().find(has_field)?;
+        if known || !matches!(find(env.scope, name), Found::Nothing) {
+            return None;
+        }
+        let problem =
+            Diagnostic::error("unknown-column", of.at.0, format!("`{name}` is neither a column nor a stream here"));
+        let qualifiers = env.scope.inputs.iter().filter_map(|(q, _)| q.as_deref());
+        let right = match (suggest::closest(name, qualifiers), &input.0) {
+            (Some(close), _) => format!("{close}.{}", field.name),
+            (None, Some(own)) if env.scope.inputs.len() > 1 => format!("{own}.{}", field.name),
+            _ => field.name.clone(),
+        };
+        Some(problem.label("not known here").help(format!("write:\n  {right}")).edit(of.at.0.to(field.at.0), right))
     }
 
     fn state_field(&mut self, state: Span, field: &Ident, span: Span, env: &Env<'_>) -> TypedExpr {
@@ -207,8 +231,7 @@ impl Checker<'_> {
         let problem = suggested(problem, name, span, legal.into_iter());
         let problem = match problem.help {
             None if !columns.is_empty() => {
-                let columns = some_of(columns.into_iter());
-                problem.help(format!("the columns here are {columns}; a text stands in double quotes:\n  \"{name}\""))
+                problem.help(format!("the columns here are {}", some_of(columns.into_iter())))
             }
             None if kind == "name" => problem.help(format!("a text stands in double quotes:\n  \"{name}\"")),
             _ => problem,

@@ -26,8 +26,24 @@ impl Checker<'_> {
             return self.compared_with_null(left, op, right, span);
         }
         let left = self.typed(left, env);
-        let right = self.typed(right, env);
-        self.compared(left, op, right, span)
+        let mark = self.problems.mark();
+        let right_typed = self.typed(right, env);
+        for problem in self.problems.take_since(mark) {
+            let is_word = matches!(right.kind, ExprKind::Name(_)) && problem.edits.is_empty();
+            self.report(if is_word { self.or_text(problem) } else { problem });
+        }
+        self.compared(left, op, right_typed, span)
+    }
+
+    /// `line == error`: the name that is no column may be meant as a text.
+    fn or_text(&self, problem: Diagnostic) -> Diagnostic {
+        match &problem.help {
+            Some(help) if problem.code == "unknown-column" && !help.contains('\n') => {
+                let help = format!("{help}; a text stands in double quotes:\n  \"{}\"", self.text(problem.span()));
+                problem.help(help)
+            }
+            _ => problem,
+        }
     }
 
     fn compared_with_null(&mut self, left: &ast::Expr, op: BinaryOp, right: &ast::Expr, span: Span) -> TypedExpr {

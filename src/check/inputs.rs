@@ -197,7 +197,11 @@ impl Checker<'_> {
             return None;
         };
         let at = settings.span("time").unwrap_or(call);
-        let column = schema.get(&name)?;
+        let Some(column) = schema.get(&name) else {
+            // That has been reported: some moment stands for it, so that windows are no second mistake.
+            let moment = schema.columns.iter().find(|c| is_moment(&c.slot.ty))?;
+            return Some(EventTime { column: moment.name.clone(), delay: Some(0), ends_window: false });
+        };
         if !is_moment(&column.slot.ty) {
             if !column.slot.ty.is_unknown() {
                 let message = format!("time column `{name}` is `{}`, not a timestamp", column.slot.ty);

@@ -96,7 +96,7 @@ impl Checker<'_> {
         if spec.required {
             self.report(
                 Diagnostic::error("missing-option", call, format!("{} needs the option `{}`", around.what, spec.name))
-                    .label(format!("{} is not said", spec.doc))
+                    .label(format!("`{}` is missing: {}", spec.name, spec.doc))
                     .help(format!("add it:\n  {{ {}: {} }}", spec.name, example(&spec.kind))),
             );
         } else if let Some(value) = spec.default.and_then(|text| default_value(text, &spec.kind)) {

@@ -7,7 +7,7 @@ use millstream_dsl::{Diagnostic, SourceMap, ast};
 use super::Exit;
 use super::report::{Look, render};
 use super::terminal::Terminal;
-use crate::check::{Overrides, Program};
+use crate::check::{Overrides, PARAM_VARIABLE_PREFIX, Program};
 use crate::load::{self, Form};
 use crate::plan::{Catalog, Plan};
 
@@ -39,11 +39,25 @@ pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Fin
     if program.files.is_empty() {
         return Findings { program, plan: None, problems };
     }
-    let checked = crate::check::check(&program, catalog, overrides);
+    let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
     problems.extend(checked.problems);
     problems.extend(load::unmatched_patterns(&checked.plan, catalog));
     problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
     Findings { program, plan: Some(checked.plan), problems }
+}
+
+/// The values given on the command line, then those that the environment has for further parameters.
+fn with_environment(program: &Program, given: &Overrides) -> Overrides {
+    let mut overrides = given.clone();
+    for statement in program.files.iter().flat_map(|file| &file.tree.statements) {
+        if let ast::StatementKind::Param { name, .. } = &statement.kind
+            && !given.contains_key(&name.name)
+            && let Ok(value) = std::env::var(format!("{PARAM_VARIABLE_PREFIX}{}", name.name.to_uppercase()))
+        {
+            overrides.insert(name.name.clone(), value);
+        }
+    }
+    overrides
 }
 
 impl Findings {

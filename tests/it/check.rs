@@ -155,6 +155,24 @@ fn an_unknown_parameter_is_refused() {
 }
 
 #[test]
+fn a_parameter_comes_from_the_command_line_or_else_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = "pipeline p { every: 1s }\nparam least: int64\nsource s = stdin()\n\
+                    from s |> where length(line) > least |> into console\n";
+    fs::write(folder.path().join("p.stream"), pipeline).unwrap();
+    let check = |variable: &str, more: &[&str]| {
+        let args = [&["check", "p.stream"], more].concat();
+        let ran =
+            crate::program::command(folder.path(), &args).env("MILLSTREAM_PARAM_LEAST", variable).output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stdout).unwrap())
+    };
+    assert_eq!(check("3", &[]).0, Some(0));
+    assert!(check("three", &[]).1.contains("error[invalid-literal]"), "{}", check("three", &[]).1);
+    assert_eq!(check("three", &["--set", "least=4"]).0, Some(0));
+    assert!(millstream_in(folder.path(), &["check", "p.stream"], "").out.contains("error[missing-param]"));
+}
+
+#[test]
 fn ten_megabytes_of_garbage_are_answered_within_seconds() {
     let garbage: String = "stream x = from ((((( |> \"\u{1b}[31m ä ".repeat(300_000);
     let started = std::time::Instant::now();

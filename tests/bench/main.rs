@@ -76,7 +76,7 @@ fn front_half(text: &str, catalog: &Catalog) {
 /// A pipeline of about so many lines, without mistakes.
 fn pipeline_of(lines: usize) -> String {
     let mut text = String::from(
-        "pipeline bench { every: 10s }\n\ntype Row = { id: string, category: string, amount: decimal(12, 2), ts: timestamp }\n\n\
+        "pipeline bench { every: 10s }\n\ntype Row = { category: string, amount: decimal(12, 2), ts: timestamp }\n\n\
          source rows = socket(\"127.0.0.1:1\") { format: json, schema: Row, time: ts, watermark: 30s } bad drop\n",
     );
     for n in 0..lines / 9 {

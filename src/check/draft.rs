@@ -13,7 +13,7 @@ use crate::check::seat::Seat;
 use crate::check::templates::{Placed, TypedArgument};
 use crate::model::{Column, Schema, Slot, Type};
 use crate::plan::catalog::StageCall;
-use crate::plan::graph::{NodeId, Work};
+use crate::plan::graph::{NodeId, Running, Work};
 use crate::plan::{Edge, Mode, PlanNode, Planned, Port, RowFate, Scope};
 
 /// The nodes of a chain that is not in the plan yet.
@@ -97,7 +97,8 @@ impl Draft {
     ) {
         let Some(place) = self.at.take() else { return };
         let identity = self.identity(&[], word);
-        let node = PlanNode { stream: self.stream.clone(), identity, work, outputs, fates, span };
+        let node =
+            PlanNode { stream: self.stream.clone(), identity, work, outputs, fates, run: Running::default(), span };
         self.nodes.push(DraftNode { node, inputs: vec![place.from], stage: None, named: None });
     }
 
@@ -299,6 +300,7 @@ impl Checker<'_> {
             work: Work::Operator(planned.operator),
             outputs,
             fates,
+            run: Running::default(),
             span: planned.span,
         };
         let mut inputs = vec![place.from];

@@ -16,7 +16,7 @@ use crate::plan::catalog::{
     Directions, Endpoint, EndpointEntry, FormatCall, RowsFrom, SOURCE_OPTIONS, SourceEntry, table_options,
 };
 use crate::plan::edge::OP;
-use crate::plan::graph::Work;
+use crate::plan::graph::{Running, Work};
 use crate::plan::seams::BadRow;
 use crate::plan::{Edge, EventTime, Guarantee, Mode, OptionSpec, PlanNode, Port, RowFate, Settings};
 
@@ -74,7 +74,15 @@ impl Checker<'_> {
         };
         let identity = format!("{}/{}/1", name.name, entry.doc.name);
         let work = if statement.table { Work::Table(endpoint) } else { Work::Source(endpoint) };
-        let node = PlanNode { stream: name.name.clone(), identity, work, outputs, fates, span: call.name.at.0 };
+        let node = PlanNode {
+            stream: name.name.clone(),
+            identity,
+            work,
+            outputs,
+            fates,
+            run: Running::default(),
+            span: call.name.at.0,
+        };
         let id = wiring.plan.add(node);
         let changes_from = Some(call.name.at.0);
         let is_changes = wiring.plan.edge(id, &Port::Out).is_some_and(|e| e.mode != Mode::Append);

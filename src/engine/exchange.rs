@@ -36,6 +36,16 @@ pub(super) fn evenly(blocks: Vec<RecordBatch>, partitions: usize) -> Vec<Vec<Rec
     together
 }
 
+/// Whole blocks, as many in a row for each partition, so that their order stays.
+pub(super) fn in_runs(blocks: Vec<RecordBatch>, partitions: usize) -> Vec<Vec<RecordBatch>> {
+    let run = blocks.len().div_ceil(partitions).max(1);
+    let mut together = vec![Vec::new(); partitions];
+    for (i, block) in blocks.into_iter().enumerate() {
+        together[i / run].push(block);
+    }
+    together
+}
+
 /// The rows of a block by partition; partitions without rows are left out.
 fn scatter(block: &RecordBatch, columns: &[usize], partitions: usize) -> Result<Vec<(usize, RecordBatch)>, TaskError> {
     let bug = |e: arrow::error::ArrowError| TaskError::Bug(e.to_string());

@@ -29,6 +29,7 @@ impl Keyed {
         let distribution = operator.properties().distribution;
         let count = match &distribution {
             Distribution::Any | Distribution::Single => 1,
+            Distribution::Beside { .. } => partitions,
             Distribution::ByKey(_) => partitions,
             Distribution::Partitions { count, .. } => (*count).max(1),
         };
@@ -67,6 +68,8 @@ impl Keyed {
     ) -> Result<Vec<Vec<RecordBatch>>, TaskError> {
         match &self.distribution {
             Distribution::Any | Distribution::Single => Ok(vec![blocks]),
+            Distribution::Beside { whole } if whole.contains(&input) => Ok(vec![blocks; partitions]),
+            Distribution::Beside { .. } => Ok(exchange::in_runs(blocks, partitions)),
             Distribution::ByKey(keys) => match keys.get(input) {
                 Some(columns) => exchange::by_key(blocks, columns, partitions, pool),
                 None => Err(TaskError::Bug(format!("input {input} has no keys to be brought together by"))),

@@ -83,7 +83,7 @@ impl Operator for Repartition {
         // The work is done by who brings the rows together.
         Ok(gathering(self.input.to_arrow(), |inputs, _| {
             let rows = inputs.into_iter().flatten().map(|block| (Port::Out, block)).collect();
-            Ok(Evaluated { rows, filtered: 0 })
+            Ok(Evaluated { rows, ..Evaluated::default() })
         }))
     }
 }

@@ -98,7 +98,7 @@ impl RowTask for SampleTask {
         let mask: BooleanArray = rows.iter().map(|row| Some(share(hash(start, row.data())) < self.fraction)).collect();
         let kept = filter_record_batch(block, &mask).map_err(bug)?;
         let filtered = block.num_rows() - kept.num_rows();
-        Ok(Evaluated { rows: vec![(Port::Out, kept)], filtered })
+        Ok(Evaluated { rows: vec![(Port::Out, kept)], filtered, ..Evaluated::default() })
     }
 }
 

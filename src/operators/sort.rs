@@ -84,7 +84,7 @@ impl Operator for Sort {
             let order = Ordering::new(&keys)?.sorted(&gathered.columns)?;
             let mut rows = vec![(Port::Out, take_batch(&gathered.rows, &order)?)];
             rows.extend(gathered.bad);
-            Ok(Evaluated { rows, filtered: 0 })
+            Ok(Evaluated { rows, ..Evaluated::default() })
         }))
     }
 }

@@ -109,6 +109,6 @@ impl RowTask for TapTask {
             let table = pretty_format_batches(&[block.slice(0, shown)]).map_err(bug)?;
             tracing::info!(batch = batch.number, "tap\n{table}");
         }
-        Ok(Evaluated { rows: vec![(Port::Out, block.clone())], filtered: 0 })
+        Ok(Evaluated { rows: vec![(Port::Out, block.clone())], ..Evaluated::default() })
     }
 }

@@ -138,7 +138,7 @@ impl TopTask {
         let filtered = gathered.rows.num_rows() - kept.len();
         let mut rows = vec![(Port::Out, take_batch(&gathered.rows, &kept)?)];
         rows.extend(gathered.bad);
-        Ok(Evaluated { rows, filtered })
+        Ok(Evaluated { rows, filtered, ..Evaluated::default() })
     }
 
     /// The rows to keep: key by key, each in the order asked for.

@@ -183,7 +183,7 @@ impl Operator for Union {
                     rows.push((Port::Out, batch_of(&out, columns, block.num_rows())?));
                 }
             }
-            Ok(Evaluated { rows, filtered: 0 })
+            Ok(Evaluated { rows, ..Evaluated::default() })
         }))
     }
 }

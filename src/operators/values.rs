@@ -84,7 +84,7 @@ impl BadRows {
     pub(super) fn evaluated(self, port: Port, rows: RecordBatch, filtered: usize) -> Evaluated {
         let mut all = vec![(port, rows)];
         all.extend(self.into_rows());
-        Evaluated { rows: all, filtered }
+        Evaluated { rows: all, filtered, ..Evaluated::default() }
     }
 }
 

@@ -51,8 +51,25 @@ pub struct PlanNode {
     pub outputs: BTreeMap<Port, Edge>,
     /// What happens to the rows of a port that nobody reads; counted and dropped where it is not said.
     pub fates: BTreeMap<Port, RowFate>,
+    /// How it is run; `optimize` says so.
+    pub run: Running,
     /// Where it is written.
     pub span: Span,
+}
+
+/// How a node is run, beside what it computes. The default is the plain way: every operator by itself, every shuffle
+/// made. No choice here changes a row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Running {
+    /// In one pass with the row-wise operator it reads, whose only reader it is.
+    pub fused: bool,
+    /// Cut in two at its shuffle ([`Operator::halves`]).
+    pub halved: bool,
+    /// Inputs whose rows are already where they belong, so that no shuffle is made.
+    pub in_place: BTreeSet<usize>,
+    /// Columns that nobody reads: of a source its decoder need not build them, and a shuffle need not move them. They
+    /// are hollow then: of the right type and length, without meaning.
+    pub unread: BTreeSet<usize>,
 }
 
 /// What was said about rows that do not go the straight way: `bad drop`, `rejected fail`.

@@ -7,6 +7,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::plan::context::Port;
+use crate::plan::expr::TypedExpr;
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -22,8 +23,21 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// Makes what runs; `Err` says in a plain sentence why it cannot be run (yet).
     fn task(&self) -> Result<Task, NotRunnable>;
 
-    /// The same work cut in two: before the shuffle and behind it. Only where `properties` says mergeable.
+    /// The same work cut in two: before the shuffle and behind it. The first half runs block by block and remembers
+    /// nothing; the second remembers what there is to remember.
     fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
+        None
+    }
+
+    /// The same operator with each of its expressions replaced by what `f` makes of it: an equal one over the same
+    /// columns. None where it has no expressions, or cannot be rebuilt.
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        let _ = f;
+        None
+    }
+
+    /// The condition, where all it does is to hand on unchanged the rows for which one is true.
+    fn filter(&self) -> Option<&TypedExpr> {
         None
     }
 }
@@ -56,6 +70,11 @@ pub struct Properties {
     pub deterministic: bool,
     /// Input columns it reads; none: all of them.
     pub reads: Option<Vec<usize>>,
+    /// For each output column the input (0 is the left one) and its column that it repeats unchanged; none: nothing
+    /// is known, or every output column depends on everything.
+    pub repeats: Option<Vec<Option<(usize, usize)>>>,
+    /// How far behind its own watermark rows may come out, in microseconds: a join hands on rows that have waited.
+    pub mark_lag: i64,
 }
 
 impl Properties {
@@ -69,6 +88,8 @@ impl Properties {
             mergeable: false,
             deterministic: true,
             reads: Some(reads),
+            repeats: None,
+            mark_lag: 0,
         }
     }
 
@@ -82,6 +103,8 @@ impl Properties {
             mergeable: false,
             deterministic: true,
             reads: None,
+            repeats: None,
+            mark_lag: 0,
         }
     }
 }
@@ -95,6 +118,12 @@ pub enum Distribution {
     ByKey(Vec<Vec<usize>>),
     /// All in one place.
     Single,
+    /// The rows of these inputs whole in every place, the blocks of the others dealt out in runs, so that results
+    /// put together place after place are in the order of the rows.
+    Beside {
+        /// The inputs that are whole everywhere: tables.
+        whole: Vec<usize>,
+    },
     /// Into so many partitions: equal values of the columns in one place, or just evenly where there are none.
     Partitions {
         /// How many.
@@ -120,13 +149,27 @@ pub trait RowTask: Send + Sync {
     fn eval(&self, block: &RecordBatch, batch: &BatchTime) -> Result<Evaluated, TaskError>;
 }
 
-/// What came out of one block.
+/// What came out of one block, and what became of the rows that went in: each is exactly one of handed on, filtered,
+/// taken, late or bad. Late and bad ones are counted by their ports. Rows of tables are not counted.
 #[derive(Debug, Default)]
 pub struct Evaluated {
     /// Rows by the port they leave through.
     pub rows: Vec<(Port, RecordBatch)>,
     /// Input rows that were filtered on purpose.
     pub filtered: usize,
+    /// Input rows that went into state, or into a result of several rows.
+    pub taken: usize,
+    /// Input rows that went on; none: one for each row that came out the straight way or through a branch.
+    pub handed: Option<usize>,
+    /// Input rows that were late for some of their windows only; they are among `taken`.
+    pub partly_late: usize,
+}
+
+impl Evaluated {
+    /// Rows that come out the straight way in place of so many that went into them.
+    pub fn taken(rows: RecordBatch, taken: usize) -> Self {
+        Evaluated { rows: vec![(Port::Out, rows)], taken, handed: Some(0), ..Evaluated::default() }
+    }
 }
 
 /// A stateful or gathering operator at work, for one partition.
@@ -135,13 +178,29 @@ pub trait KeyedTask: Send {
     fn schema(&self) -> SchemaRef;
     /// Takes one batch: rows by input, in input order. Watermark and expiry come in the same call.
     fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, time: &StepTime) -> Result<Evaluated, TaskError>;
-    /// State as logical rows: `(key group, row)` per named table. Empty where it has none.
+    /// State as logical rows, by named table. Empty where it has none.
     fn save(&self) -> Result<Vec<SavedTable>, TaskError>;
-    /// Takes over the rows of its key groups.
+    /// Takes over what tasks of the same operator saved, perhaps as another number of partitions: rows of its own key
+    /// groups and those of no group. Called once, before the first step.
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError>;
+    /// How much it remembers.
+    fn held(&self) -> Held {
+        Held::default()
+    }
 }
 
-/// State as logical Arrow rows, independent of the algorithm that keeps it. The first column is `_group`.
+/// How much a task remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Keys, or rows where it keeps rows.
+    pub keys: usize,
+    /// Bytes of memory, about.
+    pub bytes: usize,
+}
+
+/// State as logical Arrow rows, independent of the algorithm that keeps it. The first column is called `_group`, a
+/// nullable `UInt8`: the key group of the row's key (`model::key_groups`), or null for what every partition must know
+/// (each saves the same such rows, one copy is kept).
 #[derive(Debug, Clone)]
 pub struct SavedTable {
     /// What it holds: `keys`, `panes` ...

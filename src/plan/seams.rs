@@ -18,6 +18,11 @@ pub trait Source: Send {
     fn read(&mut self, split: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError>;
     /// Everything before the position is safe; the source may forget it.
     fn ack(&mut self, split: &Split, position: &Position) -> Result<(), TaskError>;
+    /// Whether splits go on for ever (partitions of a topic), so that each has a watermark of its own and holds back
+    /// the source's until it is idle. Splits that come to an end (files) share the newest time of all.
+    fn splits_last(&self) -> bool {
+        false
+    }
     /// Whether nothing will ever follow: the pipe was closed, the last row was made.
     fn ended(&self) -> bool {
         false

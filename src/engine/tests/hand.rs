@@ -15,7 +15,7 @@ use self::operators::{Count, Marks, Unrunnable, Words};
 use crate::engine::{BatchReport, Report};
 use crate::model::{Column, Schema, Slot, Type};
 use crate::plan::catalog::{Changes, Doc, Endpoint, EndpointEntry, RowsFrom, SinkEntry, SourceEntry};
-use crate::plan::graph::{NodeId, Work};
+use crate::plan::graph::{NodeId, Running, Work};
 use crate::plan::operator::{BatchTime, TaskError};
 use crate::plan::seams::{Artifact, BadRow, Delivered, Limits, Position, Positions, Read, Sink, Source, Split};
 use crate::plan::{Edge, EventTime, Mode, Operator, OptionValue, Plan, PlanNode, Port, Settings};
@@ -162,6 +162,7 @@ fn add(plan: &mut Plan, stream: &str, work: Work, outputs: BTreeMap<Port, Edge>)
         work,
         outputs,
         fates: BTreeMap::new(),
+        run: Running::default(),
         span: Span::default(),
     })
 }

@@ -26,7 +26,7 @@ pub(super) fn whole(of: &Aggregate) -> Result<Task, NotRunnable> {
             rows.push(computed);
             aside.extend(bad.into_rows());
         }
-        let mut out = Evaluated { rows: vec![(Port::Out, second.group(&rows, batch)?)], filtered: 0 };
+        let mut out = Evaluated { rows: vec![(Port::Out, second.group(&rows, batch)?)], ..Evaluated::default() };
         out.rows.extend(aside);
         Ok(out)
     }))
@@ -108,7 +108,7 @@ impl Operator for SecondHalf {
         Ok(gathering(second.schema.clone(), move |inputs, batch| {
             let rows: Vec<_> = inputs.into_iter().flatten().collect();
             let out = if merges { second.merge(&rows, batch) } else { second.group(&rows, batch) };
-            Ok(Evaluated { rows: vec![(Port::Out, out?)], filtered: 0 })
+            Ok(Evaluated { rows: vec![(Port::Out, out?)], ..Evaluated::default() })
         }))
     }
 }

@@ -44,7 +44,7 @@ impl RowTask for Words {
         let words: Vec<_> = lines.iter().flatten().flat_map(str::split_whitespace).collect();
         let words = StringArray::from(words);
         let rows = RecordBatch::try_new(RowTask::schema(self), vec![Arc::new(words)]).unwrap();
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], ..Evaluated::default() })
     }
 }
 
@@ -104,7 +104,7 @@ impl RowTask for Ones {
     fn eval(&self, block: &RecordBatch, _: &BatchTime) -> Result<Evaluated, TaskError> {
         let words = block.column(0).as_string::<i32>();
         let rows = sums(words.iter().flatten().map(|word| (word.to_owned(), 1)));
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], ..Evaluated::default() })
     }
 }
 
@@ -139,7 +139,7 @@ impl KeyedTask for Sum {
 
     fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, _: &StepTime) -> Result<Evaluated, TaskError> {
         let rows = sums(in_order(&inputs).into_iter().flatten());
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], filtered: 0 })
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], ..Evaluated::default() })
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
@@ -205,7 +205,7 @@ impl KeyedTask for Marks {
         let columns: Vec<Arc<dyn Array>> =
             vec![Arc::new(StringArray::from(vec![seen])), Arc::new(Int64Array::from(vec![rows]))];
         let row = RecordBatch::try_new(counts_schema().to_arrow(), columns).unwrap();
-        Ok(Evaluated { rows: vec![(Port::Out, row)], filtered: 0 })
+        Ok(Evaluated { rows: vec![(Port::Out, row)], ..Evaluated::default() })
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {

@@ -35,4 +35,5 @@ mod lifetime;
 mod ordering;
 mod projection;
 mod show;
+mod spans;
 mod values;

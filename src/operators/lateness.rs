@@ -26,6 +26,11 @@ impl TimeColumn {
         Some(TimeColumn { index: edge.schema.position(column)?, ends_window: *ends_window })
     }
 
+    /// Its position.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
     /// The time of each row, in microseconds since 1970 UTC: what ends a window stands for the moment before.
     pub(super) fn of_rows(&self, rows: &RecordBatch) -> Result<Vec<i64>, TaskError> {
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);

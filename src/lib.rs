@@ -22,3 +22,4 @@ pub mod engine;
 pub mod load;
 pub mod reference;
 pub mod schema;
+pub mod trial;

@@ -134,13 +134,7 @@ fn matched(wanted: &[Wanted], given: &[Row]) -> Vec<Option<usize>> {
 
 /// Finds a place for a wanted row by moving others to places that fit them as well (Kuhn's augmenting paths, with a
 /// stack of our own because a path can be as long as the table).
-fn make_room(
-    start: usize,
-    wanted: &[Wanted],
-    given: &[Row],
-    owner: &mut [Option<usize>],
-    seen: &mut [bool],
-) -> bool {
+fn make_room(start: usize, wanted: &[Wanted], given: &[Row], owner: &mut [Option<usize>], seen: &mut [bool]) -> bool {
     let mut path: Vec<(usize, usize)> = vec![(start, 0)];
     let mut taken: Vec<usize> = Vec::new();
     while let Some((w, next)) = path.last_mut() {
@@ -250,11 +244,8 @@ fn longest_run(wanted: &[Wanted], given: &[Row]) -> Vec<(usize, usize)> {
     for w in (0..rows).rev() {
         for g in (0..columns).rev() {
             equal[w][g] = fits(&wanted[w], &given[g]);
-            longest[w][g] = if equal[w][g] {
-                longest[w + 1][g + 1] + 1
-            } else {
-                longest[w + 1][g].max(longest[w][g + 1])
-            };
+            longest[w][g] =
+                if equal[w][g] { longest[w + 1][g + 1] + 1 } else { longest[w + 1][g].max(longest[w][g + 1]) };
         }
     }
     let (mut w, mut g, mut run) = (0, 0, Vec::new());

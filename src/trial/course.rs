@@ -187,10 +187,34 @@ impl<'a> Course<'a> {
         let what = match what {
             Counted::In => "came in",
             Counted::Out => "went out",
-            Counted::Filtered => if found == 1 { "was filtered" } else { "were filtered" },
-            Counted::Late => if found == 1 { "was late" } else { "were late" },
-            Counted::Bad => if found == 1 { "was bad" } else { "were bad" },
-            Counted::Rejected => if found == 1 { "was rejected" } else { "were rejected" },
+            Counted::Filtered => {
+                if found == 1 {
+                    "was filtered"
+                } else {
+                    "were filtered"
+                }
+            }
+            Counted::Late => {
+                if found == 1 {
+                    "was late"
+                } else {
+                    "were late"
+                }
+            }
+            Counted::Bad => {
+                if found == 1 {
+                    "was bad"
+                } else {
+                    "were bad"
+                }
+            }
+            Counted::Rejected => {
+                if found == 1 {
+                    "was rejected"
+                } else {
+                    "were rejected"
+                }
+            }
         };
         let problem = Diagnostic::error("", at, format!("{rows} of `{of}` {what}, but {count} expected"));
         Err(Failed::of(problem.label(format!("{found} so far"))))
@@ -273,7 +297,9 @@ fn broken(error: EngineError, at: Span) -> Box<Failed> {
             refusals.into_iter().fold(problem, |problem, refused| problem.also(refused.span, refused.message))
         }
         EngineError::Failed { place, span, error, .. } => {
-            Diagnostic::error("", at, format!("the batch failed at {place}: {error}")).label("ran it").also(span, "failed")
+            Diagnostic::error("", at, format!("the batch failed at {place}: {error}"))
+                .label("ran it")
+                .also(span, "failed")
         }
     })
 }
@@ -283,7 +309,8 @@ fn wanted(expected: &ExpectedRows, schema: &Schema) -> Result<(Demand, Vec<Wante
         let value = Value::of_scalar(&schema.columns[*i].slot.ty, scalar).map_err(|e| e.to_string())?;
         Ok::<_, String>((*i, value))
     };
-    let all = |rows: &[ExpectedRow]| rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let row = |row: &ExpectedRow| row.iter().map(cell).collect::<Result<Wanted, _>>();
+    let all = |rows: &[ExpectedRow]| rows.iter().map(row).collect::<Result<Vec<_>, _>>();
     Ok(match expected {
         ExpectedRows::Exactly(rows) => (Demand::Exactly, all(rows)?),
         ExpectedRows::Contains(rows) => (Demand::Contains, all(rows)?),

@@ -44,9 +44,10 @@ impl Mismatch {
             (missing - changed, if missing - changed == 1 { "is missing" } else { "are missing" }),
             (unexpected - changed, if unexpected - changed == 1 { "was not expected" } else { "were not expected" }),
         ];
-        let parts = counts.iter().filter(|(n, _)| *n > 0).enumerate().map(|(i, (n, what))| {
-            if i == 0 { format!("{} of {of} {what}", rows(*n)) } else { format!("{n} {what}") }
-        });
+        let parts =
+            counts.iter().filter(|(n, _)| *n > 0).enumerate().map(|(i, (n, what))| {
+                if i == 0 { format!("{} of {of} {what}", rows(*n)) } else { format!("{n} {what}") }
+            });
         parts.collect::<Vec<_>>().join(", ")
     }
 

@@ -162,12 +162,16 @@ impl Value {
             Value::Text(text) => text.as_str().into(),
             Value::Json(value) => value.clone(),
             Value::List(values) => values.iter().map(Value::to_json).collect(),
-            Value::Map(entries) => {
-                entries.iter().map(|(key, value)| (key.plain(), value.to_json())).collect::<serde_json::Map<_, _>>().into()
-            }
-            Value::Record(fields) => {
-                fields.iter().map(|(name, value)| (name.clone(), value.to_json())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.plain(), value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            Value::Record(fields) => fields
+                .iter()
+                .map(|(name, value)| (name.clone(), value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             Value::Bytes(bytes) => hexadecimal(bytes).into(),
             other => other.plain().into(),
         }
@@ -209,12 +213,7 @@ impl fmt::Display for Value {
     }
 }
 
-fn listed(
-    f: &mut fmt::Formatter<'_>,
-    open: &str,
-    items: impl Iterator<Item = String>,
-    close: &str,
-) -> fmt::Result {
+fn listed(f: &mut fmt::Formatter<'_>, open: &str, items: impl Iterator<Item = String>, close: &str) -> fmt::Result {
     write!(f, "{open}{}{close}", items.collect::<Vec<_>>().join(", "))
 }
 

@@ -96,7 +96,8 @@ fn quotient(left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError>
         return numeric::div(&left, &right);
     };
     let to = (scale + 4).min(DECIMAL128_MAX_SCALE);
-    let ty = DataType::Decimal128((precision.saturating_add(of_right.unsigned_abs()) + 4).min(DECIMAL128_MAX_PRECISION), to);
+    let ty =
+        DataType::Decimal128((precision.saturating_add(of_right.unsigned_abs()) + 4).min(DECIMAL128_MAX_PRECISION), to);
     let more = u32::try_from(to - scale + of_right).unwrap_or(0);
     let too_large = || ArrowError::ArithmeticOverflow("the quotient has too many digits".into());
     let shift = 10_i128.checked_pow(more).ok_or_else(too_large)?;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod batch;
+mod blocks;
 mod chain;
 pub mod clock;
 mod exchange;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
 use crate::engine::accounts::{BatchReport, OperatorCount, SinkCount, SourceCount};
+use crate::engine::blocks::{blocks_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
 use crate::engine::failure::{Failure, at};
@@ -222,8 +223,8 @@ impl Work<'_> {
             bytes: taken.bytes,
         });
         self.bad(of, node, &taken.bad)?;
-        let blocks = std::mem::take(&mut taken.blocks);
-        self.flow.put((node, Port::Out), blocks.into_iter().flat_map(|b| cut(b, self.means.block_rows)));
+        let blocks = blocks_of(std::mem::take(&mut taken.blocks), self.means.block_rows)?;
+        self.flow.put((node, Port::Out), blocks);
         Ok(())
     }
 
@@ -242,7 +243,11 @@ impl Work<'_> {
     }
 
     fn stage(&mut self, nodes: &[Node], stage: &mut Stage) -> Result<(), Failure> {
-        let inputs: Vec<Parts> = stage.inputs.iter().map(|slot| self.flow.take(slot)).collect();
+        let mut inputs: Vec<Parts> = stage.inputs.iter().map(|slot| self.flow.take(slot)).collect();
+        if stage.settle {
+            let node = stage.chain.first().map(|link| link.node).or(stage.then.as_ref().map(|(node, _)| *node));
+            inputs = inputs.into_iter().map(settled).collect::<Result<_, _>>().map_err(at(node.unwrap_or_default()))?;
+        }
         let Some(last) = stage.chain.last().map(|link| link.node) else {
             return self.gather(nodes, stage, inputs);
         };
@@ -267,12 +272,13 @@ impl Work<'_> {
             Some((node, keyed)) => {
                 let input = keyed::Input { parts: out.rows, in_place: false, unread: BTreeSet::new() };
                 let out = self.step(*node, keyed, vec![input])?;
-                let count = &mut self.counts[*node];
-                count.filtered += out.filtered;
+                let handed = out.handed;
+                self.counts[*node].filtered += out.filtered;
                 self.put(*node, out);
-                // The rows that the first half put together are in the result, unless they went elsewhere.
+                // Rows that the first half put together are in the result, unless they went elsewhere.
                 let count = &mut self.counts[*node];
-                let elsewhere = count.filtered + count.late + count.bad;
+                count.handed += handed;
+                let elsewhere = count.handed + count.filtered + count.late + count.bad;
                 count.taken = count.rows_in.saturating_sub(elsewhere);
             }
         }
@@ -368,15 +374,6 @@ impl Work<'_> {
         self.report.sinks.push(SinkCount { word: of.word.clone(), stream: of.stream.clone(), rows: count, rejected });
         Ok(refused)
     }
-}
-
-/// A block in pieces of at most so many rows.
-fn cut(block: RecordBatch, rows: usize) -> Vec<RecordBatch> {
-    if block.num_rows() <= rows {
-        return vec![block];
-    }
-    let starts = (0..block.num_rows()).step_by(rows);
-    starts.map(|start| block.slice(start, rows.min(block.num_rows() - start))).collect()
 }
 
 fn bad_rows(rows: &[BadRow]) -> Result<RecordBatch, TaskError> {

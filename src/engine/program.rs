@@ -14,7 +14,7 @@ use crate::engine::outlet::Outlet;
 use crate::engine::queue::Queue;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::operator::{NotRunnable, Task};
+use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::seams::{Sink, Source};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
@@ -141,6 +141,8 @@ pub(super) struct Stage {
     pub(super) whole: Vec<bool>,
     /// Inputs whose rows are where they belong already.
     pub(super) in_place: BTreeSet<usize>,
+    /// The rows come in an order that depends on partitions, and the order matters here.
+    pub(super) settle: bool,
     /// Runs block by block.
     pub(super) chain: Vec<Link>,
     /// Runs partition by partition, behind the chain.
@@ -180,6 +182,7 @@ pub(super) fn prepare(plan: &Plan, setup: &Setup) -> Result<Program, Vec<Refusal
     let named = plan.streams().filter(|(name, _, _)| setup.watch.wants(name));
     let watched = named.map(|(name, id, port)| (name.to_owned(), (draft.numbers[&id], port.clone()))).collect();
     let queues = std::mem::take(&mut draft.queues);
+    draft.settle_orders();
     let steps = draft.steps(places);
     let readers = readers(&steps);
     let fastest = plan.header.settings.text("watermarks") == Some("fastest");
@@ -323,7 +326,14 @@ impl Draft<'_> {
     /// A stage that reads what the node reads, and does nothing yet.
     fn stage(&self, id: NodeId) -> Stage {
         let whole = self.plan.inputs(id).into_iter().map(|(from, _)| self.is_table(from)).collect();
-        Stage { inputs: self.inputs(id), whole, in_place: BTreeSet::new(), chain: Vec::new(), then: None }
+        Stage {
+            inputs: self.inputs(id),
+            whole,
+            in_place: BTreeSet::new(),
+            settle: false,
+            chain: Vec::new(),
+            then: None,
+        }
     }
 
     /// Puts a link behind the chain it reads, where the plan says so; else at the front of a stage of its own.
@@ -350,6 +360,38 @@ impl Draft<'_> {
     fn setup_watches(&self, node: usize) -> bool {
         let mut named = self.plan.streams().filter(|(name, _, _)| self.setup.watch.wants(name));
         named.any(|(_, id, port)| self.numbers.get(&id) == Some(&node) && *port == Port::Out)
+    }
+
+    /// Finds the stages in which the order of rows matters, but depends on partitions.
+    fn settle_orders(&mut self) {
+        let ids: BTreeMap<usize, NodeId> = self.numbers.iter().map(|(id, number)| (*number, *id)).collect();
+        let matters = |number: &usize| match &self.plan.node(ids[number]).work {
+            Work::Operator(operator) => operator.properties().order_matters,
+            _ => false,
+        };
+        let settle = |stage: &Stage| {
+            let then = stage.then.as_ref().map(|(node, _)| node);
+            let matters = stage.chain.iter().map(|link| &link.node).chain(then).any(matters);
+            let mut inputs = stage.inputs.iter().enumerate().filter(|(i, _)| !stage.in_place.contains(i));
+            matters && inputs.any(|(_, (from, _))| self.is_loose(ids[from]))
+        };
+        let settled: Vec<bool> = self.stages.iter().map(|stage| stage.as_ref().is_some_and(settle)).collect();
+        for (stage, settle) in self.stages.iter_mut().zip(settled) {
+            stage.iter_mut().for_each(|stage| stage.settle = settle);
+        }
+    }
+
+    /// Whether rows leave a node in an order that depends on partitions.
+    fn is_loose(&self, id: NodeId) -> bool {
+        let Work::Operator(operator) = &self.plan.node(id).work else { return false };
+        let properties = operator.properties();
+        match properties.distribution {
+            Distribution::ByKey(_) | Distribution::Partitions { .. } => true,
+            Distribution::Single if properties.order_matters => false,
+            Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {
+                self.plan.inputs(id).into_iter().any(|(from, _)| self.is_loose(from))
+            }
+        }
     }
 
     fn sole_reader(&self, id: NodeId) -> bool {

@@ -26,6 +26,7 @@ pub mod r#where;
 pub mod window;
 
 mod carry;
+mod cells;
 mod envelope;
 mod gathering;
 mod groups;

@@ -32,6 +32,7 @@ mod groups;
 mod input;
 mod keys;
 mod lifetime;
+mod matching;
 mod ordering;
 mod projection;
 mod show;

@@ -20,5 +20,6 @@ pub mod check;
 pub mod cli;
 pub mod engine;
 pub mod load;
+pub mod optimize;
 pub mod reference;
 pub mod schema;

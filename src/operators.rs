@@ -36,4 +36,5 @@ mod matching;
 mod ordering;
 mod projection;
 mod show;
+mod spans;
 mod values;

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
     let settings = RunSettings { once: args.once, batches: args.batches, stop, ..RunSettings::default() };
-    match engine::run(plan, settings, &mut Notes { terminal }) {
+    match engine::run(&plan, settings, &mut Notes { terminal }) {
         Ok(summary) => {
             terminal.aside(&ended(&summary));
             Ok(Exit::Clean)

@@ -71,7 +71,7 @@ impl Operator for Sort {
 
     fn properties(&self) -> Properties {
         let deterministic = show::deterministic(self.keys.iter().map(|k| &k.value));
-        Properties { deterministic, ..Properties::gathering(Distribution::Single) }
+        Properties { deterministic, order_matters: true, ..Properties::gathering(Distribution::Single) }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -105,7 +105,12 @@ impl Operator for Top {
             (false, false) => Distribution::ByKey(vec![self.per.clone()]),
         };
         let deterministic = show::deterministic(self.keys.iter().map(|k| &k.value));
-        Properties { mergeable: !self.blockwise, deterministic, ..Properties::gathering(distribution) }
+        Properties {
+            mergeable: !self.blockwise,
+            order_matters: true,
+            deterministic,
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

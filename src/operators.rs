@@ -35,6 +35,7 @@ mod keys;
 mod known;
 mod lateness;
 mod lifetime;
+mod matching;
 mod ordering;
 mod projection;
 mod show;

@@ -29,6 +29,7 @@ mod carry;
 mod envelope;
 mod gathering;
 mod groups;
+mod held_rows;
 mod input;
 mod keys;
 mod known;

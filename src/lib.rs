@@ -20,5 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod engine;
 pub mod load;
+pub mod optimize;
 pub mod reference;
 pub mod schema;
+pub mod trial;

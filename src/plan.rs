@@ -8,6 +8,7 @@ pub mod edge;
 pub mod expr;
 pub mod graph;
 pub mod operator;
+pub mod print;
 pub mod scenario;
 pub mod seams;
 pub mod settings;

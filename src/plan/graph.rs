@@ -70,6 +70,17 @@ pub struct Running {
     /// Columns that nobody reads: of a source its decoder need not build them, and a shuffle need not move them. They
     /// are hollow then: of the right type and length, without meaning.
     pub unread: BTreeSet<usize>,
+    /// Operators of other streams that do the same and were taken out: this one does it for all of them.
+    pub stands_for: Vec<Twin>,
+}
+
+/// An operator that another one stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// The stream it belongs to.
+    pub stream: String,
+    /// Its identity.
+    pub identity: String,
 }
 
 /// What was said about rows that do not go the straight way: `bad drop`, `rejected fail`.
@@ -140,6 +151,57 @@ impl Plan {
         &self.graph[id.0]
     }
 
+    /// An operation, to be changed.
+    pub fn node_mut(&mut self, id: NodeId) -> &mut PlanNode {
+        &mut self.graph[id.0]
+    }
+
+    /// How many operations there are.
+    pub fn len(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.graph.node_count() == 0
+    }
+
+    /// Takes an operation out, with its connections. Its outputs must have no names any more.
+    pub fn remove(&mut self, id: NodeId) -> Option<PlanNode> {
+        self.graph.remove_node(id.0)
+    }
+
+    /// Lets everybody who reads an output, and its names, go by another one.
+    pub fn redirect(&mut self, from: (NodeId, &Port), to: (NodeId, &Port)) {
+        let links: Vec<_> = self.graph.edges(from.0.0).filter(|e| e.weight().port == *from.1).map(|e| e.id()).collect();
+        for link in links {
+            let Some((_, reader)) = self.graph.edge_endpoints(link) else { continue };
+            if let Some(Link { input, .. }) = self.graph.remove_edge(link) {
+                self.graph.add_edge(to.0.0, reader, Link { port: to.1.clone(), input });
+            }
+        }
+        for (node, port) in self.streams.values_mut() {
+            if *node == from.0.0 && *port == *from.1 {
+                (*node, *port) = (to.0.0, to.1.clone());
+            }
+        }
+    }
+
+    /// Lets an input read another output.
+    pub fn rewire(&mut self, from: (NodeId, &Port), to: NodeId, input: usize) {
+        let links = self.graph.edges_directed(to.0, Direction::Incoming);
+        let old: Vec<_> = links.filter(|e| e.weight().input == input).map(|e| e.id()).collect();
+        for link in old {
+            self.graph.remove_edge(link);
+        }
+        self.connect(from.0, from.1.clone(), to, input);
+    }
+
+    /// Takes the names of an output away.
+    pub fn forget_names(&mut self, id: NodeId, port: &Port) {
+        self.streams.retain(|_, (node, named)| *node != id.0 || named != port);
+    }
+
     /// Every operation, each after those it reads from. Deterministic: ties go by the order of adding.
     pub fn ordered(&self) -> Vec<NodeId> {
         let mut missing: BTreeMap<NodeIndex, usize> =
@@ -170,6 +232,20 @@ impl Plan {
             .collect();
         found.sort_by_key(|(input, _, _)| *input);
         found.into_iter().map(|(_, node, port)| (node, port)).collect()
+    }
+
+    /// The numbers of a node's inputs, ascending: from 0 without a gap in a sound plan.
+    pub fn input_numbers(&self, id: NodeId) -> Vec<usize> {
+        let links = self.graph.edges_directed(id.0, Direction::Incoming);
+        let mut numbers: Vec<_> = links.map(|e| e.weight().input).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// What flows into an input.
+    pub fn input_edge(&self, id: NodeId, input: usize) -> Option<&Edge> {
+        let (from, port) = self.inputs(id).into_iter().nth(input)?;
+        self.edge(from, port)
     }
 
     /// Who reads a node: in the order of adding.

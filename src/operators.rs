@@ -30,6 +30,7 @@ mod cells;
 mod envelope;
 mod gathering;
 mod groups;
+mod held_rows;
 mod input;
 mod keys;
 mod known;

@@ -293,8 +293,10 @@ fn broken(error: EngineError, at: Span) -> Box<Failed> {
     Failed::of(match error {
         EngineError::Refused(refusals) => {
             let message = "the pipeline has no mistakes, but cannot be run";
-            let problem = Diagnostic::error("", at, message).label("wanted here");
-            refusals.into_iter().fold(problem, |problem, refused| problem.also(refused.span, refused.message))
+            let mut refusals = refusals.into_iter();
+            let first = refusals.next().map(|first| Diagnostic::error("", first.span, message).label(first.message));
+            let problem = first.unwrap_or_else(|| Diagnostic::error("", at, message));
+            refusals.fold(problem, |problem, refused| problem.also(refused.span, refused.message))
         }
         EngineError::Failed { place, span, error, .. } => {
             Diagnostic::error("", at, format!("the batch failed at {place}: {error}"))

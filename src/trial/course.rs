@@ -183,40 +183,7 @@ impl<'a> Course<'a> {
         if found == count {
             return Ok(());
         }
-        let rows = if found == 1 { "1 row".into() } else { format!("{found} rows") };
-        let what = match what {
-            Counted::In => "came in",
-            Counted::Out => "went out",
-            Counted::Filtered => {
-                if found == 1 {
-                    "was filtered"
-                } else {
-                    "were filtered"
-                }
-            }
-            Counted::Late => {
-                if found == 1 {
-                    "was late"
-                } else {
-                    "were late"
-                }
-            }
-            Counted::Bad => {
-                if found == 1 {
-                    "was bad"
-                } else {
-                    "were bad"
-                }
-            }
-            Counted::Rejected => {
-                if found == 1 {
-                    "was rejected"
-                } else {
-                    "were rejected"
-                }
-            }
-        };
-        let problem = Diagnostic::error("", at, format!("{rows} of `{of}` {what}, but {count} expected"));
+        let problem = Diagnostic::error("", at, format!("{}, but {count} expected", said(what, of, found)));
         Err(Failed::of(problem.label(format!("{found} so far"))))
     }
 
@@ -277,6 +244,17 @@ impl<'a> Course<'a> {
             Work::Operator(_) | Work::Sink(_) => None,
         });
         endpoint.zip(self.schema(name)).ok_or_else(|| failed(at, format!("there is no source or table `{name}`")))
+    }
+}
+
+/// "2 rows of `paid` were filtered"
+fn said(what: Counted, of: &str, count: u64) -> String {
+    let (rows, were) = if count == 1 { ("row", "was") } else { ("rows", "were") };
+    let word = Counted::ALL.iter().find(|(counted, _)| *counted == what).map_or("", |(_, word)| word);
+    match what {
+        Counted::In => format!("{count} {rows} came into `{of}`"),
+        Counted::Out => format!("{count} {rows} went out of `{of}`"),
+        _ => format!("{count} {rows} of `{of}` {were} {word}"),
     }
 }
 

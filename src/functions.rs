@@ -14,6 +14,7 @@ mod facts;
 pub(crate) mod json;
 mod kernel;
 mod lambdas;
+mod mended;
 mod parts;
 pub(crate) mod resolve;
 mod settled;

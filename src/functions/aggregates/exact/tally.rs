@@ -265,3 +265,66 @@ fn fits(value: i128, precision: u8) -> Result<()> {
 fn too_large(what: &str) -> ArrowError {
     ArrowError::ArithmeticOverflow(format!("a {what} has more digits than its type can hold"))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal128Array, Float64Array, Int64Array};
+    use arrow::datatypes::{Float64Type, Int64Type};
+
+    use super::*;
+
+    fn floats(put: Put<Float64Type>, values: &[f64]) -> f64 {
+        let mut tally = Tally::<Float64Type>::new(put, Finish::Value, DataType::Float64);
+        let column: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+        Accumulator::update_batch(&mut tally, &[column]).unwrap();
+        match Accumulator::evaluate(&mut tally).unwrap() {
+            ScalarValue::Float64(Some(value)) => value,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn extremes_know_infinity_and_nan_wherever_it_stands() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        assert_eq!(floats(largest, &[-inf]), -inf);
+        assert_eq!(floats(smallest, &[inf]), inf);
+        assert!(floats(largest, &[1.0, nan, 2.0]).is_nan());
+        assert!(floats(largest, &[nan, 1.0]).is_nan());
+        assert_eq!(floats(smallest, &[nan, 1.0]), 1.0);
+        assert_eq!(floats(smallest, &[1.0, nan]), 1.0);
+        assert!(floats(smallest, &[nan, nan]).is_nan());
+    }
+
+    #[test]
+    fn a_sum_that_is_too_large_is_an_error_and_not_another_number() {
+        let mut tally = Tally::<Int64Type>::new(add, Finish::Value, DataType::Int64);
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 1]));
+        assert!(Accumulator::update_batch(&mut tally, &[column]).is_err());
+    }
+
+    #[test]
+    fn means_are_rounded_half_away_from_zero() {
+        assert_eq!(mean(1, 3, 4), Some(3333));
+        assert_eq!(mean(2, 3, 4), Some(6667));
+        assert_eq!(mean(-1, 2, 0), Some(-1));
+        assert_eq!(mean(1, 2, 0), Some(1));
+        assert_eq!(mean(i128::MAX, 3, 4), None);
+    }
+
+    #[test]
+    fn means_of_parts_are_merged_as_sums_and_counts() {
+        let finish = Finish::Mean { precision: 10, scale: 6 };
+        let ty = DataType::Decimal128(38, 2);
+        let part = |values: &[i128]| {
+            let mut tally = Tally::<Decimal128Type>::new(add, finish, ty.clone());
+            let column = Decimal128Array::from(values.to_vec()).with_data_type(ty.clone());
+            GroupsAccumulator::update_batch(&mut tally, &[Arc::new(column)], &vec![0; values.len()], None, 1).unwrap();
+            GroupsAccumulator::state(&mut tally, EmitTo::All).unwrap()
+        };
+        let mut whole = Tally::<Decimal128Type>::new(add, finish, ty.clone());
+        for states in [part(&[100, 200]), part(&[]), part(&[400])] {
+            GroupsAccumulator::merge_batch(&mut whole, &states, &[0], 1).unwrap();
+        }
+        assert_eq!(Accumulator::evaluate(&mut whole).unwrap(), ScalarValue::Decimal128(Some(2_333_333), 10, 6));
+    }
+}

@@ -3,23 +3,30 @@
 
 mod accounts;
 mod batch;
+mod blocks;
 mod chain;
 pub mod clock;
 mod exchange;
 mod failure;
+mod flow;
 mod intake;
 mod keyed;
 mod later;
+mod marks;
 mod outlet;
 mod pool;
 mod program;
+mod queue;
 mod run;
+mod session;
+mod snapshot;
 
 pub use accounts::{BatchReport, OperatorCount, Report, SinkCount, SourceCount, Summary};
 pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
-pub use program::runnable;
+pub use program::{Watch, runnable};
 pub use run::{RunSettings, run};
+pub use session::{Opening, Session, Stepped};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! What data is: types, columns, schemas and their Arrow form. Knows no syntax tree, no plan and no engine.
 
+pub mod hollow;
 pub mod key_groups;
 pub mod time;
 pub mod types;

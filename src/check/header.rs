@@ -25,6 +25,12 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
         OptionKind::Duration,
         "after how long without rows a source no longer holds back the watermark",
     ),
+    OptionSpec::with_default(
+        "watermarks",
+        OptionKind::Symbol(WATERMARKS),
+        "slowest",
+        "whose watermark holds where streams meet",
+    ),
     OptionSpec::optional(
         "max_rows",
         OptionKind::Integer { min: 1, max: i64::MAX },
@@ -50,6 +56,11 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
         OptionKind::Integer { min: 1, max: 256 },
         "into how many parts a batch is cut; one a core if not said",
     ),
+];
+
+const WATERMARKS: &[(&str, &str)] = &[
+    ("slowest", "that of the slowest input: no row is late because another stream is ahead"),
+    ("fastest", "that of the fastest input: results come sooner, rows of slower streams may be late"),
 ];
 
 const OVERRUN: &[(&str, &str)] =

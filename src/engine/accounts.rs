@@ -53,12 +53,25 @@ pub struct OperatorCount {
     pub rows_in: u64,
     /// Rows that went on.
     pub rows_out: u64,
+    /// Rows that came in and went on; one may come out as many.
+    pub handed: u64,
     /// Rows filtered on purpose.
     pub filtered: u64,
+    /// Rows that went into state, or into a result of several rows.
+    pub taken: u64,
     /// Rows that came too late.
     pub late: u64,
+    /// Rows that were too late for some of their windows; they are among those taken.
+    pub partly_late: u64,
     /// Rows for which an expression failed.
     pub bad: u64,
+}
+
+impl OperatorCount {
+    /// Whether every row that came in is accounted for, once.
+    pub fn adds_up(&self) -> bool {
+        self.rows_in == self.handed + self.filtered + self.taken + self.late + self.bad
+    }
 }
 
 /// What a sink took.
@@ -107,7 +120,10 @@ impl Summary {
         for (sum, more) in self.operators.iter_mut().zip(&batch.operators) {
             sum.rows_in += more.rows_in;
             sum.rows_out += more.rows_out;
+            sum.handed += more.handed;
             sum.filtered += more.filtered;
+            sum.taken += more.taken;
+            sum.partly_late += more.partly_late;
             sum.late += more.late;
             sum.bad += more.bad;
         }

@@ -1,16 +1,20 @@
 //! One micro-batch, read top to bottom: take rows in, compute, deliver, acknowledge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
 use crate::engine::accounts::{BatchReport, OperatorCount, SinkCount, SourceCount};
+use crate::engine::blocks::{blocks_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
 use crate::engine::failure::{Failure, at};
+use crate::engine::flow::{Flow, Parts};
 use crate::engine::intake::Taken;
+use crate::engine::keyed::{self, Keyed, KeyedOut};
+use crate::engine::marks::{Marks, Upstream, behind, meet};
 use crate::engine::pool::Pool;
 use crate::engine::program::{Kind, Node, Program, Slot, Stage, Step};
 use crate::plan::operator::{BatchTime, StepTime, TaskError};
@@ -27,6 +31,8 @@ pub(super) struct Means<'a> {
     pub(super) stop: &'a AtomicBool,
     /// At most so many rows a block.
     pub(super) block_rows: usize,
+    /// A row that is not accounted for fails the batch.
+    pub(super) strict: bool,
 }
 
 /// What the sources gave for a batch, by node.
@@ -47,31 +53,15 @@ impl Input {
 pub(super) struct Carry {
     /// Rows that sinks refused, to come in again.
     pub(super) rejected: BTreeMap<usize, Vec<RecordBatch>>,
+    /// How far the watermark of each node had come.
+    pub(super) marks: Vec<Option<i64>>,
 }
 
-/// Rows on their way between steps.
-struct Flow {
-    rows: BTreeMap<Slot, Vec<RecordBatch>>,
-    readers: BTreeMap<Slot, usize>,
-}
-
-impl Flow {
-    fn put(&mut self, slot: Slot, rows: impl IntoIterator<Item = RecordBatch>) {
-        if self.readers.contains_key(&slot) {
-            self.rows.entry(slot).or_default().extend(rows);
-        }
-    }
-
-    /// The last reader gets the rows themselves.
-    fn take(&mut self, slot: &Slot) -> Vec<RecordBatch> {
-        match self.readers.get_mut(slot) {
-            Some(left) if *left > 1 => {
-                *left -= 1;
-                self.rows.get(slot).cloned().unwrap_or_default()
-            }
-            _ => self.rows.remove(slot).unwrap_or_default(),
-        }
-    }
+/// What a batch ended in.
+pub(super) struct Done {
+    pub(super) report: BatchReport,
+    /// What the watched outputs gave, by name.
+    pub(super) streams: BTreeMap<String, Vec<RecordBatch>>,
 }
 
 impl Program {
@@ -94,7 +84,7 @@ impl Program {
 
     /// Whether some source has a watermark that windows may wait for.
     pub(super) fn has_marks(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Source(_, intake) if intake.has_mark()))
+        self.steps.iter().any(|step| matches!(step, Step::Source(_, intake) if intake.mark.is_some()))
     }
 
     /// Runs a batch over what was taken in. `close`: no rows will follow, so every window closes.
@@ -105,13 +95,14 @@ impl Program {
         close: bool,
         carry: &mut Carry,
         means: &Means<'_>,
-    ) -> Result<BatchReport, Failure> {
-        let marks = self.marks(&input, close);
+    ) -> Result<Done, Failure> {
+        let marks = self.marks(&carry.marks, batch.micros, close);
+        let watched = self.watched.values().cloned().collect();
         let mut work = Work {
             batch,
             marks,
             means,
-            flow: Flow { rows: BTreeMap::new(), readers: self.readers.clone() },
+            flow: Flow::new(self.readers.clone(), watched),
             report: BatchReport { number: batch.number, time: batch.micros, ..BatchReport::default() },
             counts: self.nodes.iter().map(operator_count).collect(),
         };
@@ -129,11 +120,19 @@ impl Program {
                 }
             }
         }
+        if means.strict {
+            work.check_accounts(&self.nodes)?;
+        }
+        carry.marks = work.marks.iter().map(|marks| marks.after).collect();
         let mut report = work.report;
         let operators = self.nodes.iter().zip(work.counts).filter(|(node, _)| node.kind == Kind::Operator);
         report.operators = operators.map(|(_, count)| count).collect();
-        self.settle(&input)?;
-        Ok(report)
+        self.settle(&input, batch.micros)?;
+        let mut seen = work.flow.into_seen();
+        let of = |slot: &Slot| seen.get(slot).cloned().unwrap_or_default();
+        let streams = self.watched.iter().map(|(name, slot)| (name.clone(), of(slot))).collect();
+        seen.clear();
+        Ok(Done { report, streams })
     }
 
     /// Runs everything but the sinks; gives back the rows of each sink, by its step. Nothing is delivered before all
@@ -152,42 +151,49 @@ impl Program {
                     work.bad(&self.nodes[*node], *node, &all.bad).map_err(at(*node))?;
                     work.flow.put((*node, Port::Out), all.blocks.iter().cloned());
                 }
-                Step::Compute(stage) => work.stage(stage)?,
-                Step::Sink(_, _, slot) => outputs.push((i, work.flow.take(slot))),
+                Step::Compute(stage) => work.stage(&self.nodes, stage)?,
+                Step::Sink(_, _, slot) => outputs.push((i, work.flow.take(slot).into_iter().flatten().collect())),
             }
         }
         Ok(outputs)
     }
 
-    /// The watermarks of every node.
-    fn marks(&self, input: &Input, close: bool) -> Vec<Marks> {
+    /// The watermarks of every node, from what was before and what the sources have heard.
+    pub(super) fn marks(&self, before: &[Option<i64>], now: i64, close: bool) -> Vec<Marks> {
         let mut marks = vec![Marks::default(); self.nodes.len()];
+        let mut sleeps = vec![false; self.nodes.len()];
         for step in &self.steps {
             if let Step::Source(node, intake) = step
-                && intake.has_mark()
+                && let Some(mark) = &intake.mark
             {
-                let after = input.taken.get(node).map_or(intake.mark, |taken| taken.mark);
-                marks[*node] = Marks { before: intake.mark, after: if close { Some(StepTime::END) } else { after } };
+                let after = if close { Some(StepTime::END) } else { mark.after(now) };
+                marks[*node] = Marks { before: mark.settled, after };
+                sleeps[*node] = mark.sleeps(now) && !close;
             }
         }
-        for (i, node) in self.nodes.iter().enumerate() {
-            if node.kind != Kind::Source {
-                let sources = || node.marked_by.iter().map(|from| marks[*from]);
-                let before = sources().map(|m| m.before).min().flatten();
-                marks[i] = Marks { before, after: sources().map(|m| m.after).min().flatten() };
-            }
+        for (i, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.kind != Kind::Source) {
+            let upstream = |from: &usize| Upstream {
+                after: behind(marks[*from].after, self.nodes[*from].lag),
+                sleeps: sleeps[*from],
+            };
+            let inputs: Vec<_> = node.marked_by.iter().map(upstream).collect();
+            let before = before.get(i).copied().flatten();
+            marks[i] = Marks { before, after: meet(before, &inputs, self.fastest) };
+            sleeps[i] = !inputs.is_empty() && inputs.iter().all(|input| input.sleeps);
         }
         marks
     }
 
     /// The batch is delivered: watermarks move, and sources may forget.
-    fn settle(&mut self, input: &Input) -> Result<(), Failure> {
+    fn settle(&mut self, input: &Input, now: i64) -> Result<(), Failure> {
         for step in &mut self.steps {
-            if let Step::Source(node, intake) = step
-                && let Some(taken) = input.taken.get(node)
-            {
-                intake.mark = intake.mark.max(taken.mark);
-                intake.ack(&taken.moved).map_err(at(*node))?;
+            if let Step::Source(node, intake) = step {
+                if let Some(mark) = &mut intake.mark {
+                    mark.settled = mark.after(now);
+                }
+                if let Some(taken) = input.taken.get(node) {
+                    intake.ack(&taken.moved).map_err(at(*node))?;
+                }
             }
         }
         Ok(())
@@ -196,13 +202,6 @@ impl Program {
 
 fn operator_count(node: &Node) -> OperatorCount {
     OperatorCount { stream: node.stream.clone(), word: node.word.clone(), ..OperatorCount::default() }
-}
-
-/// A watermark when a batch starts and when it ends.
-#[derive(Debug, Clone, Copy, Default)]
-struct Marks {
-    before: Option<i64>,
-    after: Option<i64>,
 }
 
 /// A batch in the making.
@@ -224,8 +223,8 @@ impl Work<'_> {
             bytes: taken.bytes,
         });
         self.bad(of, node, &taken.bad)?;
-        let blocks = std::mem::take(&mut taken.blocks);
-        self.flow.put((node, Port::Out), blocks.into_iter().flat_map(|b| cut(b, self.means.block_rows)));
+        let blocks = blocks_of(std::mem::take(&mut taken.blocks), self.means.block_rows)?;
+        self.flow.put((node, Port::Out), blocks);
         Ok(())
     }
 
@@ -237,54 +236,93 @@ impl Work<'_> {
         match of.fates.get(&Port::Bad) {
             Some(RowFate::Fail) => return Err(TaskError::Stop(about(first))),
             Some(RowFate::Drop | RowFate::Null) => {}
-            None if self.flow.readers.contains_key(&slot) => self.flow.put(slot, [bad_rows(rows)?]),
+            None if self.flow.is_read(&slot) => self.flow.put(slot, [bad_rows(rows)?]),
             None => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
         }
         Ok(())
     }
 
-    fn stage(&mut self, stage: &mut Stage) -> Result<(), Failure> {
-        let mut inputs: Vec<_> = stage.inputs.iter().map(|slot| self.flow.take(slot)).collect();
-        if !stage.chain.is_empty() {
-            let blocks = inputs.into_iter().flatten().collect();
-            let out = chain::run(&stage.chain, blocks, &self.batch, self.means.pool)?;
-            for (i, link) in stage.chain.iter().enumerate() {
-                let count = &mut self.counts[link.node];
-                count.rows_in += out.rows_in[i];
-                count.filtered += out.filtered[i];
-                let last_half = stage.then.as_ref().is_some_and(|(node, _)| *node == link.node);
-                count.rows_out += if last_half { 0 } else { out.rows_out[i] };
-            }
-            for (node, port, rows) in out.sides {
-                self.hand_on(node, port, rows);
-            }
-            for count in stage.chain.iter().map(|link| &self.counts[link.node]) {
-                debug_assert!(
-                    count.filtered + count.bad <= count.rows_in,
-                    "more rows fell out of a stage than came in"
-                );
-            }
-            inputs = vec![out.rows];
+    fn stage(&mut self, nodes: &[Node], stage: &mut Stage) -> Result<(), Failure> {
+        let mut inputs: Vec<Parts> = stage.inputs.iter().map(|slot| self.flow.take(slot)).collect();
+        if stage.settle {
+            let node = stage.chain.first().map(|link| link.node).or(stage.then.as_ref().map(|(node, _)| *node));
+            inputs = inputs.into_iter().map(settled).collect::<Result<_, _>>().map_err(at(node.unwrap_or_default()))?;
         }
-        let last = stage.chain.last().map(|link| link.node);
-        let Some((node, keyed)) = &mut stage.then else {
-            self.flow.put((last.unwrap_or_default(), Port::Out), inputs.into_iter().flatten());
-            return Ok(());
+        let Some(last) = stage.chain.last().map(|link| link.node) else {
+            return self.gather(nodes, stage, inputs);
         };
-        if last != Some(*node) {
-            self.counts[*node].rows_in += inputs.iter().flatten().map(|b| b.num_rows() as u64).sum::<u64>();
+        let parts = inputs.into_iter().next().unwrap_or_default();
+        let out = chain::run(&stage.chain, parts, &self.batch, self.means.pool)?;
+        for (link, counted) in stage.chain.iter().zip(&out.counts) {
+            let count = &mut self.counts[link.node];
+            let first_half = stage.then.as_ref().is_some_and(|(node, _)| *node == link.node);
+            count.rows_in += counted.rows_in;
+            count.filtered += counted.filtered;
+            if !first_half {
+                count.rows_out += counted.rows_out;
+                count.handed += counted.handed;
+                count.taken += counted.taken;
+            }
         }
-        let Marks { before, after } = self.marks[*node];
-        let time = StepTime { batch: self.batch, mark_before: before, mark_after: after };
-        let out = keyed.step(inputs, &time, self.means.pool).map_err(at(*node))?;
-        self.counts[*node].filtered += out.filtered;
-        for (port, rows) in out.rows {
-            self.hand_on(*node, port, rows);
+        for (node, port, rows) in out.sides {
+            self.hand_on(node, port, vec![vec![rows]]);
+        }
+        match stage.then.as_mut() {
+            None => self.flow.put_parts((last, Port::Out), out.rows),
+            Some((node, keyed)) => {
+                let input = keyed::Input { parts: out.rows, in_place: false, unread: BTreeSet::new() };
+                let out = self.step(*node, keyed, vec![input])?;
+                let handed = out.handed;
+                self.counts[*node].filtered += out.filtered;
+                self.put(*node, out);
+                // Rows that the first half put together are in the result, unless they went elsewhere.
+                let count = &mut self.counts[*node];
+                count.handed += handed;
+                let elsewhere = count.handed + count.filtered + count.late + count.bad;
+                count.taken = count.rows_in.saturating_sub(elsewhere);
+            }
         }
         Ok(())
     }
 
-    fn hand_on(&mut self, node: usize, port: Port, rows: RecordBatch) {
+    /// An operator that gathers rows or remembers some, with no chain before it.
+    fn gather(&mut self, nodes: &[Node], stage: &mut Stage, inputs: Vec<Parts>) -> Result<(), Failure> {
+        let Some((node, keyed)) = &mut stage.then else { return Ok(()) };
+        let rows = |parts: &Parts| parts.iter().flatten().map(|b| b.num_rows() as u64).sum::<u64>();
+        let counted = inputs.iter().zip(&stage.whole).filter(|(_, whole)| !**whole);
+        self.counts[*node].rows_in += counted.map(|(parts, _)| rows(parts)).sum::<u64>();
+        let inputs = inputs.into_iter().enumerate().map(|(i, parts)| keyed::Input {
+            parts,
+            in_place: stage.in_place.contains(&i),
+            unread: match &stage.inputs[i] {
+                (from, Port::Out) => nodes[*from].unread.clone(),
+                _ => BTreeSet::new(),
+            },
+        });
+        let out = self.step(*node, keyed, inputs.collect())?;
+        let count = &mut self.counts[*node];
+        count.handed += out.handed;
+        count.filtered += out.filtered;
+        count.taken += out.taken;
+        self.put(*node, out);
+        Ok(())
+    }
+
+    fn step(&self, node: usize, keyed: &mut Keyed, inputs: Vec<keyed::Input>) -> Result<KeyedOut, Failure> {
+        let Marks { before, after } = self.marks[node];
+        let time = StepTime { batch: self.batch, mark_before: before, mark_after: after };
+        keyed.step(inputs, &time, self.means.pool).map_err(at(node))
+    }
+
+    fn put(&mut self, node: usize, out: KeyedOut) {
+        self.counts[node].partly_late += out.partly_late;
+        for (port, rows) in out.sides {
+            self.hand_on(node, port, vec![vec![rows]]);
+        }
+        self.hand_on(node, Port::Out, out.rows);
+    }
+
+    fn hand_on(&mut self, node: usize, port: Port, rows: Parts) {
         let count = &mut self.counts[node];
         let sum = match port {
             Port::Out | Port::Branch(_) => &mut count.rows_out,
@@ -292,8 +330,19 @@ impl Work<'_> {
             Port::Bad => &mut count.bad,
             Port::Rejected => return,
         };
-        *sum += rows.num_rows() as u64;
-        self.flow.put((node, port), [rows]);
+        *sum += rows.iter().flatten().map(|rows| rows.num_rows() as u64).sum::<u64>();
+        self.flow.put_parts((node, port), rows);
+    }
+
+    /// Every row that went into an operator must be accounted for, once.
+    fn check_accounts(&self, nodes: &[Node]) -> Result<(), Failure> {
+        let wrong = nodes.iter().zip(&self.counts).position(|(n, c)| n.kind == Kind::Operator && !c.adds_up());
+        let Some(i) = wrong else { return Ok(()) };
+        let OperatorCount { rows_in, handed, filtered, taken, late, bad, .. } = &self.counts[i];
+        Err(at(i)(TaskError::Bug(format!(
+            "{rows_in} rows came in, but {handed} went on, {filtered} were filtered, {taken} taken, {late} late and \
+             {bad} bad"
+        ))))
     }
 
     /// `bad fail` and `late fail` stop the pipeline.
@@ -325,15 +374,6 @@ impl Work<'_> {
         self.report.sinks.push(SinkCount { word: of.word.clone(), stream: of.stream.clone(), rows: count, rejected });
         Ok(refused)
     }
-}
-
-/// A block in pieces of at most so many rows.
-fn cut(block: RecordBatch, rows: usize) -> Vec<RecordBatch> {
-    if block.num_rows() <= rows {
-        return vec![block];
-    }
-    let starts = (0..block.num_rows()).step_by(rows);
-    starts.map(|start| block.slice(start, rows.min(block.num_rows() - start))).collect()
 }
 
 fn bad_rows(rows: &[BadRow]) -> Result<RecordBatch, TaskError> {

@@ -2,7 +2,8 @@
 
 use arrow::array::RecordBatch;
 
-use crate::engine::failure::{Failure, at};
+use crate::engine::failure::{Failure, at, sampled};
+use crate::engine::flow::Parts;
 use crate::engine::pool::{Pool, guarded};
 use crate::plan::Port;
 use crate::plan::operator::{BatchTime, RowTask};
@@ -18,72 +19,87 @@ pub(super) struct Link {
 /// What came out of a chain.
 #[derive(Default)]
 pub(super) struct ChainOut {
-    /// What leaves its end the straight way.
-    pub(super) rows: Vec<RecordBatch>,
+    /// What leaves its end the straight way, in the parts the rows came in.
+    pub(super) rows: Parts,
     /// What leaves its operators otherwise.
     pub(super) sides: Vec<(usize, Port, RecordBatch)>,
-    /// Rows that went into each operator.
-    pub(super) rows_in: Vec<u64>,
-    /// Rows that came out of each operator the straight way.
-    pub(super) rows_out: Vec<u64>,
-    /// Rows that each operator filtered.
-    pub(super) filtered: Vec<u64>,
+    /// What became of the rows of each operator.
+    pub(super) counts: Vec<LinkCount>,
+}
+
+/// What became of the rows that went into an operator of a chain.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LinkCount {
+    pub(super) rows_in: u64,
+    /// Rows that came out the straight way.
+    pub(super) rows_out: u64,
+    pub(super) handed: u64,
+    pub(super) filtered: u64,
+    pub(super) taken: u64,
 }
 
 impl ChainOut {
     fn of(links: usize) -> Self {
-        ChainOut { rows_in: vec![0; links], rows_out: vec![0; links], filtered: vec![0; links], ..ChainOut::default() }
+        ChainOut { counts: vec![LinkCount::default(); links], ..ChainOut::default() }
     }
 
-    fn absorb(&mut self, other: ChainOut) {
-        self.rows.extend(other.rows);
-        self.sides.extend(other.sides);
-        let add = |sum: &mut Vec<u64>, more: Vec<u64>| sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
-        add(&mut self.rows_in, other.rows_in);
-        add(&mut self.rows_out, other.rows_out);
-        add(&mut self.filtered, other.filtered);
+    fn absorb(&mut self, part: usize, one: One) {
+        self.rows[part].extend(one.rows);
+        self.sides.extend(one.sides);
+        for (sum, more) in self.counts.iter_mut().zip(one.counts) {
+            sum.rows_in += more.rows_in;
+            sum.rows_out += more.rows_out;
+            sum.handed += more.handed;
+            sum.filtered += more.filtered;
+            sum.taken += more.taken;
+        }
     }
 }
 
 /// Runs all blocks through all links; results in the order of the blocks, whatever the threads.
-pub(super) fn run(
-    links: &[Link],
-    blocks: Vec<RecordBatch>,
-    batch: &BatchTime,
-    pool: &Pool,
-) -> Result<ChainOut, Failure> {
+pub(super) fn run(links: &[Link], parts: Parts, batch: &BatchTime, pool: &Pool) -> Result<ChainOut, Failure> {
     let first = links.first().map_or(0, |link| link.node);
-    let results = pool.map(blocks, |block| Ok(one(links, block, batch))).map_err(at(first))?;
     let mut all = ChainOut::of(links.len());
-    for result in results {
-        all.absorb(result?);
+    all.rows = vec![Vec::new(); parts.len()];
+    let blocks: Vec<_> =
+        parts.into_iter().enumerate().flat_map(|(part, blocks)| blocks.into_iter().map(move |b| (part, b))).collect();
+    let results = pool.map(blocks, |(part, block)| Ok((part, one(links, block, batch)))).map_err(at(first))?;
+    for (part, result) in results {
+        all.absorb(part, result?);
     }
     Ok(all)
 }
 
-fn one(links: &[Link], block: RecordBatch, batch: &BatchTime) -> Result<ChainOut, Failure> {
-    let mut out = ChainOut::of(links.len());
-    let mut current = vec![block];
-    for (i, link) in links.iter().enumerate() {
-        let mut next = Vec::new();
-        for block in current {
-            out.rows_in[i] += block.num_rows() as u64;
-            let evaluated = guarded(|| link.task.eval(&block, batch)).map_err(at(link.node))?;
-            out.filtered[i] += evaluated.filtered as u64;
+/// What came of one block.
+struct One {
+    rows: Vec<RecordBatch>,
+    sides: Vec<(usize, Port, RecordBatch)>,
+    counts: Vec<LinkCount>,
+}
+
+fn one(links: &[Link], block: RecordBatch, batch: &BatchTime) -> Result<One, Failure> {
+    let mut out = One { rows: vec![block], sides: Vec::new(), counts: vec![LinkCount::default(); links.len()] };
+    for (link, count) in links.iter().zip(&mut out.counts) {
+        for block in std::mem::take(&mut out.rows) {
+            count.rows_in += block.num_rows() as u64;
+            let evaluated = guarded(|| link.task.eval(&block, batch)).map_err(|e| at(link.node)(sampled(e, &block)))?;
+            count.filtered += evaluated.filtered as u64;
+            count.taken += evaluated.taken as u64;
+            let mut went = 0;
             for (port, rows) in evaluated.rows {
                 if rows.num_rows() == 0 {
                     continue;
                 }
+                went += if matches!(port, Port::Out | Port::Branch(_)) { rows.num_rows() } else { 0 };
                 if port == Port::Out {
-                    out.rows_out[i] += rows.num_rows() as u64;
-                    next.push(rows);
+                    count.rows_out += rows.num_rows() as u64;
+                    out.rows.push(rows);
                 } else {
                     out.sides.push((link.node, port, rows));
                 }
             }
+            count.handed += evaluated.handed.unwrap_or(went) as u64;
         }
-        current = next;
     }
-    out.rows = current;
     Ok(out)
 }

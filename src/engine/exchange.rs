@@ -1,9 +1,12 @@
 //! Brings rows with equal keys together.
 
+use std::collections::BTreeSet;
+
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 
 use crate::engine::pool::Pool;
+use crate::model::hollow::hollowed;
 use crate::model::key_groups::{key_groups, partition_of};
 use crate::plan::operator::TaskError;
 
@@ -11,13 +14,17 @@ use crate::plan::operator::TaskError;
 pub(super) fn by_key(
     blocks: Vec<RecordBatch>,
     columns: &[usize],
+    unread: &BTreeSet<usize>,
     partitions: usize,
     pool: &Pool,
 ) -> Result<Vec<Vec<RecordBatch>>, TaskError> {
     if partitions == 1 {
         return Ok(vec![blocks]);
     }
-    let scattered = pool.map(blocks, |block| scatter(&block, columns, partitions))?;
+    let scattered = pool.map(blocks, |block| {
+        let block = if unread.is_empty() { block } else { hollowed(&block, unread) };
+        scatter(&block, columns, partitions)
+    })?;
     let mut together = vec![Vec::new(); partitions];
     for block in scattered {
         for (partition, rows) in block {

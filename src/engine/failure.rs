@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use arrow::array::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
 use millstream_dsl::Span;
 
 use crate::plan::operator::TaskError;
@@ -57,4 +59,17 @@ pub(super) struct Failure {
 /// Says which node an error came from.
 pub(super) fn at(node: usize) -> impl Fn(TaskError) -> Failure {
     move |error| Failure { node, error }
+}
+
+/// A broken assumption with the rows it was met with, so that it can be found again.
+pub(super) fn sampled(error: TaskError, rows: &RecordBatch) -> TaskError {
+    const SHOWN: usize = 3;
+    let TaskError::Bug(why) = error else { return error };
+    let sample = rows.slice(0, rows.num_rows().min(SHOWN));
+    match pretty_format_batches(&[sample]) {
+        Ok(table) if rows.num_rows() > 0 => {
+            TaskError::Bug(format!("{why}; the first of {} rows at hand:\n{table}", rows.num_rows()))
+        }
+        _ => TaskError::Bug(why),
+    }
 }

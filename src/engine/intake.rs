@@ -2,10 +2,10 @@
 
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::RecordBatch;
 
 use crate::engine::clock::Clock;
+use crate::engine::marks::SourceMark;
 use crate::plan::Settings;
 use crate::plan::catalog::Endpoint;
 use crate::plan::edge::Edge;
@@ -24,9 +24,8 @@ pub(super) struct Intake {
     known: Positions,
     rows: usize,
     bytes: u64,
-    time: Option<(usize, i64)>,
-    /// The watermark, once rows have come.
-    pub(super) mark: Option<i64>,
+    /// Its watermark, where the rows have a time that moves.
+    pub(super) mark: Option<SourceMark>,
 }
 
 /// What a batch takes from a source.
@@ -35,8 +34,6 @@ pub(super) struct Taken {
     pub(super) blocks: Vec<RecordBatch>,
     pub(super) bad: Vec<BadRow>,
     pub(super) bytes: u64,
-    /// What the watermark is behind these rows.
-    pub(super) mark: Option<i64>,
     /// Positions that moved, to be acknowledged when the batch is delivered.
     pub(super) moved: Vec<(Split, Position)>,
 }
@@ -54,21 +51,18 @@ impl Intake {
         let own = &endpoint.settings;
         let rows = own.integer("max_rows").or(pipeline.integer("max_rows")).and_then(|n| usize::try_from(n).ok());
         let bytes = own.size("max_bytes").or(pipeline.size("max_bytes"));
-        let time = edge.and_then(|e| {
-            let time = e.time.as_ref()?;
-            Some((e.schema.position(&time.column)?, time.delay?))
-        });
+        let idle = own.duration("idle").or(pipeline.duration("idle"));
+        let mark = edge.and_then(|edge| SourceMark::of(edge, idle, source.splits_last()));
         Intake {
             source,
             known: Positions::new(),
             rows: rows.unwrap_or(usize::MAX),
             bytes: bytes.unwrap_or(DEFAULT_BYTES),
-            time,
-            mark: None,
+            mark,
         }
     }
 
-    /// Takes what there is, within the limits. The watermark moves when the batch is done.
+    /// Takes what there is, within the limits. What was heard of the time holds when the batch is done.
     pub(super) fn take(
         &mut self,
         now: i64,
@@ -92,6 +86,9 @@ impl Intake {
             limits.rows = limits.rows.saturating_sub(rows + read.bad.len());
             limits.bytes = limits.bytes.saturating_sub(read.bytes);
             taken.bytes += read.bytes;
+            if let Some(mark) = &mut self.mark {
+                mark.hear(&split, &read.blocks, now);
+            }
             taken.blocks.extend(read.blocks);
             taken.bad.extend(read.bad);
             if read.to != from {
@@ -99,7 +96,6 @@ impl Intake {
                 taken.moved.push((split, read.to));
             }
         }
-        taken.mark = self.mark_after(&taken);
         Ok(taken)
     }
 
@@ -118,15 +114,6 @@ impl Intake {
         }
     }
 
-    fn mark_after(&self, taken: &Taken) -> Option<i64> {
-        let (column, delay) = self.time?;
-        let newest = taken.blocks.iter().filter_map(|block| {
-            let times = block.column(column).as_primitive_opt::<TimestampMicrosecondType>()?;
-            arrow::compute::max(times)
-        });
-        newest.max().map(|newest| newest.saturating_sub(delay)).max(self.mark)
-    }
-
     /// Tells the source that rows are delivered.
     pub(super) fn ack(&mut self, moved: &[(Split, Position)]) -> Result<(), TaskError> {
         moved.iter().try_for_each(|(split, position)| self.source.ack(split, position))
@@ -137,9 +124,14 @@ impl Intake {
         self.source.ended()
     }
 
-    /// Whether it has a watermark that moves.
-    pub(super) fn has_mark(&self) -> bool {
-        self.time.is_some()
+    /// How far it was read.
+    pub(super) fn positions(&self) -> &Positions {
+        &self.known
+    }
+
+    /// Goes on from where a snapshot was.
+    pub(super) fn go_on_from(&mut self, known: Positions) {
+        self.known = known;
     }
 }
 

@@ -1,12 +1,22 @@
 //! Operators that gather rows or remember some: a task for each partition.
 
-use arrow::array::RecordBatch;
+use std::collections::BTreeSet;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{filter_record_batch, is_not_null};
+use arrow::datatypes::UInt8Type;
+use arrow::error::ArrowError;
 
 use crate::engine::exchange;
-use crate::engine::pool::Pool;
+use crate::engine::failure::sampled;
+use crate::engine::flow::Parts;
+use crate::engine::pool::{Pool, guarded};
+use crate::model::key_groups::partition_of;
 use crate::plan::Operator;
 use crate::plan::Port;
-use crate::plan::operator::{Distribution, Evaluated, KeyedTask, NotRunnable, StepTime, Task, TaskError};
+use crate::plan::operator::{
+    Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
+};
 
 /// The tasks of one operator.
 pub(super) struct Keyed {
@@ -14,13 +24,26 @@ pub(super) struct Keyed {
     tasks: Vec<Box<dyn KeyedTask>>,
 }
 
+/// What an operator reads through one of its inputs.
+pub(super) struct Input {
+    pub(super) parts: Parts,
+    /// The parts are the partitions it wants.
+    pub(super) in_place: bool,
+    /// Columns that need not be moved.
+    pub(super) unread: BTreeSet<usize>,
+}
+
 /// What came out of all partitions.
 #[derive(Default)]
 pub(super) struct KeyedOut {
-    /// Rows by port, partition after partition.
-    pub(super) rows: Vec<(Port, RecordBatch)>,
-    /// Rows filtered on purpose.
+    /// Rows that leave the straight way, by partition.
+    pub(super) rows: Parts,
+    /// Rows that leave otherwise, partition after partition.
+    pub(super) sides: Vec<(Port, RecordBatch)>,
+    pub(super) handed: u64,
     pub(super) filtered: u64,
+    pub(super) taken: u64,
+    pub(super) partly_late: u64,
 }
 
 impl Keyed {
@@ -41,49 +64,121 @@ impl Keyed {
     }
 
     /// Runs one batch; `inputs` in the order of the operator's inputs.
-    pub(super) fn step(
-        &mut self,
-        inputs: Vec<Vec<RecordBatch>>,
-        time: &StepTime,
-        pool: &Pool,
-    ) -> Result<KeyedOut, TaskError> {
+    pub(super) fn step(&mut self, inputs: Vec<Input>, time: &StepTime, pool: &Pool) -> Result<KeyedOut, TaskError> {
         let partitions = self.tasks.len();
         let mut shares: Vec<Vec<Vec<RecordBatch>>> = vec![Vec::with_capacity(inputs.len()); partitions];
-        for (i, blocks) in inputs.into_iter().enumerate() {
-            for (share, rows) in shares.iter_mut().zip(self.share(i, blocks, partitions, pool)?) {
+        for (i, input) in inputs.into_iter().enumerate() {
+            for (share, rows) in shares.iter_mut().zip(self.share(i, input, partitions, pool)?) {
                 share.push(rows);
             }
         }
         let work: Vec<_> = self.tasks.iter_mut().zip(shares).collect();
-        let results = pool.map(work, |(task, share)| task.step(share, time))?;
-        Ok(results.into_iter().fold(KeyedOut::default(), KeyedOut::and))
+        let results = pool.map(work, |(task, share)| {
+            let sample = share.iter().flatten().next().cloned();
+            guarded(|| task.step(share, time)).map_err(|error| match &sample {
+                Some(rows) => sampled(error, rows),
+                None => error,
+            })
+        })?;
+        let mut out = KeyedOut::default();
+        results.into_iter().for_each(|one| out.add(one));
+        Ok(out)
     }
 
-    fn share(
-        &self,
-        input: usize,
-        blocks: Vec<RecordBatch>,
-        partitions: usize,
-        pool: &Pool,
-    ) -> Result<Vec<Vec<RecordBatch>>, TaskError> {
+    /// The state of all partitions, as one.
+    pub(super) fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
+        let mut saved: Vec<SavedTable> = Vec::new();
+        for (i, task) in self.tasks.iter().enumerate() {
+            for table in task.save()? {
+                let rows = table.rows.into_iter().map(|rows| if i == 0 { Ok(rows) } else { of_a_group(&rows) });
+                let rows = rows.collect::<Result<Vec<_>, _>>()?;
+                match saved.iter_mut().find(|known| known.name == table.name) {
+                    Some(known) => known.rows.extend(rows),
+                    None => saved.push(SavedTable { name: table.name, rows }),
+                }
+            }
+        }
+        Ok(saved)
+    }
+
+    /// Gives every task the rows of its key groups.
+    pub(super) fn load(&mut self, tables: &[SavedTable]) -> Result<(), TaskError> {
+        let partitions = self.tasks.len();
+        for (i, task) in self.tasks.iter_mut().enumerate() {
+            let share = |table: &SavedTable| {
+                let rows = table.rows.iter().map(|rows| of_partition(rows, i, partitions));
+                Ok(SavedTable { name: table.name.clone(), rows: rows.collect::<Result<_, TaskError>>()? })
+            };
+            task.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)?;
+        }
+        Ok(())
+    }
+
+    /// How much all partitions remember.
+    pub(super) fn held(&self) -> Held {
+        self.tasks
+            .iter()
+            .map(|task| task.held())
+            .fold(Held::default(), |sum, more| Held { keys: sum.keys + more.keys, bytes: sum.bytes + more.bytes })
+    }
+
+    fn share(&self, input: usize, rows: Input, partitions: usize, pool: &Pool) -> Result<Parts, TaskError> {
+        if rows.in_place && rows.parts.len() == partitions {
+            return Ok(rows.parts);
+        }
+        let blocks: Vec<_> = rows.parts.into_iter().flatten().collect();
+        let unread = rows.unread;
         match &self.distribution {
             Distribution::Any | Distribution::Single => Ok(vec![blocks]),
             Distribution::Beside { whole } if whole.contains(&input) => Ok(vec![blocks; partitions]),
             Distribution::Beside { .. } => Ok(exchange::in_runs(blocks, partitions)),
             Distribution::ByKey(keys) => match keys.get(input) {
-                Some(columns) => exchange::by_key(blocks, columns, partitions, pool),
+                Some(columns) => exchange::by_key(blocks, columns, &unread, partitions, pool),
                 None => Err(TaskError::Bug(format!("input {input} has no keys to be brought together by"))),
             },
             Distribution::Partitions { by, .. } if by.is_empty() => Ok(exchange::evenly(blocks, partitions)),
-            Distribution::Partitions { by, .. } => exchange::by_key(blocks, by, partitions, pool),
+            Distribution::Partitions { by, .. } => exchange::by_key(blocks, by, &unread, partitions, pool),
         }
     }
 }
 
 impl KeyedOut {
-    fn and(mut self, more: Evaluated) -> Self {
-        self.rows.extend(more.rows.into_iter().filter(|(_, rows)| rows.num_rows() > 0));
-        self.filtered += more.filtered as u64;
-        self
+    fn add(&mut self, one: Evaluated) {
+        let mut straight = Vec::new();
+        let mut went = 0;
+        for (port, rows) in one.rows.into_iter().filter(|(_, rows)| rows.num_rows() > 0) {
+            went += if matches!(port, Port::Out | Port::Branch(_)) { rows.num_rows() } else { 0 };
+            if port == Port::Out {
+                straight.push(rows);
+            } else {
+                self.sides.push((port, rows));
+            }
+        }
+        self.rows.push(straight);
+        self.handed += one.handed.unwrap_or(went) as u64;
+        self.filtered += one.filtered as u64;
+        self.taken += one.taken as u64;
+        self.partly_late += one.partly_late as u64;
     }
+}
+
+/// The rows that belong to a key group; the others are saved by the first partition.
+fn of_a_group(rows: &RecordBatch) -> Result<RecordBatch, TaskError> {
+    let chosen = is_not_null(rows.column(0)).map_err(bug)?;
+    filter_record_batch(rows, &chosen).map_err(bug)
+}
+
+/// The rows of a partition's groups, and those that every partition must know.
+fn of_partition(rows: &RecordBatch, partition: usize, partitions: usize) -> Result<RecordBatch, TaskError> {
+    if partitions == 1 {
+        return Ok(rows.clone());
+    }
+    let groups = rows.column(0).as_primitive_opt::<UInt8Type>();
+    let groups = groups.ok_or_else(|| TaskError::Bug("saved state has no key groups".into()))?;
+    let chosen = groups.iter().map(|group| group.is_none_or(|group| partition_of(group, partitions) == partition));
+    filter_record_batch(rows, &chosen.map(Some).collect::<BooleanArray>()).map_err(bug)
+}
+
+fn bug(error: ArrowError) -> TaskError {
+    TaskError::Bug(error.to_string())
 }

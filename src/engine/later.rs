@@ -6,9 +6,7 @@ use crate::plan::graph::Work;
 use crate::plan::{Plan, Settings};
 
 /// Of the `pipeline` statement.
-const HEADER: &[&str] = &["checkpoint", "time_zone", "idle", "state_limit", "on_overrun", "backpressure"];
-/// Of every source and table.
-const SOURCE: &[&str] = &["idle"];
+const HEADER: &[&str] = &["checkpoint", "time_zone", "state_limit", "on_overrun", "backpressure"];
 /// Of every sink.
 const SINK: &[&str] = &["retries", "deadline"];
 
@@ -17,11 +15,8 @@ pub(super) fn of_plan(plan: &Plan) -> Vec<Refusal> {
     let mut refused = written(&plan.header.settings, HEADER, "a pipeline");
     for id in plan.ordered() {
         match &plan.node(id).work {
-            Work::Source(from) | Work::Table(from) => {
-                refused.extend(written(&from.settings, SOURCE, &format!("source `{}`", from.word)));
-            }
             Work::Sink(to) => refused.extend(written(&to.settings, SINK, &format!("sink `{}`", to.word))),
-            Work::Operator(_) => {}
+            Work::Source(_) | Work::Table(_) | Work::Operator(_) => {}
         }
     }
     refused

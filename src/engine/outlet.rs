@@ -14,13 +14,14 @@ use crate::plan::seams::Sink;
 
 /// A sink at work.
 pub(super) struct Outlet {
-    sink: Box<dyn Sink>,
+    /// None where nobody wants what it would write.
+    sink: Option<Box<dyn Sink>>,
     /// What refused rows look like, where somebody reads them.
     rejected: Option<SchemaRef>,
 }
 
 impl Outlet {
-    pub(super) fn new(sink: Box<dyn Sink>, rejected: Option<&Edge>) -> Self {
+    pub(super) fn new(sink: Option<Box<dyn Sink>>, rejected: Option<&Edge>) -> Self {
         Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()) }
     }
 
@@ -32,7 +33,7 @@ impl Outlet {
         clock: &dyn Clock,
         stop: &AtomicBool,
     ) -> Result<Vec<RecordBatch>, TaskError> {
-        let sink = &mut self.sink;
+        let Some(sink) = &mut self.sink else { return Ok(Vec::new()) };
         let artifact = retrying(clock, stop, || sink.stage(batch, rows))?;
         let delivered = retrying(clock, stop, || sink.deliver(batch, &artifact))?;
         let reasoned = |(rows, reason): (RecordBatch, String)| match &self.rejected {

@@ -8,22 +8,28 @@ use crate::plan::operator::TaskError;
 
 /// Threads for the tasks of a batch.
 pub(super) struct Pool {
-    threads: rayon::ThreadPool,
+    /// None where one thread is enough: whoever asks for the work does it.
+    threads: Option<rayon::ThreadPool>,
 }
 
 impl Pool {
     /// So many threads; as many as there are cores for none.
     pub(super) fn new(threads: Option<usize>) -> Result<Self, TaskError> {
+        if threads == Some(1) {
+            return Ok(Pool { threads: None });
+        }
         let built = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.unwrap_or(0))
             .thread_name(|i| format!("millstream-{i}"))
             .build();
-        built.map(|threads| Pool { threads }).map_err(|e| TaskError::Stop(format!("cannot start threads: {e}")))
+        built
+            .map(|threads| Pool { threads: Some(threads) })
+            .map_err(|e| TaskError::Stop(format!("cannot start threads: {e}")))
     }
 
     /// How many threads there are.
     pub(super) fn size(&self) -> usize {
-        self.threads.current_num_threads()
+        self.threads.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
     /// Does the same to all items, results in the order of the items. A panic is an error of that item.
@@ -32,11 +38,10 @@ impl Pool {
         items: Vec<T>,
         work: impl Fn(T) -> Result<R, TaskError> + Sync,
     ) -> Result<Vec<R>, TaskError> {
-        if items.len() < 2 {
+        let Some(threads) = self.threads.as_ref().filter(|_| items.len() > 1) else {
             return items.into_iter().map(|item| guarded(|| work(item))).collect();
-        }
-        let results: Vec<_> =
-            self.threads.install(|| items.into_par_iter().map(|item| guarded(|| work(item))).collect());
+        };
+        let results: Vec<_> = threads.install(|| items.into_par_iter().map(|item| guarded(|| work(item))).collect());
         results.into_iter().collect()
     }
 }

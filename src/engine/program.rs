@@ -1,7 +1,7 @@
-//! A plan made ready to run: everything opened, row-wise operators in a row made one chain, aggregates cut in two at
-//! the shuffle. What cannot be run is found out here, all of it, before anything starts.
+//! A plan made ready to run: everything opened, operators put into the stages that the plan asks for. What cannot be
+//! run is found out here, all of it, before anything starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_dsl::Span;
 
@@ -11,6 +11,7 @@ use crate::engine::intake::{Intake, Reference};
 use crate::engine::keyed::Keyed;
 use crate::engine::later;
 use crate::engine::outlet::Outlet;
+use crate::engine::queue::Queue;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::operator::{NotRunnable, Task};
@@ -30,6 +31,49 @@ pub(super) struct Program {
     pub(super) every: i64,
     /// How many steps read each output.
     pub(super) readers: BTreeMap<Slot, usize>,
+    /// Where streams meet, the watermark of the fastest holds.
+    pub(super) fastest: bool,
+    /// Outputs that are looked at from outside, by name.
+    pub(super) watched: BTreeMap<String, Slot>,
+    /// The ends where rows are handed in, by source or table.
+    pub(super) queues: BTreeMap<String, Queue>,
+}
+
+/// What a program is to be beside what the plan says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Setup {
+    /// Into how many partitions rows are brought together.
+    pub(super) partitions: usize,
+    /// Sources and tables are queues instead of what the text says.
+    pub(super) queued: bool,
+    /// A batch takes one queued block of a source.
+    pub(super) one_at_a_time: bool,
+    /// Sinks are left closed: nobody wants what they would write.
+    pub(super) without_sinks: bool,
+    /// Which named outputs are looked at from outside.
+    pub(super) watch: Watch,
+}
+
+/// Which named outputs somebody wants to see.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Watch {
+    /// None.
+    #[default]
+    Nothing,
+    /// Every stream, source and side output that has a name.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Watch {
+    fn wants(&self, name: &str) -> bool {
+        match self {
+            Watch::Nothing => false,
+            Watch::All => true,
+            Watch::Only(names) => names.contains(name),
+        }
+    }
 }
 
 /// What is known of an operation beside what runs.
@@ -40,10 +84,26 @@ pub(super) struct Node {
     pub(super) word: String,
     pub(super) span: Span,
     pub(super) kind: Kind,
+    /// What its state is kept under.
+    pub(super) identity: String,
     /// Whose watermarks hold its own back.
     pub(super) marked_by: Vec<usize>,
+    /// How far behind its mark rows may leave it.
+    pub(super) lag: i64,
+    /// Columns of what leaves it that nobody reads.
+    pub(super) unread: BTreeSet<usize>,
     /// What was said about rows that do not go the straight way.
     pub(super) fates: BTreeMap<Port, RowFate>,
+}
+
+impl Program {
+    /// Everything that gathers rows or remembers some, with its node.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = (usize, &Keyed)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Compute(Stage { then: Some((node, keyed)), .. }) => Some((*node, keyed)),
+            _ => None,
+        })
+    }
 }
 
 impl Node {
@@ -77,6 +137,12 @@ pub(super) enum Step {
 pub(super) struct Stage {
     /// Where its rows come from; several only where there is no chain.
     pub(super) inputs: Vec<Slot>,
+    /// Which of them are tables.
+    pub(super) whole: Vec<bool>,
+    /// Inputs whose rows are where they belong already.
+    pub(super) in_place: BTreeSet<usize>,
+    /// The rows come in an order that depends on partitions, and the order matters here.
+    pub(super) settle: bool,
     /// Runs block by block.
     pub(super) chain: Vec<Link>,
     /// Runs partition by partition, behind the chain.
@@ -85,14 +151,21 @@ pub(super) struct Stage {
 
 /// Everything in the plan that cannot be run, in plain sentences; nothing is started.
 pub fn runnable(plan: &Plan) -> Vec<Refusal> {
-    prepare(plan, 1).err().unwrap_or_default()
+    prepare(plan, &Setup { partitions: 1, ..Setup::default() }).err().unwrap_or_default()
 }
 
 /// Opens everything.
-pub(super) fn prepare(plan: &Plan, partitions: usize) -> Result<Program, Vec<Refusal>> {
+pub(super) fn prepare(plan: &Plan, setup: &Setup) -> Result<Program, Vec<Refusal>> {
     let order = plan.ordered();
-    let mut draft = Draft { plan, partitions, numbers: BTreeMap::new(), stages: Vec::new(), ends: BTreeMap::new() };
-    let mut refused = later::of_plan(plan);
+    let mut draft = Draft {
+        plan,
+        setup,
+        numbers: BTreeMap::new(),
+        stages: Vec::new(),
+        ends: BTreeMap::new(),
+        queues: BTreeMap::new(),
+    };
+    let mut refused = if setup.queued { Vec::new() } else { later::of_plan(plan) };
     let mut nodes = Vec::new();
     let mut places = Vec::new();
     for (number, id) in order.into_iter().enumerate() {
@@ -106,9 +179,14 @@ pub(super) fn prepare(plan: &Plan, partitions: usize) -> Result<Program, Vec<Ref
     if !refused.is_empty() {
         return Err(refused);
     }
+    let named = plan.streams().filter(|(name, _, _)| setup.watch.wants(name));
+    let watched = named.map(|(name, id, port)| (name.to_owned(), (draft.numbers[&id], port.clone()))).collect();
+    let queues = std::mem::take(&mut draft.queues);
+    draft.settle_orders();
     let steps = draft.steps(places);
     let readers = readers(&steps);
-    Ok(Program { nodes, steps, every: plan.header.every, readers })
+    let fastest = plan.header.settings.text("watermarks") == Some("fastest");
+    Ok(Program { nodes, steps, every: plan.header.every, readers, fastest, watched, queues })
 }
 
 fn readers(steps: &[Step]) -> BTreeMap<Slot, usize> {
@@ -134,7 +212,8 @@ enum Placed {
 
 struct Draft<'a> {
     plan: &'a Plan,
-    partitions: usize,
+    setup: &'a Setup,
+    queues: BTreeMap<String, Queue>,
     numbers: BTreeMap<NodeId, usize>,
     stages: Vec<Option<Stage>>,
     /// Chains that can be made longer, by the node at their end.
@@ -152,8 +231,12 @@ impl Draft<'_> {
         };
         let inputs = self.plan.inputs(id).into_iter();
         let timed = inputs.filter(|(from, port)| self.plan.edge(*from, port).is_some_and(|e| e.time.is_some()));
+        let lag = if let Work::Operator(operator) = &node.work { operator.properties().mark_lag } else { 0 };
         Node {
             stream: node.stream.clone(),
+            identity: node.identity.clone(),
+            lag,
+            unread: node.run.unread.clone(),
             word,
             span: node.span,
             kind,
@@ -173,7 +256,8 @@ impl Draft<'_> {
             Work::Operator(operator) => return self.place_operator(id, number, operator.as_ref()),
             Work::Sink(endpoint) => {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
-                let outlet = Outlet::new(open_sink(endpoint)?, rejected);
+                let sink = if self.setup.without_sinks { None } else { Some(open_sink(endpoint)?) };
+                let outlet = Outlet::new(sink, rejected);
                 let input = self.inputs(id).into_iter().next();
                 let input = input.ok_or_else(|| NotRunnable(format!("sink `{}` has no input", endpoint.word)))?;
                 Step::Sink(number, outlet, input)
@@ -182,11 +266,19 @@ impl Draft<'_> {
         Ok(Some(Placed::Done(Box::new(step))))
     }
 
-    fn intake(&self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
+    fn intake(&mut self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
+        let settings = &self.plan.header.settings;
+        let edge = self.plan.edge(id, &Port::Out);
+        if self.setup.queued {
+            let is_table = self.is_table(id);
+            let queue = self.queues.entry(self.plan.node(id).stream.clone()).or_default();
+            let source = if is_table { queue.table() } else { queue.source(self.setup.one_at_a_time) };
+            return Ok(Intake::new(endpoint, settings, Box::new(source), edge));
+        }
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        Ok(Intake::new(endpoint, &self.plan.header.settings, open_source(endpoint)?, self.plan.edge(id, &Port::Out)))
+        Ok(Intake::new(endpoint, settings, open_source(endpoint)?, edge))
     }
 
     fn inputs(&self, id: NodeId) -> Vec<Slot> {
@@ -204,11 +296,12 @@ impl Draft<'_> {
         number: usize,
         operator: &dyn Operator,
     ) -> Result<Option<Placed>, NotRunnable> {
-        if let Some((first, second)) = operator.halves() {
+        let run = &self.plan.node(id).run;
+        if let Some((first, second)) = operator.halves().filter(|_| run.halved) {
             let Task::Rows(task) = first.task()? else {
                 return Err(NotRunnable(format!("the first half of `{}` is not made for blocks", operator.word())));
             };
-            let then = Keyed::new(second.as_ref(), self.partitions)?;
+            let then = Keyed::new(second.as_ref(), self.setup.partitions)?;
             let (stage, placed) = self.chained(id, Link { node: number, task });
             if let Some(stage) = &mut self.stages[stage] {
                 stage.then = Some((number, then));
@@ -222,28 +315,70 @@ impl Draft<'_> {
                 Ok(placed)
             }
             Task::Keyed(_) => {
-                let then = Some((number, Keyed::new(operator, self.partitions)?));
-                self.stages.push(Some(Stage { inputs: self.inputs(id), chain: Vec::new(), then }));
+                let then = Some((number, Keyed::new(operator, self.setup.partitions)?));
+                let stage = Stage { in_place: run.in_place.clone(), then, ..self.stage(id) };
+                self.stages.push(Some(stage));
                 Ok(Some(Placed::Stage(self.stages.len() - 1)))
             }
         }
     }
 
-    /// Puts a link behind the chain it reads, if nobody else reads that; else at the front of a stage of its own.
+    /// A stage that reads what the node reads, and does nothing yet.
+    fn stage(&self, id: NodeId) -> Stage {
+        let whole = self.plan.inputs(id).into_iter().map(|(from, _)| self.is_table(from)).collect();
+        Stage {
+            inputs: self.inputs(id),
+            whole,
+            in_place: BTreeSet::new(),
+            settle: false,
+            chain: Vec::new(),
+            then: None,
+        }
+    }
+
+    /// Puts a link behind the chain it reads, where the plan says so; else at the front of a stage of its own.
     fn chained(&mut self, id: NodeId, link: Link) -> (usize, Option<Placed>) {
         let inputs = self.inputs(id);
         if let [(from, Port::Out)] = inputs.as_slice()
+            && self.plan.node(id).run.fused
             && let Some(stage) = self.ends.get(from).copied()
             && self.sole_reader(id)
+            && !self.setup_watches(*from)
             && let Some(open) = &mut self.stages[stage]
         {
             open.chain.push(link);
             self.ends.remove(from);
             return (stage, None);
         }
-        self.stages.push(Some(Stage { inputs, chain: vec![link], then: None }));
+        let stage = Stage { chain: vec![link], ..self.stage(id) };
+        self.stages.push(Some(stage));
         let stage = self.stages.len() - 1;
         (stage, Some(Placed::Stage(stage)))
+    }
+
+    /// Whether somebody outside wants to see what leaves a node, so that it cannot vanish within a chain.
+    fn setup_watches(&self, node: usize) -> bool {
+        let mut named = self.plan.streams().filter(|(name, _, _)| self.setup.watch.wants(name));
+        named.any(|(_, id, port)| self.numbers.get(&id) == Some(&node) && *port == Port::Out)
+    }
+
+    /// Finds the stages in which the order of rows matters, but depends on partitions.
+    fn settle_orders(&mut self) {
+        let ids: BTreeMap<usize, NodeId> = self.numbers.iter().map(|(id, number)| (*number, *id)).collect();
+        let matters = |number: &usize| match &self.plan.node(ids[number]).work {
+            Work::Operator(operator) => operator.properties().order_matters,
+            _ => false,
+        };
+        let settle = |stage: &Stage| {
+            let then = stage.then.as_ref().map(|(node, _)| node);
+            let matters = stage.chain.iter().map(|link| &link.node).chain(then).any(matters);
+            let mut inputs = stage.inputs.iter().enumerate().filter(|(i, _)| !stage.in_place.contains(i));
+            matters && inputs.any(|(_, (from, _))| self.plan.is_loose(ids[from]))
+        };
+        let settled: Vec<bool> = self.stages.iter().map(|stage| stage.as_ref().is_some_and(settle)).collect();
+        for (stage, settle) in self.stages.iter_mut().zip(settled) {
+            stage.iter_mut().for_each(|stage| stage.settle = settle);
+        }
     }
 
     fn sole_reader(&self, id: NodeId) -> bool {

@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::engine::accounts::{Report, Summary};
-use crate::engine::batch::{Carry, Input, Means};
+use crate::engine::batch::Input;
 use crate::engine::clock::{Clock, RealClock};
 use crate::engine::failure::{EngineError, Failure};
-use crate::engine::pool::Pool;
-use crate::engine::program::{Program, prepare};
+use crate::engine::program::Watch;
+use crate::engine::session::{Opening, Session};
 use crate::plan::Plan;
-use crate::plan::operator::{BatchTime, TaskError};
 
 /// Microseconds between two looks at sources that had nothing, under `every: 0s`.
 const IDLE: i64 = 5_000;
+
+/// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
+const EXPIRY: i64 = 1_000_000;
 
 /// How a plan is run.
 #[derive(Clone)]
@@ -50,77 +52,58 @@ impl Default for RunSettings {
 }
 
 /// Runs a plan until it ends, is stopped or fails.
-pub fn run(plan: Plan, settings: RunSettings, out: &mut dyn Report) -> Result<Summary, EngineError> {
-    let pool = Pool::new(settings.threads).map_err(|error| before_start(&plan, error))?;
-    let wanted = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
-    let partitions = settings.partitions.or(wanted).unwrap_or(pool.size()).max(1);
-    let program = prepare(&plan, partitions).map_err(EngineError::Refused)?;
-    let started = settings.clock.now();
-    let mut run = Run {
-        last: None,
-        number: 0,
-        summary: Summary::default(),
-        carry: Carry::default(),
-        out,
-        means: Means {
-            pool: &pool,
-            clock: &*settings.clock,
-            stop: &settings.stop,
-            block_rows: settings.block_rows.max(1),
-        },
-        settings: &settings,
-        program,
+pub fn run(plan: &Plan, settings: RunSettings, out: &mut dyn Report) -> Result<Summary, EngineError> {
+    let opening = Opening {
+        partitions: settings.partitions,
+        threads: settings.threads,
+        block_rows: settings.block_rows,
+        queued: false,
+        one_at_a_time: false,
+        sinks: true,
+        watch: Watch::Nothing,
+        strict: false,
+        clock: Arc::clone(&settings.clock),
+        stop: Arc::clone(&settings.stop),
     };
+    let session = Session::open(plan, opening)?;
+    let started = settings.clock.now();
+    let mut run = Run { session, settings: &settings, out, summary: Summary::default() };
     let ended = run.batches();
     let mut summary = std::mem::take(&mut run.summary);
     summary.took = between(started, settings.clock.now());
-    ended.map(|()| summary).map_err(|failure| {
-        let node = &run.program.nodes[failure.node];
-        EngineError::Failed { batch: run.number, place: node.place(), span: node.span, error: failure.error }
-    })
+    ended.map(|()| summary).map_err(|failure| run.session.failed(failure))
 }
 
-fn before_start(plan: &Plan, error: TaskError) -> EngineError {
-    let place = format!("the start of `{}`", plan.header.name);
-    EngineError::Failed { batch: 0, place, span: millstream_dsl::Span::default(), error }
-}
-
-fn between(start: i64, end: i64) -> Duration {
+pub(super) fn between(start: i64, end: i64) -> Duration {
     Duration::from_micros(end.saturating_sub(start).max(0).unsigned_abs())
 }
 
 /// A run under way.
 struct Run<'a> {
-    program: Program,
+    session: Session,
     settings: &'a RunSettings,
-    means: Means<'a>,
     out: &'a mut dyn Report,
-    carry: Carry,
     summary: Summary,
-    /// The number of the next batch.
-    number: u64,
-    /// The time of the last batch.
-    last: Option<i64>,
 }
 
 impl Run<'_> {
     fn batches(&mut self) -> Result<(), Failure> {
-        let once = self.settings.once;
+        let RunSettings { once, clock, stop, .. } = self.settings;
         while !self.is_over() {
             let time = self.next_time();
             if !once {
-                self.means.clock.wait_until(time, self.means.stop);
+                clock.wait_until(time, stop);
                 if self.is_stopped() {
                     return Ok(());
                 }
             }
-            let input = self.program.intake(time, once, &self.means)?;
-            let nothing = input.is_empty() && self.carry.rejected.is_empty();
-            if nothing && (once || self.program.ended()) {
+            let input = self.session.intake(time, *once)?;
+            let nothing = input.is_empty() && !self.session.has_rejected();
+            if nothing && (*once || self.session.program().ended()) {
                 return self.close(time);
             }
-            if nothing && self.program.every == 0 {
-                self.means.clock.wait_until(self.means.clock.now() + IDLE, self.means.stop);
+            if nothing && self.session.interval() == 0 && !self.is_due(time) {
+                clock.wait_until(clock.now() + IDLE, stop);
                 continue;
             }
             self.batch(time, input, false)?;
@@ -128,49 +111,45 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether an empty batch has something to do under `every: 0s`: a watermark moves because a source is silent, or
+    /// what is remembered may have run out of time.
+    fn is_due(&self, time: i64) -> bool {
+        let waited = self.session.last_time().map_or(0, |last| time.saturating_sub(last));
+        self.session.would_move(time) || (waited >= EXPIRY && !self.session.held().is_empty())
+    }
+
     /// Closes every window that is still open, as nothing will follow.
     fn close(&mut self, time: i64) -> Result<(), Failure> {
-        if self.number > 0 && self.program.has_marks() {
+        if self.session.batches() > 0 && self.session.program().has_marks() {
             self.batch(time, Input::default(), true)?;
         }
-        if !self.carry.rejected.is_empty() {
+        if self.session.has_rejected() {
             self.batch(time, Input::default(), true)?;
         }
         Ok(())
     }
 
     fn batch(&mut self, time: i64, input: Input, close: bool) -> Result<(), Failure> {
-        let started = self.means.clock.now();
-        let batch = BatchTime { number: self.number, micros: time };
-        let mut report = self.program.run(batch, input, close, &mut self.carry, &self.means)?;
-        report.took = between(started, self.means.clock.now());
-        self.last = Some(time);
-        self.number += 1;
+        let report = self.session.batch(time, input, close)?.report;
         self.summary.add(&report);
         report.notes.iter().for_each(|note| self.out.note(note));
         self.out.batch(&report);
         Ok(())
     }
 
-    /// The next multiple of the interval; under `every: 0s` now, but never the same moment twice.
+    /// With `--once` batches follow each other without waiting, an interval apart.
     fn next_time(&self) -> i64 {
-        let (every, now) = (self.program.every, self.means.clock.now());
-        let last = self.last.unwrap_or(i64::MIN);
-        if every == 0 {
-            return now.max(last.saturating_add(1));
+        match (self.settings.once, self.session.interval(), self.session.last_time()) {
+            (true, every, Some(last)) if every > 0 => last + every,
+            _ => self.session.next_time(self.settings.clock.now()),
         }
-        if self.settings.once && self.last.is_some() {
-            return last + every;
-        }
-        let next = (now.max(last.saturating_add(1)) + every - 1).div_euclid(every) * every;
-        next.max(last.saturating_add(every))
     }
 
     fn is_over(&self) -> bool {
-        self.settings.batches.is_some_and(|most| self.number >= most) || self.is_stopped()
+        self.settings.batches.is_some_and(|most| self.session.batches() >= most) || self.is_stopped()
     }
 
     fn is_stopped(&self) -> bool {
-        self.means.stop.load(Ordering::Relaxed)
+        self.settings.stop.load(Ordering::Relaxed)
     }
 }

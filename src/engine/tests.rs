@@ -5,7 +5,7 @@ mod hand;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use proptest::prelude::*;
 
 use self::hand::{Noted, Pipeline, counts};
@@ -24,7 +24,7 @@ fn at(seconds: i64) -> Arc<ManualClock> {
 #[test]
 fn words_are_counted_batch_by_batch() {
     let pipeline = Pipeline::word_count(&[&["to be or", "not to be"], &["to be"]]);
-    let summary = run(pipeline.plan, settings(&at(10)), &mut Noted::default()).unwrap();
+    let summary = run(&pipeline.plan, settings(&at(10)), &mut Noted::default()).unwrap();
     let batches = pipeline.sink.batches();
     assert_eq!(counts(&batches[0]), [("be", 2), ("not", 1), ("or", 1), ("to", 2)].map(|(w, n)| (w.into(), n)));
     assert_eq!(counts(&batches[1]), [("be", 1), ("to", 1)].map(|(w, n)| (w.into(), n)));
@@ -40,7 +40,7 @@ fn the_first_batch_is_at_the_next_multiple_of_the_interval() {
     let clock = at(13);
     let settings = RunSettings { once: false, batches: Some(3), ..settings(&clock) };
     let mut noted = Noted::default();
-    run(pipeline.plan, settings, &mut noted).unwrap();
+    run(&pipeline.plan, settings, &mut noted).unwrap();
     assert_eq!(noted.times, [20 * SECOND, 30 * SECOND, 40 * SECOND]);
 }
 
@@ -49,7 +49,7 @@ fn an_empty_batch_still_ticks_but_reaches_no_sink() {
     let mut pipeline = Pipeline::word_count(&[&[], &["a"], &[]]);
     pipeline.plan.header.every = SECOND;
     let settings = RunSettings { once: false, batches: Some(3), ..settings(&at(0)) };
-    let summary = run(pipeline.plan, settings, &mut Noted::default()).unwrap();
+    let summary = run(&pipeline.plan, settings, &mut Noted::default()).unwrap();
     assert_eq!((summary.batches, pipeline.sink.batches().len()), (3, 1));
 }
 
@@ -60,7 +60,7 @@ fn a_stopped_run_ends_after_the_batch_at_hand() {
     let stop = Arc::new(AtomicBool::new(false));
     let settings = RunSettings { once: false, stop: stop.clone(), ..settings(&at(0)) };
     let mut noted = Noted { stop_after: Some((1, stop)), ..Noted::default() };
-    assert_eq!(run(pipeline.plan, settings, &mut noted).unwrap().batches, 1);
+    assert_eq!(run(&pipeline.plan, settings, &mut noted).unwrap().batches, 1);
 }
 
 #[test]
@@ -73,22 +73,25 @@ fn everything_that_cannot_be_run_is_said_before_the_start() {
         messages,
         ["stage `sessions` can be checked, but not run yet", "stage `fold` can be checked, but not run yet"]
     );
-    let refused = run(pipeline.plan, settings(&at(0)), &mut Noted::default());
+    let refused = run(&pipeline.plan, settings(&at(0)), &mut Noted::default());
     assert!(matches!(refused, Err(EngineError::Refused(all)) if all.len() == 2));
 }
 
 #[test]
 fn a_panic_fails_the_batch_with_the_name_of_the_operator() {
     let pipeline = Pipeline::word_count(&[&["fine", "fine"], &["panic please"]]);
-    let failed = run(pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap_err();
-    assert_eq!(failed.to_string(), "batch 1 failed at `words` of `counts`: internal error: panicked: asked to");
+    let failed = run(&pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap_err();
+    let told = failed.to_string();
+    let (why, sample) = told.split_once(";").unwrap();
+    assert_eq!(why, "batch 1 failed at `words` of `counts`: internal error: panicked: asked to");
+    assert!(sample.contains("| panic please |"), "{sample}");
     assert_eq!(pipeline.sink.batches().len(), 1, "what was delivered before stays delivered");
 }
 
 #[test]
 fn the_watermark_follows_the_newest_row_and_ends_with_the_rows() {
     let pipeline = Pipeline::timed(&[&["100", "95"], &["97"], &["120"]]);
-    run(pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
+    run(&pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
     let seen: Vec<_> = hand::in_order(&pipeline.sink.batches()).into_iter().flatten().collect();
     let expected = [("- to 90", 2), ("90 to 90", 1), ("90 to 110", 1), ("110 to end", 0)];
     assert_eq!(seen, expected.map(|(mark, rows)| (mark.to_owned(), rows)));
@@ -97,7 +100,7 @@ fn the_watermark_follows_the_newest_row_and_ends_with_the_rows() {
 #[test]
 fn refused_rows_come_in_again_with_the_reason() {
     let pipeline = Pipeline::refusing(&[&["good", "bad"]]);
-    let summary = run(pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
+    let summary = run(&pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
     let again = pipeline.sink.batches();
     let rows = &again[0][0];
     assert_eq!(rows.column(0).as_string::<i32>().value(0), "bad");
@@ -108,11 +111,59 @@ fn refused_rows_come_in_again_with_the_reason() {
 #[test]
 fn rows_that_cannot_be_read_are_a_stream_of_their_own() {
     let pipeline = Pipeline::with_bad_rows(&[&["one", "!two", "three"]]);
-    let summary = run(pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
+    let summary = run(&pipeline.plan, settings(&at(0)), &mut Noted::default()).unwrap();
     let bad = &pipeline.sink.batches()[0][0];
     assert_eq!(bad.column_by_name("text").unwrap().as_string::<i32>().value(0), "!two");
     assert_eq!(bad.column_by_name("_reason").unwrap().as_string::<i32>().value(0), "starts with !");
     assert_eq!((summary.sources[0].rows, summary.sources[0].bad), (2, 1));
+}
+
+fn lines(rows: &[&str]) -> Vec<RecordBatch> {
+    let schema = Pipeline::lines().to_arrow();
+    vec![RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(rows.to_vec()))]).unwrap()]
+}
+
+#[test]
+fn rows_are_handed_in_and_every_named_stream_can_be_looked_at() {
+    let pipeline = Pipeline::word_count(&[]);
+    let mut session = Session::open(&pipeline.plan, Opening::default()).unwrap();
+    assert!(session.give("lines", lines(&["to be", "be"])));
+    assert!(!session.give("nobody", lines(&[])));
+    assert!(session.has_waiting());
+    let done = session.step(SECOND).unwrap();
+    assert_eq!(counts(&done.streams["counts"]), [("be".into(), 2), ("to".into(), 1)]);
+    assert_eq!(done.streams["lines"][0].num_rows(), 2);
+    assert!(!session.has_waiting());
+    assert!(session.step(2 * SECOND).unwrap().streams["counts"].is_empty());
+    assert!(pipeline.sink.batches().is_empty(), "sinks are left closed");
+}
+
+#[test]
+fn one_block_at_a_time_where_asked() {
+    let pipeline = Pipeline::word_count(&[]);
+    let opening = Opening { one_at_a_time: true, ..Opening::default() };
+    let mut session = Session::open(&pipeline.plan, opening).unwrap();
+    session.give("lines", lines(&["a"]));
+    session.give("lines", lines(&["b"]));
+    let words = |session: &mut Session, n: i64| counts(&session.step(n * SECOND).unwrap().streams["counts"]).len();
+    assert_eq!([words(&mut session, 1), words(&mut session, 2), words(&mut session, 3)], [1, 1, 0]);
+}
+
+#[test]
+fn a_restored_session_goes_on_with_its_number_time_and_watermark() {
+    let pipeline = Pipeline::timed(&[]);
+    let mut session = Session::open(&pipeline.plan, Opening::default()).unwrap();
+    session.step(10 * SECOND).unwrap();
+    assert!(session.advance_mark(Some("lines"), 50 * SECOND));
+    assert!(!session.advance_mark(Some("nobody"), 50 * SECOND));
+    session.step(20 * SECOND).unwrap();
+    let saved = session.save().unwrap();
+    let mut again = Session::open(&pipeline.plan, Opening::default()).unwrap();
+    again.restore(&saved).unwrap();
+    let done = again.step(30 * SECOND).unwrap();
+    assert_eq!(done.report.number, 2);
+    assert_eq!(hand::in_order(&[done.streams["counts"].clone()]), [[("50 to 50".to_owned(), 0)]]);
+    assert!(again.restore(b"something else").is_err());
 }
 
 proptest! {
@@ -129,7 +180,7 @@ proptest! {
         let count = |threads, block_rows, partitions| {
             let pipeline = Pipeline::word_count(&[&lines]);
             let settings = RunSettings { threads: Some(threads), block_rows, partitions: Some(partitions), ..settings(&at(0)) };
-            run(pipeline.plan, settings, &mut Noted::default()).unwrap();
+            run(&pipeline.plan, settings, &mut Noted::default()).unwrap();
             pipeline.sink.batches()
         };
         let plain = count(1, 1000, partitions);

@@ -60,6 +60,7 @@ impl Operator for Limit {
         let distribution = if self.blockwise { Distribution::Any } else { Distribution::Single };
         Properties {
             keeps_order: true,
+            order_matters: true,
             mergeable: !self.blockwise,
             reads: Some(Vec::new()),
             repeats: Some(carry::repeats_all(&self.input)),

@@ -110,6 +110,7 @@ impl Operator for Top {
         Properties {
             mergeable: !self.blockwise,
             deterministic: show::deterministic(values()),
+            order_matters: true,
             reads: Some(reads),
             repeats: Some(carry::repeats_all(&self.input)),
             ..Properties::gathering(distribution)

@@ -79,6 +79,9 @@ pub struct Properties {
     pub stateful: bool,
     /// Rows come out in the order they came in.
     pub keeps_order: bool,
+    /// What comes out depends on the order in which rows came in, not only how it is ordered: the first row of each
+    /// key, the first ten, a list. It sees rows in an order that partitions do not change.
+    pub order_matters: bool,
     /// It has [`Operator::halves`].
     pub mergeable: bool,
     /// The same input gives the same output, whenever it is run.
@@ -104,6 +107,7 @@ impl Properties {
             distribution: Distribution::Any,
             stateful: false,
             keeps_order: true,
+            order_matters: false,
             mergeable: false,
             deterministic: true,
             effects: false,
@@ -120,6 +124,7 @@ impl Properties {
             distribution,
             stateful: false,
             keeps_order: false,
+            order_matters: false,
             mergeable: false,
             deterministic: true,
             effects: false,

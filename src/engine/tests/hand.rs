@@ -78,6 +78,11 @@ pub(super) fn in_order(batches: &[Vec<RecordBatch>]) -> Vec<Vec<(String, i64)>> 
 }
 
 impl Pipeline {
+    /// What the source gives.
+    pub(super) fn lines() -> Schema {
+        lines_schema()
+    }
+
     /// Lines, a batch each, to counts of words.
     pub(super) fn word_count(batches: &[&[&str]]) -> Self {
         let mut plan = Plan::default();
@@ -156,19 +161,28 @@ fn rejected_schema() -> Schema {
 }
 
 fn add(plan: &mut Plan, stream: &str, work: Work, outputs: BTreeMap<Port, Edge>) -> NodeId {
+    let run = match &work {
+        Work::Operator(operator) => {
+            let halved = operator.halves().is_some();
+            Running { halved, fused: halved || operator.properties().row_wise, ..Running::default() }
+        }
+        _ => Running::default(),
+    };
     plan.add(PlanNode {
         stream: stream.into(),
         identity: stream.into(),
         work,
         outputs,
         fates: BTreeMap::new(),
-        run: Running::default(),
+        run,
         span: Span::default(),
     })
 }
 
 fn add_operator(plan: &mut Plan, operator: Box<dyn Operator>, out: Schema) -> NodeId {
-    add(plan, "counts", Work::Operator(operator), BTreeMap::from([(Port::Out, Edge::append(out))]))
+    let added = add(plan, "counts", Work::Operator(operator), BTreeMap::from([(Port::Out, Edge::append(out))]));
+    plan.name("counts", added, Port::Out);
+    added
 }
 
 fn endpoint(word: &str, entry: EndpointEntry, settings: Settings, schema: Schema) -> Endpoint {
@@ -199,7 +213,9 @@ fn add_source_of(plan: &mut Plan, batches: &[&[&str]], edge: Edge) -> NodeId {
     settings.set("times", OptionValue::Bool(edge.time.is_some()), Span::default());
     let source = endpoint("given", EndpointEntry::Source(Arc::new(entry)), settings, edge.schema.clone());
     let out = BTreeMap::from([(Port::Out, edge), (Port::Bad, Edge::append(BadRow::schema()))]);
-    add(plan, "lines", Work::Source(source), out)
+    let added = add(plan, "lines", Work::Source(source), out);
+    plan.name("lines", added, Port::Out);
+    added
 }
 
 /// Sinks find what they fill by a number: an entry's `open` is a plain function.

@@ -44,7 +44,7 @@ impl RowTask for Words {
         let words: Vec<_> = lines.iter().flatten().flat_map(str::split_whitespace).collect();
         let words = StringArray::from(words);
         let rows = RecordBatch::try_new(RowTask::schema(self), vec![Arc::new(words)]).unwrap();
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], ..Evaluated::default() })
+        Ok(Evaluated { rows: vec![(Port::Out, rows)], handed: Some(block.num_rows()), ..Evaluated::default() })
     }
 }
 
@@ -138,8 +138,8 @@ impl KeyedTask for Sum {
     }
 
     fn step(&mut self, inputs: Vec<Vec<RecordBatch>>, _: &StepTime) -> Result<Evaluated, TaskError> {
-        let rows = sums(in_order(&inputs).into_iter().flatten());
-        Ok(Evaluated { rows: vec![(Port::Out, rows)], ..Evaluated::default() })
+        let taken = inputs.iter().flatten().map(RecordBatch::num_rows).sum();
+        Ok(Evaluated::taken(sums(in_order(&inputs).into_iter().flatten()), taken))
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
@@ -205,7 +205,7 @@ impl KeyedTask for Marks {
         let columns: Vec<Arc<dyn Array>> =
             vec![Arc::new(StringArray::from(vec![seen])), Arc::new(Int64Array::from(vec![rows]))];
         let row = RecordBatch::try_new(counts_schema().to_arrow(), columns).unwrap();
-        Ok(Evaluated { rows: vec![(Port::Out, row)], ..Evaluated::default() })
+        Ok(Evaluated::taken(row, rows as usize))
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {

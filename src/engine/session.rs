@@ -1,0 +1,331 @@
+//! A pipeline at work, stepped from outside: one call is one micro-batch. The clock of a run, test blocks and programs
+//! that use the library all move it this way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow::array::RecordBatch;
+
+use crate::engine::accounts::BatchReport;
+use crate::engine::batch::{Carry, Input, Means};
+use crate::engine::clock::{Clock, ManualClock};
+use crate::engine::failure::{EngineError, Failure};
+use crate::engine::marks::Heard;
+use crate::engine::pool::Pool;
+use crate::engine::program::{Program, Setup, Step, Watch, prepare};
+use crate::engine::snapshot::{Snapshot, SourceState, State};
+use crate::plan::Plan;
+use crate::plan::operator::{BatchTime, Held, TaskError};
+use crate::plan::seams::{Position, Split};
+
+/// How a pipeline is opened. The default is how test blocks want it: rows are handed in, one thread, nothing is
+/// written, everything can be looked at, and a row that is not accounted for is an error.
+#[derive(Clone)]
+pub struct Opening {
+    /// Partitions that rows are brought together in by key; what the pipeline says, or one a thread, for none.
+    pub partitions: Option<usize>,
+    /// Threads that compute; one a core for none.
+    pub threads: Option<usize>,
+    /// At most so many rows a block.
+    pub block_rows: usize,
+    /// Rows of sources and tables are handed in with [`Session::give`] instead of being read.
+    pub queued: bool,
+    /// A batch takes one block that was handed in instead of all.
+    pub one_at_a_time: bool,
+    /// Sinks are opened and written to.
+    pub sinks: bool,
+    /// Which named outputs [`Stepped::streams`] holds.
+    pub watch: Watch,
+    /// A row that is not accounted for fails the batch.
+    pub strict: bool,
+    /// For waits between tries.
+    pub clock: Arc<dyn Clock>,
+    /// Becomes true when waits are to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Opening {
+            partitions: None,
+            threads: Some(1),
+            block_rows: 65_536,
+            queued: true,
+            one_at_a_time: false,
+            sinks: false,
+            watch: Watch::All,
+            strict: true,
+            clock: Arc::new(ManualClock::default()),
+            stop: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+/// A pipeline at work.
+pub struct Session {
+    program: Program,
+    pool: Pool,
+    carry: Carry,
+    opening: Opening,
+    /// The number of the next batch.
+    number: u64,
+    /// The time of the last batch.
+    last: Option<i64>,
+}
+
+/// What came of a batch.
+#[derive(Debug, Default)]
+pub struct Stepped {
+    /// What became of the rows.
+    pub report: BatchReport,
+    /// What the watched outputs gave, by name.
+    pub streams: BTreeMap<String, Vec<RecordBatch>>,
+}
+
+impl Session {
+    /// Opens everything; everything that cannot be run is said at once.
+    pub fn open(plan: &Plan, opening: Opening) -> Result<Self, EngineError> {
+        let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
+        let written = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
+        let setup = Setup {
+            partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
+            queued: opening.queued,
+            one_at_a_time: opening.one_at_a_time,
+            without_sinks: !opening.sinks,
+            watch: opening.watch.clone(),
+        };
+        let program = prepare(plan, &setup).map_err(EngineError::Refused)?;
+        Ok(Session { program, pool, carry: Carry::default(), opening, number: 0, last: None })
+    }
+
+    /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.
+    pub fn give(&self, input: &str, rows: Vec<RecordBatch>) -> bool {
+        let Some(queue) = self.program.queues.get(input) else { return false };
+        if self.is_table(input) {
+            queue.replace(rows)
+        } else {
+            queue.push(rows)
+        }
+        true
+    }
+
+    /// Says that no more rows will be handed in.
+    pub fn end_input(&self) {
+        self.program.queues.values().for_each(|queue| queue.end());
+    }
+
+    /// Whether rows that were handed in wait for a batch.
+    pub fn has_waiting(&self) -> bool {
+        self.program.queues.iter().any(|(name, queue)| !self.is_table(name) && !queue.is_empty())
+    }
+
+    /// Runs one batch of that time, in microseconds since 1970 UTC.
+    pub fn step(&mut self, time: i64) -> Result<Stepped, EngineError> {
+        let stepped = self.intake(time, false).and_then(|input| self.batch(time, input, false));
+        stepped.map_err(|failure| self.failed(failure))
+    }
+
+    /// Runs an empty batch behind which no row follows, so that every window closes.
+    pub fn close(&mut self, time: i64) -> Result<Stepped, EngineError> {
+        self.batch(time, Input::default(), true).map_err(|failure| self.failed(failure))
+    }
+
+    /// Lets the watermark of a source, or of all, reach a time. It shows with the next batch. False where there is no
+    /// such source, or its rows have no time.
+    pub fn advance_mark(&mut self, source: Option<&str>, micros: i64) -> bool {
+        let mut found = false;
+        for step in &mut self.program.steps {
+            if let Step::Source(node, intake) = step
+                && source.is_none_or(|name| self.program.nodes[*node].stream == name)
+                && let Some(mark) = &mut intake.mark
+            {
+                mark.lift(micros);
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// When the next batch is due: the next multiple of the interval; under `every: 0s` now, but never the same moment
+    /// twice.
+    pub fn next_time(&self, now: i64) -> i64 {
+        let every = self.program.every;
+        let last = self.last.unwrap_or(i64::MIN);
+        if every == 0 {
+            return now.max(last.saturating_add(1));
+        }
+        let next = (now.max(last.saturating_add(1)) + every - 1).div_euclid(every) * every;
+        next.max(last.saturating_add(every))
+    }
+
+    /// The batch interval in microseconds; zero for as soon as possible.
+    pub fn interval(&self) -> i64 {
+        self.program.every
+    }
+
+    /// The time of the last batch.
+    pub fn last_time(&self) -> Option<i64> {
+        self.last
+    }
+
+    /// How many batches there were.
+    pub fn batches(&self) -> u64 {
+        self.number
+    }
+
+    /// How much every operator remembers: its identity, its word, how much.
+    pub fn held(&self) -> Vec<(&str, &str, Held)> {
+        let keyed = self.program.keyed();
+        let of = |(node, held): (usize, Held)| {
+            let node = &self.program.nodes[node];
+            (node.identity.as_str(), node.word.as_str(), held)
+        };
+        keyed.map(|(node, keyed)| of((node, keyed.held()))).filter(|(_, _, held)| *held != Held::default()).collect()
+    }
+
+    /// Everything it remembers, as bytes that [`Session::restore`] takes.
+    pub fn save(&self) -> Result<Vec<u8>, EngineError> {
+        let snapshot = self.snapshot().map_err(|failure| self.failed(failure))?;
+        snapshot.encode().map_err(|why| self.failed(Failure { node: 0, error: TaskError::Bug(why) }))
+    }
+
+    /// Goes on from what was saved, perhaps in another number of partitions. Before the first batch.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        let stop = |why| self.failed(Failure { node: 0, error: TaskError::Stop(why) });
+        let snapshot = Snapshot::decode(bytes).map_err(|why| stop(format!("the saved state cannot be read: {why}")))?;
+        self.go_on_from(snapshot).map_err(|failure| self.failed(failure))
+    }
+
+    fn is_table(&self, name: &str) -> bool {
+        let table = |step: &Step| matches!(step, Step::Table(node, _) if self.program.nodes[*node].stream == name);
+        self.program.steps.iter().any(table)
+    }
+
+    /// Takes from every source what a batch may have.
+    pub(super) fn intake(&mut self, time: i64, drain: bool) -> Result<Input, Failure> {
+        let (program, means) = self.split();
+        program.intake(time, drain, &means)
+    }
+
+    /// Runs a batch over what was taken in.
+    pub(super) fn batch(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
+        let started = self.opening.clock.now();
+        let batch = BatchTime { number: self.number, micros: time };
+        let mut carry = std::mem::take(&mut self.carry);
+        let (program, means) = self.split();
+        let done = program.run(batch, input, close, &mut carry, &means);
+        self.carry = carry;
+        let mut done = done?;
+        done.report.took = super::run::between(started, self.opening.clock.now());
+        self.last = Some(time);
+        self.number += 1;
+        Ok(Stepped { report: done.report, streams: done.streams })
+    }
+
+    fn split(&mut self) -> (&mut Program, Means<'_>) {
+        let means = Means {
+            pool: &self.pool,
+            clock: &*self.opening.clock,
+            stop: &self.opening.stop,
+            block_rows: self.opening.block_rows.max(1),
+            strict: self.opening.strict,
+        };
+        (&mut self.program, means)
+    }
+
+    /// What is read, whether it ends, and what is still to come in again.
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Whether rows that a sink refused are to come in again.
+    pub(super) fn has_rejected(&self) -> bool {
+        !self.carry.rejected.is_empty()
+    }
+
+    /// Whether an empty batch of that time would move a watermark: a source has been silent for too long.
+    pub(super) fn would_move(&self, time: i64) -> bool {
+        let marks = self.program.marks(&self.carry.marks, time, false);
+        marks.iter().any(|mark| mark.before != mark.after)
+    }
+
+    /// A failure with the name of what failed.
+    pub(super) fn failed(&self, failure: Failure) -> EngineError {
+        let Some(node) = self.program.nodes.get(failure.node) else {
+            let place = "the pipeline".into();
+            return EngineError::Failed { batch: self.number, place, span: <_>::default(), error: failure.error };
+        };
+        EngineError::Failed { batch: self.number, place: node.place(), span: node.span, error: failure.error }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Failure> {
+        let mut snapshot = Snapshot { number: self.number, last: self.last, ..Snapshot::default() };
+        for step in &self.program.steps {
+            let Step::Source(node, intake) = step else { continue };
+            let position = |(split, at): (&Split, &Position)| (split.id.clone(), at.0.clone());
+            let heard = |(split, heard): (&Split, Heard)| (split.id.clone(), (heard.newest, heard.last));
+            let mark = intake.mark.as_ref();
+            let state = SourceState {
+                positions: intake.positions().iter().map(position).collect(),
+                heard: mark.map(|mark| mark.heard().map(heard).collect()).unwrap_or_default(),
+                mark: mark.and_then(|mark| mark.settled),
+            };
+            snapshot.sources.insert(self.program.nodes[*node].stream.clone(), state);
+        }
+        for (node, mark) in self.program.nodes.iter().zip(&self.carry.marks) {
+            snapshot.marks.extend(mark.map(|mark| (node.identity.clone(), mark)));
+        }
+        for (node, keyed) in self.program.keyed() {
+            let tables = keyed.save().map_err(super::failure::at(node))?;
+            if !tables.is_empty() {
+                let node = &self.program.nodes[node];
+                snapshot.states.insert(node.identity.clone(), State { word: node.word.clone(), tables });
+            }
+        }
+        for (node, rows) in &self.carry.rejected {
+            snapshot.rejected.insert(self.program.nodes[*node].identity.clone(), rows.clone());
+        }
+        Ok(snapshot)
+    }
+
+    fn go_on_from(&mut self, snapshot: Snapshot) -> Result<(), Failure> {
+        let Program { steps, nodes, .. } = &mut self.program;
+        for step in steps {
+            match step {
+                Step::Source(node, intake) => {
+                    let Some(state) = snapshot.sources.get(&nodes[*node].stream) else { continue };
+                    if !self.opening.queued {
+                        let position = |(id, at): (&String, &Vec<u8>)| (Split { id: id.clone() }, Position(at.clone()));
+                        intake.go_on_from(state.positions.iter().map(position).collect());
+                    }
+                    if let Some(mark) = &mut intake.mark {
+                        let heard = |(id, (newest, last)): (&String, &(Option<i64>, i64))| {
+                            (Split { id: id.clone() }, Heard { newest: *newest, last: *last })
+                        };
+                        mark.restore(state.heard.iter().map(heard).collect(), state.mark);
+                    }
+                }
+                Step::Compute(stage) => {
+                    let Some((node, keyed)) = &mut stage.then else { continue };
+                    let of = &nodes[*node];
+                    let Some(state) = snapshot.states.get(&of.identity).filter(|s| s.word == of.word) else { continue };
+                    keyed.load(&state.tables).map_err(super::failure::at(*node))?;
+                }
+                Step::Table(..) | Step::Sink(..) => {}
+            }
+        }
+        self.carry.marks = nodes.iter().map(|node| snapshot.marks.get(&node.identity).copied()).collect();
+        let place = |identity: &String| nodes.iter().position(|node| node.identity == *identity);
+        let rejected = snapshot.rejected.iter().filter_map(|(id, rows)| Some((place(id)?, rows.clone())));
+        self.carry.rejected = rejected.collect();
+        (self.number, self.last) = (snapshot.number, snapshot.last);
+        Ok(())
+    }
+}
+
+/// A failure before anything could be opened.
+fn before_start(plan: &Plan, error: TaskError) -> EngineError {
+    let place = format!("the start of `{}`", plan.header.name);
+    EngineError::Failed { batch: 0, place, span: <_>::default(), error }
+}

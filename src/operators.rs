@@ -31,8 +31,15 @@ mod gathering;
 mod groups;
 mod input;
 mod keys;
+mod known;
+mod lateness;
 mod lifetime;
 mod ordering;
 mod projection;
 mod show;
+mod spans;
 mod values;
+
+#[cfg(test)]
+#[path = "operators/tests/stepping.rs"]
+mod stepping;

@@ -1,13 +1,17 @@
 //! `fold by user_id running ttl 7d init {..} step {..} yield {..}`: state of one's own. Typing is here and in
-//! `record` (what the state looks like).
+//! `record` (what the state looks like); what runs in `task` and `rounds`.
 
 mod record;
+mod rounds;
+mod task;
 
 use millstream_dsl::{Diagnostic, Span, ast};
 
 use crate::model::{Column, Schema, Slot};
 use crate::operators::carry;
 use crate::operators::fold::record::{Field, Records, Seed, fields};
+use crate::operators::fold::task::FoldTask;
+use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
 use crate::operators::projection::projected;
 use crate::operators::{input, show};
@@ -76,8 +80,13 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let expiry = expiry(call, &yields, &keys_only, &lives, ctx);
     let mut out = result_edge(&edge, &yields, expiry.as_deref(), every_batch);
     out.state = lifetime::state_text(&lives, of, edge.time.as_ref());
-    let seed = seed.map(|seed| seed.name.name);
-    let operator = Fold { key, key_names, lives, records, seed, yields, expiry, every_batch };
+    let seed = match seed {
+        Some(seed) => Some(seed_columns(seed, &key_names, &records.state)?),
+        None => None,
+    };
+    let time = TimeColumn::of(&edge);
+    let (input, output) = (edge.schema, out.schema.clone());
+    let operator = Fold { key, key_names, lives, records, seed, yields, expiry, every_batch, time, input, output };
     Some(Planned { keeps_qualifiers: false, span: call.stage.at.0, ..input::passing(call, Box::new(operator), out) })
 }
 
@@ -89,6 +98,13 @@ fn seed(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Seed> {
     })?;
     let table = ctx.other(name, crate::plan::context::Other::Table)?;
     Some(Seed { name: name.clone(), columns: table.schema })
+}
+
+/// Where key and record stand in the table; none where something is missing, which was reported.
+fn seed_columns(seed: Seed, keys: &[String], state: &Schema) -> Option<SeedTable> {
+    let key = keys.iter().map(|name| seed.columns.position(name)).collect::<Option<_>>()?;
+    let fields = state.names().map(|name| seed.columns.position(name)).collect::<Option<_>>()?;
+    Some(SeedTable { name: seed.name.name, key, fields })
 }
 
 fn warn_nondeterministic(records: &Records, lives: &Lifetime, ctx: &mut dyn StageContext) {
@@ -181,13 +197,27 @@ struct Fold {
     lives: Lifetime,
     records: Records,
     /// The table that records start from.
-    seed: Option<String>,
+    seed: Option<SeedTable>,
     /// What comes out for a row, over its columns and then the record.
     yields: Vec<(String, TypedExpr)>,
     /// What comes out for an expired record, over the key and then the record.
     expiry: Option<Vec<TypedExpr>>,
     /// Comes out for every key with every batch, over the key and then the record.
     every_batch: bool,
+    /// Where the rows' event time stands.
+    time: Option<TimeColumn>,
+    input: Schema,
+    output: Schema,
+}
+
+/// A table of records.
+#[derive(Debug)]
+struct SeedTable {
+    name: String,
+    /// Positions of the key columns, in the order of the stage's.
+    key: Vec<usize>,
+    /// Positions of the record's fields, in their order.
+    fields: Vec<usize>,
 }
 
 impl Operator for Fold {
@@ -199,7 +229,7 @@ impl Operator for Fold {
         let step = self.records.state.names().zip(&self.records.step);
         let step: Vec<_> = step.map(|(name, value)| format!("{name}: {}", show::plain(value))).collect();
         let yields: Vec<_> = self.yields.iter().map(|(name, value)| show::named(value, name)).collect();
-        let seed = self.seed.as_ref().map(|table| format!(" from {table}")).unwrap_or_default();
+        let seed = self.seed.as_ref().map(|table| format!(" from {}", table.name)).unwrap_or_default();
         let expiry = if self.expiry.is_some() { " and on expiry" } else { "" };
         let every = if self.every_batch { " every batch" } else { "" };
         let by = show::by(&self.key_names);
@@ -207,8 +237,9 @@ impl Operator for Fold {
     }
 
     fn properties(&self) -> Properties {
+        let inputs = std::iter::once(self.key.clone()).chain(self.seed.as_ref().map(|table| table.key.clone()));
         let distribution =
-            if self.key.is_empty() { Distribution::Single } else { Distribution::ByKey(vec![self.key.clone()]) };
+            if self.key.is_empty() { Distribution::Single } else { Distribution::ByKey(inputs.collect()) };
         let values =
             || self.records.init.iter().chain(&self.records.step).chain(self.yields.iter().map(|(_, value)| value));
         let deterministic = show::deterministic(values());
@@ -216,6 +247,9 @@ impl Operator for Fold {
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "fold"))
+        Ok(Task::Keyed(Box::new(FoldTask::new(self)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
 use crate::operators::keys::KeyTable;
 use crate::operators::ordering::Ordering;
-use crate::operators::values::bug;
+use crate::operators::values::{bug, not_accumulated};
 use crate::plan::expr::SortKey;
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::{AggregateCall, Node, TypedExpr};
@@ -208,7 +208,7 @@ impl Groups<'_> {
             match chosen {
                 None => {
                     let filter = call.filter.map(|f| rows.column(f).as_boolean());
-                    accumulator.update_batch(args, &groups, filter, total).map_err(bug)?;
+                    accumulator.update_batch(args, &groups, filter, total).map_err(not_accumulated)?;
                 }
                 Some(chosen) => {
                     let args =
@@ -216,7 +216,7 @@ impl Groups<'_> {
                     let groups: Vec<_> = chosen.values().iter().map(|row| groups[*row as usize]).collect();
                     // Without a filter accumulators take it that every group has a row here.
                     let all = BooleanArray::new(BooleanBuffer::new_set(groups.len()), None);
-                    accumulator.update_batch(&args, &groups, Some(&all), total).map_err(bug)?;
+                    accumulator.update_batch(&args, &groups, Some(&all), total).map_err(not_accumulated)?;
                 }
             }
         }
@@ -231,7 +231,7 @@ impl Groups<'_> {
         for (call, accumulator) in self.of.calls.iter().zip(&mut self.accumulators) {
             let states = next..next + call.expr.state_fields().map_err(bug)?.len();
             next = states.end;
-            accumulator.merge_batch(&rows.columns()[states], &groups, total).map_err(bug)?;
+            accumulator.merge_batch(&rows.columns()[states], &groups, total).map_err(not_accumulated)?;
         }
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Groups<'_> {
     pub(super) fn results(mut self) -> Result<(Vec<ArrayRef>, usize), TaskError> {
         let mut columns = self.key_columns()?;
         for (call, accumulator) in self.of.calls.iter().zip(&mut self.accumulators) {
-            let result = accumulator.evaluate(EmitTo::All).map_err(bug)?;
+            let result = accumulator.evaluate(EmitTo::All).map_err(not_accumulated)?;
             let fits = result.data_type() == &call.result;
             columns.push(if fits { result } else { cast(&result, &call.result).map_err(bug)? });
         }

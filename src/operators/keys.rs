@@ -69,7 +69,7 @@ impl KeyTable {
 }
 
 /// Floats that are equal get one form: one zero, one NaN.
-fn canonical(column: &ArrayRef) -> ArrayRef {
+pub(super) fn canonical(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => one_form::<Float32Type>(column, |x| if x.is_nan() { f32::NAN } else { x + 0.0 }),
         DataType::Float64 => one_form::<Float64Type>(column, |x| if x.is_nan() { f64::NAN } else { x + 0.0 }),

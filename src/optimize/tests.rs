@@ -99,8 +99,7 @@ fn column(ty: &Type, nullable: bool, rows: usize, start: u64) -> ArrayRef {
 
 /// What every sink of a plan would get in three batches, in no order.
 fn rows_of(plan: &Plan, watch: &BTreeSet<String>) -> Vec<BTreeMap<String, Vec<String>>> {
-    let opening =
-        Opening { partitions: Some(3), watch: Watch::Only(watch.clone()), strict: false, ..Opening::default() };
+    let opening = Opening { partitions: Some(3), watch: Watch::Only(watch.clone()), ..Opening::default() };
     let mut session = Session::open(plan, opening).unwrap();
     let ids = plan.ordered();
     let inputs: Vec<_> =

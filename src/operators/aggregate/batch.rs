@@ -26,7 +26,8 @@ pub(super) fn whole(of: &Aggregate) -> Result<Task, NotRunnable> {
             rows.push(computed);
             aside.extend(bad.into_rows());
         }
-        let mut out = Evaluated { rows: vec![(Port::Out, second.group(&rows, batch)?)], ..Evaluated::default() };
+        let taken = rows.iter().map(RecordBatch::num_rows).sum();
+        let mut out = Evaluated::taken(second.group(&rows, batch)?, taken);
         out.rows.extend(aside);
         Ok(out)
     }))

@@ -1,0 +1,1 @@
+//! Steps `fold` as it is written.

@@ -23,3 +23,4 @@ pub mod load;
 pub mod optimize;
 pub mod reference;
 pub mod schema;
+pub mod trial;

@@ -14,6 +14,7 @@ use super::{Exit, Failure, Outcome};
 use crate::builtins;
 use crate::engine::{self, BatchReport, EngineError, Report, RunSettings, Summary};
 use crate::model::time::show_duration;
+use crate::optimize::optimize;
 use crate::plan::operator::TaskError;
 
 /// What a shell calls a program that Ctrl-C ended.
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
     let settings = RunSettings { once: args.once, batches: args.batches, stop, ..RunSettings::default() };
-    match engine::run(&plan, settings, &mut Notes { terminal }) {
+    match engine::run(&optimize(plan).plan, settings, &mut Notes { terminal }) {
         Ok(summary) => {
             terminal.aside(&ended(&summary));
             Ok(Exit::Clean)

@@ -19,6 +19,9 @@ use crate::plan::Plan;
 use crate::plan::operator::{BatchTime, Held, TaskError};
 use crate::plan::seams::{Position, Split};
 
+/// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
+const EXPIRY: i64 = 1_000_000;
+
 /// How a pipeline is opened. The default is how test blocks want it: rows are handed in, one thread, nothing is
 /// written, everything can be looked at, and a row that is not accounted for is an error.
 #[derive(Clone)]
@@ -244,8 +247,14 @@ impl Session {
         !self.carry.rejected.is_empty()
     }
 
-    /// Whether an empty batch of that time would move a watermark: a source has been silent for too long.
-    pub(super) fn would_move(&self, time: i64) -> bool {
+    /// Whether an empty batch of that time has something to do under `every: 0s`: a watermark moves because a source is
+    /// silent, or what is remembered may have run out of time.
+    pub fn is_due(&self, time: i64) -> bool {
+        let waited = self.last.map_or(0, |last| time.saturating_sub(last));
+        self.would_move(time) || (waited >= EXPIRY && !self.held().is_empty())
+    }
+
+    fn would_move(&self, time: i64) -> bool {
         let marks = self.program.marks(&self.carry.marks, time, false);
         marks.iter().any(|mark| mark.before != mark.after)
     }

@@ -33,6 +33,11 @@ pub(super) fn all(input: &Schema) -> Vec<Carried> {
     (0..input.columns.len()).map(|i| Carried::same(input, i)).collect()
 }
 
+/// For `Properties::repeats`: every column of the only input, in order.
+pub(super) fn repeats_all(input: &Schema) -> Vec<Option<(usize, usize)>> {
+    (0..input.columns.len()).map(|i| Some((0, i))).collect()
+}
+
 /// The edge behind a stateless stage that passes rows on with these columns.
 pub(super) fn carry(input: &Edge, columns: Vec<Carried>) -> Edge {
     let renamed = |name: &str| {

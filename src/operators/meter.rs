@@ -25,7 +25,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -75,7 +75,7 @@ impl Operator for Meter {
 
     fn properties(&self) -> Properties {
         let reads = show::columns_read(self.calls.iter().flat_map(|c| c.args.iter().chain(&c.filter)));
-        Properties { keeps_order: true, reads: Some(reads), ..Properties::gathering(Distribution::Any) }
+        Properties { keeps_order: true, effects: true, reads: Some(reads), ..Properties::gathering(Distribution::Any) }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

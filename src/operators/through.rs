@@ -45,7 +45,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options,
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -92,7 +92,7 @@ impl Operator for Through {
 
     fn properties(&self) -> Properties {
         let reads = Some((0..self.input.columns.len()).collect());
-        Properties { deterministic: false, reads, ..Properties::gathering(Distribution::Any) }
+        Properties { deterministic: false, effects: true, reads, ..Properties::gathering(Distribution::Any) }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -109,6 +109,19 @@ pub(super) fn take_batch(batch: &RecordBatch, rows: &UInt32Array) -> Result<Reco
     take_record_batch(batch, rows).map_err(bug)
 }
 
+/// What an accumulator says: a sum that is too large is the data's fault, all else ours.
+pub(super) fn not_accumulated(why: datafusion_common::DataFusionError) -> TaskError {
+    match why.find_root() {
+        datafusion_common::DataFusionError::ArrowError(cause, _) => match cause.as_ref() {
+            arrow::error::ArrowError::ArithmeticOverflow(why) => {
+                TaskError::Stop(format!("an aggregate cannot be computed: {why}"))
+            }
+            _ => bug(why),
+        },
+        _ => bug(why),
+    }
+}
+
 /// What cannot happen did: an assumption between phases is broken.
 pub(super) fn bug(why: impl fmt::Display) -> TaskError {
     TaskError::Bug(why.to_string())

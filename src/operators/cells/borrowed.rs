@@ -13,7 +13,7 @@ use datafusion_physical_expr::GroupsAccumulatorAdapter;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
 use crate::operators::cells::{CellError, Cells};
-use crate::operators::values::{bug, take_rows};
+use crate::operators::values::{bug, not_accumulated, take_rows};
 use crate::plan::operator::TaskError;
 
 type Accumulator = Box<dyn GroupsAccumulator>;
@@ -49,21 +49,21 @@ impl Cells for Transient {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<(), TaskError> {
-        self.inner.get_mut().update_batch(args, groups, filter, total).map_err(bug)
+        self.inner.get_mut().update_batch(args, groups, filter, total).map_err(not_accumulated)
     }
 
     fn merge(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<(), TaskError> {
-        self.inner.get_mut().merge_batch(states, groups, total).map_err(bug)
+        self.inner.get_mut().merge_batch(states, groups, total).map_err(not_accumulated)
     }
 
     fn states(&self, which: Option<&[u32]>) -> Result<Vec<ArrayRef>, TaskError> {
         once(which)?;
-        self.inner.borrow_mut().state(EmitTo::All).map_err(bug)
+        self.inner.borrow_mut().state(EmitTo::All).map_err(not_accumulated)
     }
 
     fn results(&self, which: Option<&[u32]>) -> Result<ArrayRef, CellError> {
         once(which)?;
-        Ok(self.inner.borrow_mut().evaluate(EmitTo::All).map_err(bug)?)
+        Ok(self.inner.borrow_mut().evaluate(EmitTo::All).map_err(not_accumulated)?)
     }
 
     fn keep(&mut self, _: &[u32]) -> Result<(), TaskError> {
@@ -109,9 +109,9 @@ impl Encoded {
         if filled.is_empty() {
             // Makes room for the groups, none of which has anything.
             let none = states.iter().map(|s| s.slice(0, 0)).collect::<Vec<_>>();
-            accumulator.merge_batch(&none, &[], which.len()).map_err(bug)?;
+            accumulator.merge_batch(&none, &[], which.len()).map_err(not_accumulated)?;
         } else {
-            accumulator.merge_batch(&states, &filled, which.len()).map_err(bug)?;
+            accumulator.merge_batch(&states, &filled, which.len()).map_err(not_accumulated)?;
         }
         Ok(accumulator)
     }
@@ -140,8 +140,8 @@ impl Cells for Encoded {
             states.to_vec()
         } else {
             let mut accumulator = self.in_accumulator(&touched)?;
-            accumulator.merge_batch(states, &local, touched.len()).map_err(bug)?;
-            accumulator.state(EmitTo::All).map_err(bug)?
+            accumulator.merge_batch(states, &local, touched.len()).map_err(not_accumulated)?;
+            accumulator.state(EmitTo::All).map_err(not_accumulated)?
         };
         let rows = self.converter.convert_columns(&merged).map_err(bug)?;
         for (group, row) in touched.iter().zip(&rows) {
@@ -162,13 +162,13 @@ impl Cells for Encoded {
         if which.iter().all(|group| self.states[*group as usize].is_some()) {
             return self.decoded(which.iter().filter_map(|group| self.states[*group as usize].as_deref()));
         }
-        let states = self.in_accumulator(which)?.state(EmitTo::All).map_err(bug)?;
+        let states = self.in_accumulator(which)?.state(EmitTo::All).map_err(not_accumulated)?;
         states.iter().map(|column| take_rows(column, &(0..which.len() as u32).collect::<Vec<_>>().into())).collect()
     }
 
     fn results(&self, which: Option<&[u32]>) -> Result<ArrayRef, CellError> {
         let all: Vec<u32> = (0..self.states.len() as u32).collect();
-        Ok(self.in_accumulator(which.unwrap_or(&all))?.evaluate(EmitTo::All).map_err(bug)?)
+        Ok(self.in_accumulator(which.unwrap_or(&all))?.evaluate(EmitTo::All).map_err(not_accumulated)?)
     }
 
     fn keep(&mut self, which: &[u32]) -> Result<(), TaskError> {

@@ -215,7 +215,7 @@ fn fitted(numbers: Vec<Option<i128>>, ty: &DataType) -> Result<ArrayRef, CellErr
     }
 }
 
-/// Means of decimals: as many digits behind the point as the type has, the rest cut off.
+/// Means of decimals: as many digits behind the point as the type has, the last one rounded, halves away from zero.
 pub(super) struct Means {
     counts: Counts,
     sums: Sums,
@@ -228,6 +228,13 @@ impl Means {
         let sums = Sums::new(DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale));
         Means { counts: Counts::of_values(), sums, scale, result }
     }
+}
+
+/// Halves are rounded away from zero.
+fn rounded_quotient(sum: i128, count: i64) -> i128 {
+    let count = i128::from(count.max(1));
+    let (quotient, rest) = (sum / count, sum % count);
+    quotient + if rest.abs() * 2 >= count { rest.signum() } else { 0 }
 }
 
 impl Cells for Means {
@@ -259,7 +266,7 @@ impl Cells for Means {
         let counts = chosen(&self.counts.counts, which);
         let mean = |(i, (sum, count)): (usize, (Option<i128>, i64))| {
             let Some(sum) = sum else { return Ok(None) };
-            sum.checked_mul(factor).map(|sum| Some(sum / i128::from(count.max(1)))).ok_or(CellError::Overflow(i))
+            sum.checked_mul(factor).map(|sum| Some(rounded_quotient(sum, count))).ok_or(CellError::Overflow(i))
         };
         let means = chosen(&self.sums.sums, which).into_iter().zip(counts).enumerate().map(mean);
         fitted(means.collect::<Result<_, _>>()?, &self.result)

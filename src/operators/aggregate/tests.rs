@@ -104,7 +104,11 @@ fn aggregates_that_cannot_be_merged_see_the_rows_of_every_pane_in_the_order_they
     let step = bench.step(&[], END);
     assert_eq!(
         short(&step.out),
-        ["90-110 a [1,3] 2 1 [3,1] 2.0 3", "100-120 a [3,1,3,2] 3 3 [3,3,2,1] 2.5 8", "110-130 a [3,2] 2 3 [3,2] 2.5 5"]
+        [
+            "90-110 a [1,3] 2 1 [3,1] 2.0 3",
+            "100-120 a [3,1,3,2] 3 3 [3,3,2,1] 2.5 8",
+            "110-130 a [3,2] 2 3 [3,2] 2.5 5"
+        ]
     );
 }
 

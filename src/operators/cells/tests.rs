@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, Decimal128Array, DurationMicrosecondArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    Array, BooleanArray, Decimal128Array, DurationMicrosecondArray, Float64Array, Int64Array, StringArray,
+};
 use arrow::datatypes::{Schema as ArrowSchema, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use datafusion_physical_expr::PhysicalExpr;
@@ -48,8 +50,10 @@ fn arguments(entry: &AggregateEntry) -> Option<(Vec<ArrayRef>, Vec<Option<datafu
 }
 
 fn recipe(entry: &AggregateEntry, args: &[ArrayRef], constants: &[Option<datafusion_common::ScalarValue>]) -> Recipe {
-    let fields: Vec<_> =
-        args.iter().enumerate().map(|(i, a)| arrow::datatypes::Field::new(format!("c{i}"), a.data_type().clone(), true));
+    let fields = args
+        .iter()
+        .enumerate()
+        .map(|(i, a)| arrow::datatypes::Field::new(format!("c{i}"), a.data_type().clone(), true));
     let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
     let physical = constants.iter().enumerate().map(|(i, constant)| -> Arc<dyn PhysicalExpr> {
         match constant {
@@ -57,7 +61,8 @@ fn recipe(entry: &AggregateEntry, args: &[ArrayRef], constants: &[Option<datafus
             None => Arc::new(Column::new(&format!("c{i}"), i)),
         }
     });
-    let expr = AggregateExprBuilder::new(entry.udf.clone(), physical.collect()).schema(schema).alias("x").build().unwrap();
+    let expr =
+        AggregateExprBuilder::new(entry.udf.clone(), physical.collect()).schema(schema).alias("x").build().unwrap();
     let types: Vec<_> = args.iter().map(|a| a.data_type().clone()).collect();
     let result = expr.field().data_type().clone();
     Recipe::new(&entry.doc.name, expr, &types, &result)

@@ -36,5 +36,6 @@ mod matching;
 mod ordering;
 mod projection;
 mod show;
+mod sides;
 mod spans;
 mod values;

@@ -37,7 +37,7 @@ pub(super) struct Reach {
 
 impl Reach {
     /// Among rows by time those that a left row may choose from.
-    fn of<'a, T>(self, left: i64, rows: &'a [T], time: impl Fn(&T) -> i64) -> &'a [T] {
+    fn of<T>(self, left: i64, rows: &[T], time: impl Fn(&T) -> i64) -> &[T] {
         let until = rows.partition_point(|row| time(row) <= left.saturating_add(self.upper));
         let from = self.lower.map_or(0, |lower| rows.partition_point(|row| time(row) < left.saturating_add(lower)));
         &rows[from.min(until)..until]
@@ -49,6 +49,9 @@ impl Reach {
     }
 }
 
+/// For each left row the one that was chosen, and the rows with which the condition failed, with the reason.
+type Choice = (Vec<u32>, Vec<(u32, String)>);
+
 impl Recipe {
     /// For each left row the last of those it may choose from for which the condition is true, [`NONE`] where there is
     /// none; and the left rows for which it failed with one of them.
@@ -58,7 +61,7 @@ impl Recipe {
         lefts: &[u32],
         mut choices: impl FnMut(usize) -> Box<dyn DoubleEndedIterator<Item = u32> + 'a>,
         batch: &BatchTime,
-    ) -> Result<(Vec<u32>, Vec<(u32, String)>), TaskError> {
+    ) -> Result<Choice, TaskError> {
         let Some(test) = &self.pair else {
             return Ok(((0..lefts.len()).map(|i| choices(i).next_back().unwrap_or(NONE)).collect(), Vec::new()));
         };

@@ -89,9 +89,9 @@ impl Waiting {
             return Ok(start as u32..start as u32);
         }
         let keys = self.number(&rows.rows)?;
-        for row in 0..count {
+        for (row, key) in keys.into_iter().enumerate() {
             let slot = (start + row) as u32;
-            let key = if rows.fit[row] { keys[row] } else { NONE };
+            let key = if rows.fit[row] { key } else { NONE };
             let (due, matched) = (rows.due[row], rows.matched[row]);
             self.slots.push(Slot { time: rows.times[row], due, key, next: NONE, matched, live: true });
             self.due.push(Reverse((due, slot)));

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
-use crate::engine::accounts::{BatchReport, OperatorCount, SinkCount, SourceCount};
+use crate::engine::accounts::{BatchReport, MeterCount, OperatorCount, SinkCount, SourceCount};
 use crate::engine::blocks::{blocks_of, bytes_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
@@ -317,6 +317,9 @@ impl Work<'_> {
 
     fn put(&mut self, node: usize, out: KeyedOut) {
         self.counts[node].partly_late += out.partly_late;
+        let stream = &self.counts[node].stream;
+        let meter = |measured| MeterCount { stream: stream.clone(), measured };
+        self.report.meters.extend(out.measured.into_iter().map(meter));
         for (port, rows) in out.sides {
             self.hand_on(node, port, vec![vec![rows]]);
         }

@@ -147,7 +147,8 @@ pub struct Planned {
     pub out: Edge,
     /// The qualifier of what comes out: none after select, aggregate and fold.
     pub keeps_qualifiers: bool,
-    /// Further outputs. `bad` is the checker's own: it adds it to every stage that has something that can fail.
+    /// Further outputs. `bad` is the checker's own: it adds it to every stage that has something that can fail, unless
+    /// the stage says here what its bad rows look like.
     pub sides: Vec<SideOutput>,
     /// Whether the stage can meet late rows, so that `late to` makes sense and its absence warns.
     pub can_be_late: bool,

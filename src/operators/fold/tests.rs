@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use crate::operators::stepping::{Bench, SECOND, Stepped, json, row};
 use crate::plan::operator::StepTime;
 
-const COUNT: &str = "init { n: 0, sum: 0 } step { n: state.n + 1, sum: state.sum + n } yield { k, n: state.n, sum: state.sum }";
+const COUNT: &str =
+    "init { n: 0, sum: 0 } step { n: state.n + 1, sum: state.sum + n } yield { k, n: state.n, sum: state.sum }";
 
 fn mark(second: i64) -> Option<i64> {
     Some(second * SECOND)
@@ -55,7 +56,8 @@ fn a_row_that_fails_leaves_the_record_as_it_was() {
 
 #[test]
 fn a_record_expires_when_the_mark_has_passed_its_last_row_by_the_ttl() {
-    let mut bench = Bench::timed(&format!("fold by k running ttl 10s {COUNT} on expiry {{ k, n: -state.n, sum: state.sum }}"));
+    let mut bench =
+        Bench::timed(&format!("fold by k running ttl 10s {COUNT} on expiry {{ k, n: -state.n, sum: state.sum }}"));
     bench.step(&[row("b", 1, 101), row("a", 1, 100), row("a", 2, 95)], mark(100));
     assert_eq!(came(&bench.step(&[], mark(109))), Vec::<String>::new());
     assert_eq!(came(&bench.step(&[], mark(111))), ["a -2 3", "b -1 1"]);
@@ -67,14 +69,17 @@ fn a_record_expires_when_the_mark_has_passed_its_last_row_by_the_ttl() {
 
 #[test]
 fn a_record_whose_time_is_over_begins_anew_also_within_a_batch() {
-    let mut bench = Bench::timed(&format!("fold by k running ttl 10s {COUNT} on expiry {{ k, n: -state.n, sum: state.sum }}"));
-    let stepped = bench.step(&[row("a", 1, 100), row("b", 1, 100), row("a", 2, 109), row("a", 3, 119), row("b", 4, 109)], mark(100));
+    let mut bench =
+        Bench::timed(&format!("fold by k running ttl 10s {COUNT} on expiry {{ k, n: -state.n, sum: state.sum }}"));
+    let stepped = bench
+        .step(&[row("a", 1, 100), row("b", 1, 100), row("a", 2, 109), row("a", 3, 119), row("b", 4, 109)], mark(100));
     assert_eq!(came(&stepped), ["a 1 1", "b 1 1", "a 2 3", "a -2 3", "a 1 3", "b 2 5"]);
 }
 
 #[test]
 fn batches_tell_the_time_where_rows_do_not() {
-    let mut bench = Bench::untimed(&format!("fold by k running ttl 3s {COUNT} on expiry {{ k, n: -state.n, sum: state.sum }}"));
+    let mut bench =
+        Bench::untimed(&format!("fold by k running ttl 3s {COUNT} on expiry {{ k, n: -state.n, sum: state.sum }}"));
     bench.step(&[row("a", 1, 0)], None);
     bench.step(&[row("b", 1, 0)], None);
     assert!(bench.step(&[], None).out.is_empty());

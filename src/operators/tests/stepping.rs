@@ -13,6 +13,7 @@ use millstream_dsl::SourceMap;
 use crate::check::{Overrides, Program, ProgramFile};
 use crate::model::key_groups::{key_groups, partition_of};
 use crate::plan::graph::Work;
+use crate::plan::measure::Measured;
 use crate::plan::operator::{BatchTime, Distribution, Evaluated, KeyedTask, SavedTable, StepTime, Task};
 use crate::plan::{Plan, Port};
 
@@ -33,6 +34,8 @@ pub(in crate::operators) struct Stepped {
     pub(in crate::operators) bad: Vec<String>,
     pub(in crate::operators) filtered: usize,
     pub(in crate::operators) partly_late: usize,
+    /// Name and value of each meter.
+    pub(in crate::operators) measured: Vec<String>,
 }
 
 /// The tasks of one stage.
@@ -221,6 +224,8 @@ impl Stepped {
         }
         self.filtered += evaluated.filtered;
         self.partly_late += evaluated.partly_late;
+        let shown = |m: Measured| format!("{} {}", m.name, m.so_far.map_or("-".into(), |value| value.to_string()));
+        self.measured.extend(evaluated.measured.into_iter().map(shown));
         let aside = self.late.len() + self.bad.len() - aside_before;
         let straight = self.out.len() + self.late.len() + self.bad.len() - before - aside;
         evaluated.handed.unwrap_or(straight) + evaluated.filtered + evaluated.taken + aside

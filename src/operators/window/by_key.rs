@@ -76,9 +76,8 @@ impl Sessions {
                 self.timers.set(next.end, number);
             }
         }
-        closed.sort_by(|(a, x), (b, y)| {
-            (a.end, a.start, self.known.key(*x)).cmp(&(b.end, b.start, self.known.key(*y)))
-        });
+        closed
+            .sort_by(|(a, x), (b, y)| (a.end, a.start, self.known.key(*x)).cmp(&(b.end, b.start, self.known.key(*y))));
         for (session, number) in closed {
             let mut rows: Vec<HeldRow> = session.rows.into_iter().map(|(_, row)| row).collect();
             rows.sort_unstable();

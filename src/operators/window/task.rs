@@ -193,8 +193,7 @@ impl WindowTask {
     }
 
     fn saved_schema(&self) -> SchemaRef {
-        let mut fields =
-            vec![Field::new("_group", DataType::UInt8, true), Field::new(INSTANT, DataType::Int64, false)];
+        let mut fields = vec![Field::new("_group", DataType::UInt8, true), Field::new(INSTANT, DataType::Int64, false)];
         fields.extend(self.input.fields().iter().map(|f| f.as_ref().clone().with_name(format!("row.{}", f.name()))));
         Arc::new(ArrowSchema::new(fields))
     }

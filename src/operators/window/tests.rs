@@ -35,7 +35,11 @@ fn rows_come_out_when_their_window_closes_as_they_came_in() {
     assert_eq!(came(&next), ["100-110 a1", "100-110 a3", "100-110 c4", "100-110 c5"]);
     let last = bench.step(&[row("d", 6, 109), row("d", 7, 110)], Some(StepTime::END));
     assert_eq!(came(&last), ["110-120 b2", "110-120 d7"]);
-    assert!(last.late[0].contains(r#""_reason":"all windows of the row have closed","_late_by":"PT5S""#), "{:?}", last.late);
+    assert!(
+        last.late[0].contains(r#""_reason":"all windows of the row have closed","_late_by":"PT5S""#),
+        "{:?}",
+        last.late
+    );
     assert_eq!(bench.keys(), 0);
 }
 
@@ -45,7 +49,10 @@ fn a_row_comes_out_once_for_each_window_and_not_for_closed_ones() {
     let first = bench.step(&[row("a", 1, 105)], mark(110));
     assert_eq!(came(&first), ["90-110 a1"]);
     let next = bench.step(&[row("b", 2, 104), row("c", 3, 99)], mark(120));
-    assert_eq!((came(&next), next.partly_late, next.late.len()), (vec!["100-120 a1".into(), "100-120 b2".into()], 1, 1));
+    assert_eq!(
+        (came(&next), next.partly_late, next.late.len()),
+        (vec!["100-120 a1".into(), "100-120 b2".into()], 1, 1)
+    );
     assert_eq!(bench.keys(), 0);
 }
 
@@ -110,7 +117,8 @@ fn what_is_saved_has_this_layout() {
     bench.step(&[row("a", 7, 100)], mark(100));
     let saved = bench.saved();
     assert_eq!((saved.len(), saved[0].name.as_str()), (1, "rows"));
-    let expected = r#"{"_group":31,"instant":100000000,"row.k":"a","row.n":7,"row.m":{},"row.ts":"1970-01-01T00:01:40Z"}"#;
+    let expected =
+        r#"{"_group":31,"instant":100000000,"row.k":"a","row.n":7,"row.m":{},"row.ts":"1970-01-01T00:01:40Z"}"#;
     assert_eq!(json(&saved[0].rows[0]), [expected]);
 }
 

@@ -26,6 +26,7 @@ pub mod r#where;
 pub mod window;
 
 mod carry;
+mod cells;
 mod envelope;
 mod gathering;
 mod groups;
@@ -35,6 +36,7 @@ mod keys;
 mod known;
 mod lateness;
 mod lifetime;
+mod matching;
 mod ordering;
 mod projection;
 mod show;

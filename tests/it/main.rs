@@ -16,4 +16,5 @@ mod messages;
 mod program;
 mod run;
 mod stages;
+mod trials;
 mod verbs;

@@ -302,6 +302,8 @@ impl Work<'_> {
         });
         let out = self.step(*node, keyed, inputs.collect())?;
         let count = &mut self.counts[*node];
+        // What a program wrote that is no row came in from there, as what a source cannot read does.
+        count.rows_in += out.made_bad;
         count.handed += out.handed;
         count.filtered += out.filtered;
         count.taken += out.taken;

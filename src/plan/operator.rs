@@ -190,6 +190,8 @@ pub struct Evaluated {
     pub handed: Option<usize>,
     /// Input rows that were late for some of their windows only; they are among `taken`.
     pub partly_late: usize,
+    /// Rows among the bad ones that did not come in but were made here: lines of a program that are no rows.
+    pub made_bad: usize,
     /// What the user measures of the batch.
     pub measured: Vec<Measured>,
 }

@@ -9,7 +9,9 @@ use crate::operators::values::batch_of;
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::context::Other;
 use crate::plan::operator::{Distribution, Evaluated, NotRunnable, Task};
-use crate::plan::{Doc, Edge, EventTime, Mode, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
+use crate::plan::{
+    Doc, Edge, EventTime, Mode, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr,
+};
 
 /// What `union` is.
 pub fn entry() -> StageEntry {

@@ -17,11 +17,13 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
         match operator.properties().distribution {
             Distribution::Beside { whole } => {
                 let tables: Vec<_> = whole.iter().map(|input| format!("`{}`", name(*input))).collect();
-                let text = format!("{}: {} is whole in every place, the other rows stay", place(plan, id), tables.join(", "));
+                let text =
+                    format!("{}: {} is whole in every place, the other rows stay", place(plan, id), tables.join(", "));
                 remarks.push(Remark::fired(text));
             }
             Distribution::ByKey(_) => {
-                let text = "both sides are brought together by key; which one is looked up in which is chosen batch by batch";
+                let text =
+                    "both sides are brought together by key; which one is looked up in which is chosen batch by batch";
                 remarks.push(Remark::not(format!("{}: {text}", place(plan, id))));
             }
             Distribution::Single => {

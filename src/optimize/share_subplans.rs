@@ -22,7 +22,11 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
             continue;
         };
         if outputs(plan, first) != outputs(plan, id) || plan.node(first).fates != plan.node(id).fates {
-            remarks.push(Remark::not(format!("{} differs from {} in its outputs", place(plan, id), place(plan, first))));
+            remarks.push(Remark::not(format!(
+                "{} differs from {} in its outputs",
+                place(plan, id),
+                place(plan, first)
+            )));
             continue;
         }
         remarks.push(Remark::fired(format!("{} is done by {}", place(plan, id), place(plan, first))));

@@ -167,7 +167,8 @@ impl KeyedTask for DedupeTask {
             let column = |name: &str| rows.column_by_name(name).ok_or_else(|| bug(format!("saved keys lack `{name}`")));
             let name = |i: &usize| format!("key.{}", self.schema.field(*i).name());
             let keys = self.key.iter().map(|i| column(&name(i)).cloned()).collect::<Result<Vec<_>, _>>()?;
-            let until = column(UNTIL)?.as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved times are no times"))?;
+            let until =
+                column(UNTIL)?.as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved times are no times"))?;
             let numbers = self.known.assign(&keys, rows.num_rows())?;
             self.until.resize(self.known.end(), FREE);
             for (number, until) in numbers.into_iter().zip(until.values()) {

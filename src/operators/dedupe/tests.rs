@@ -41,7 +41,11 @@ fn rows_older_than_anything_remembered_are_late() {
     let stepped = bench.step(&[row("a", 2, 91), row("z", 3, 91), row("z", 4, 90), row("z", 5, 85)], None);
     assert_eq!((passed(&stepped), stepped.filtered), (vec!["z3".into()], 1));
     assert_eq!(stepped.late.len(), 2);
-    assert!(stepped.late[1].contains(r#""_reason":"older than any key that is remembered","_late_by":"PT5S""#), "{:?}", stepped.late);
+    assert!(
+        stepped.late[1].contains(r#""_reason":"older than any key that is remembered","_late_by":"PT5S""#),
+        "{:?}",
+        stepped.late
+    );
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array,
+};
 use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef};
 use datafusion_common::HashMap;
@@ -121,7 +123,13 @@ impl FoldTask {
     }
 
     /// Takes the rows of a batch: what comes out for them, and what comes out for records that were over before.
-    fn rows(&mut self, rows: &RecordBatch, table: &[RecordBatch], batch: &BatchTime, out: &mut Evaluated) -> Result<(), TaskError> {
+    fn rows(
+        &mut self,
+        rows: &RecordBatch,
+        table: &[RecordBatch],
+        batch: &BatchTime,
+        out: &mut Evaluated,
+    ) -> Result<(), TaskError> {
         let keys: Vec<_> = self.key.iter().map(|i| rows.column(*i).clone()).collect();
         let numbers = self.known.assign(&keys, rows.num_rows())?;
         self.records.resize_with(self.known.end(), || None);
@@ -168,7 +176,9 @@ impl FoldTask {
         let nothing = batch_of(&Arc::new(ArrowSchema::empty()), Vec::new(), 1)?;
         let init = self.init.eval(&nothing, batch)?;
         if let Some((_, why)) = init.failures.iter().next() {
-            return Err(TaskError::Stop(format!("the record that a key of `fold` begins with cannot be computed: {why}")));
+            return Err(TaskError::Stop(format!(
+                "the record that a key of `fold` begins with cannot be computed: {why}"
+            )));
         }
         let mut pieces = vec![init.columns];
         let mut from = vec![(0, 0); numbers.len()];
@@ -343,7 +353,12 @@ impl FoldTask {
         Ok(out)
     }
 
-    fn of_numbers(&self, values: Option<&Compiled>, numbers: &[u32], batch: &BatchTime) -> Result<RecordBatch, TaskError> {
+    fn of_numbers(
+        &self,
+        values: Option<&Compiled>,
+        numbers: &[u32],
+        batch: &BatchTime,
+    ) -> Result<RecordBatch, TaskError> {
         let keys = self.known.columns(numbers)?;
         self.of_records(values, keys, self.fields(numbers)?, numbers.len(), batch)
     }

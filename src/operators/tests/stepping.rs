@@ -125,7 +125,9 @@ impl Bench {
         let (mut all, mut became) = (Stepped::default(), 0);
         for (i, task) in self.tasks.iter_mut().enumerate() {
             let mine = |(input, blocks): (usize, &Vec<RecordBatch>)| match &self.distribution {
-                Distribution::ByKey(keys) => blocks.iter().map(|b| of_partition(b, &keys[input], i, partitions)).collect(),
+                Distribution::ByKey(keys) => {
+                    blocks.iter().map(|b| of_partition(b, &keys[input], i, partitions)).collect()
+                }
                 _ => blocks.clone(),
             };
             let shares = inputs.iter().enumerate().map(mine).collect();

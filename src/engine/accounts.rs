@@ -53,6 +53,8 @@ pub struct OperatorCount {
     pub rows_in: u64,
     /// Rows that went on.
     pub rows_out: u64,
+    /// Bytes of memory that those rows take, about.
+    pub bytes_out: u64,
     /// Rows that came in and went on; one may come out as many.
     pub handed: u64,
     /// Rows filtered on purpose.
@@ -120,6 +122,7 @@ impl Summary {
         for (sum, more) in self.operators.iter_mut().zip(&batch.operators) {
             sum.rows_in += more.rows_in;
             sum.rows_out += more.rows_out;
+            sum.bytes_out += more.bytes_out;
             sum.handed += more.handed;
             sum.filtered += more.filtered;
             sum.taken += more.taken;

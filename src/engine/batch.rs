@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
 use crate::engine::accounts::{BatchReport, OperatorCount, SinkCount, SourceCount};
-use crate::engine::blocks::{blocks_of, settled};
+use crate::engine::blocks::{blocks_of, bytes_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
 use crate::engine::failure::{Failure, at};
@@ -260,6 +260,7 @@ impl Work<'_> {
             count.filtered += counted.filtered;
             if !first_half {
                 count.rows_out += counted.rows_out;
+                count.bytes_out += counted.bytes_out;
                 count.handed += counted.handed;
                 count.taken += counted.taken;
             }
@@ -324,6 +325,9 @@ impl Work<'_> {
 
     fn hand_on(&mut self, node: usize, port: Port, rows: Parts) {
         let count = &mut self.counts[node];
+        if matches!(port, Port::Out | Port::Branch(_)) {
+            count.bytes_out += rows.iter().flatten().map(bytes_of).sum::<u64>();
+        }
         let sum = match port {
             Port::Out | Port::Branch(_) => &mut count.rows_out,
             Port::Late => &mut count.late,

@@ -42,7 +42,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 

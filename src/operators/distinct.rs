@@ -30,7 +30,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options,
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -264,6 +264,7 @@ impl RowTask for ExplodeTask {
             Part::Position => Ok(positions.clone()),
         });
         let out = batch_of(&self.schema, columns.collect::<Result<_, _>>()?, rows.len())?;
-        Ok(computed.bad.evaluated(Port::Out, out, filtered))
+        let handed = Some(computed.rows.num_rows() - filtered);
+        Ok(Evaluated { handed, ..computed.bad.evaluated(Port::Out, out, filtered) })
     }
 }

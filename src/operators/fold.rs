@@ -49,7 +49,14 @@ pub fn entry() -> StageEntry {
         "false",
         "a row comes out for every key with every batch instead of for every row",
     )];
-    StageEntry { doc, arity: Arity { min: 0, max: 0, names: Names::Never }, clauses, options, modifiers: false, plan }
+    StageEntry {
+        doc,
+        arity: Arity { min: 0, max: 0, names: Names::Never },
+        clauses,
+        options,
+        modifiers: false,
+        plan: StageEntry::by(plan),
+    }
 }
 
 fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {

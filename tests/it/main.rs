@@ -17,4 +17,5 @@ mod oracle;
 mod program;
 mod run;
 mod stages;
+mod trials;
 mod verbs;

@@ -21,12 +21,14 @@ pub(super) fn whole(of: &Aggregate) -> Result<Task, NotRunnable> {
     Ok(gathering(second.schema.clone(), move |inputs, batch| {
         let mut rows = Vec::new();
         let mut aside = Vec::new();
+        let mut taken = 0;
         for block in inputs.into_iter().flatten() {
             let (computed, bad) = first.of(&block, batch)?;
+            taken += computed.num_rows();
             rows.push(computed);
             aside.extend(bad.into_rows());
         }
-        let mut out = Evaluated { rows: vec![(Port::Out, second.group(&rows, batch)?)], ..Evaluated::default() };
+        let mut out = Evaluated::taken(second.group(&rows, batch)?, taken);
         out.rows.extend(aside);
         Ok(out)
     }))
@@ -107,8 +109,9 @@ impl Operator for SecondHalf {
         let merges = self.merges;
         Ok(gathering(second.schema.clone(), move |inputs, batch| {
             let rows: Vec<_> = inputs.into_iter().flatten().collect();
+            let taken = rows.iter().map(RecordBatch::num_rows).sum();
             let out = if merges { second.merge(&rows, batch) } else { second.group(&rows, batch) };
-            Ok(Evaluated { rows: vec![(Port::Out, out?)], ..Evaluated::default() })
+            Ok(Evaluated::taken(out?, taken))
         }))
     }
 }

@@ -28,11 +28,11 @@ const HEAD: &str = "pipeline p { every: 1s }\n\
 /// What came of a step.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(in crate::operators) struct Stepped {
-    pub out: Vec<String>,
-    pub late: Vec<String>,
-    pub bad: Vec<String>,
-    pub filtered: usize,
-    pub partly_late: usize,
+    pub(in crate::operators) out: Vec<String>,
+    pub(in crate::operators) late: Vec<String>,
+    pub(in crate::operators) bad: Vec<String>,
+    pub(in crate::operators) filtered: usize,
+    pub(in crate::operators) partly_late: usize,
 }
 
 /// The tasks of one stage.
@@ -44,9 +44,9 @@ pub(in crate::operators) struct Bench {
     table: SchemaRef,
     reads_table: bool,
     /// The rows of the table `start`, as JSON.
-    pub start: Vec<String>,
-    pub batch: BatchTime,
-    pub mark: Option<i64>,
+    pub(in crate::operators) start: Vec<String>,
+    pub(in crate::operators) batch: BatchTime,
+    pub(in crate::operators) mark: Option<i64>,
 }
 
 /// The checked plan of a text, which must have no mistakes.
@@ -65,17 +65,17 @@ pub(in crate::operators) fn checked(text: &str) -> Plan {
 
 impl Bench {
     /// `stage` over the rows of the source `rows`, in one partition.
-    pub fn timed(stage: &str) -> Self {
+    pub(in crate::operators) fn timed(stage: &str) -> Self {
         Bench::over("rows", stage, 1)
     }
 
     /// `stage` over the rows of a source without event time.
-    pub fn untimed(stage: &str) -> Self {
+    pub(in crate::operators) fn untimed(stage: &str) -> Self {
         Bench::over("plain", stage, 1)
     }
 
     /// In so many partitions.
-    pub fn over(source: &str, stage: &str, partitions: usize) -> Self {
+    pub(in crate::operators) fn over(source: &str, stage: &str, partitions: usize) -> Self {
         let plan = checked(&format!("{HEAD}stream out = from {source} |> {stage}\nfrom out |> into discard()\n"));
         let schema = |name: &str| {
             let (node, port) = plan.stream(name)?;
@@ -106,13 +106,13 @@ impl Bench {
     }
 
     /// One batch of these rows; the mark goes on to `mark` with it, the clock by a second.
-    pub fn step(&mut self, rows: &[String], mark: Option<i64>) -> Stepped {
+    pub(in crate::operators) fn step(&mut self, rows: &[String], mark: Option<i64>) -> Stepped {
         let block = self.read(&self.input.clone(), rows);
         self.blocks(vec![block], mark)
     }
 
     /// One batch of these blocks.
-    pub fn blocks(&mut self, blocks: Vec<RecordBatch>, mark: Option<i64>) -> Stepped {
+    pub(in crate::operators) fn blocks(&mut self, blocks: Vec<RecordBatch>, mark: Option<i64>) -> Stepped {
         let count: usize = blocks.iter().map(RecordBatch::num_rows).sum();
         let time = StepTime { batch: self.batch, mark_before: self.mark, mark_after: mark.or(self.mark) };
         self.mark = time.mark_after;
@@ -138,7 +138,7 @@ impl Bench {
     }
 
     /// Saves everything and goes on with new tasks.
-    pub fn restart(&mut self, partitions: usize) {
+    pub(in crate::operators) fn restart(&mut self, partitions: usize) {
         let saved: Vec<SavedTable> = self.tasks.iter().flat_map(|task| task.save().unwrap()).collect();
         self.tasks = self.fresh(partitions);
         let count = self.tasks.len();
@@ -147,11 +147,11 @@ impl Bench {
         }
     }
 
-    pub fn keys(&self) -> usize {
+    pub(in crate::operators) fn keys(&self) -> usize {
         self.tasks.iter().map(|task| task.held().keys).sum()
     }
 
-    pub fn saved(&self) -> Vec<SavedTable> {
+    pub(in crate::operators) fn saved(&self) -> Vec<SavedTable> {
         self.tasks[0].save().unwrap()
     }
 
@@ -227,7 +227,7 @@ impl Stepped {
     }
 
     /// The rows in an order that does not depend on partitions.
-    pub fn sorted(mut self) -> Vec<String> {
+    pub(in crate::operators) fn sorted(mut self) -> Vec<String> {
         self.out.sort();
         self.out
     }

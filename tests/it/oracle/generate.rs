@@ -639,6 +639,13 @@ impl Draft<'_> {
     }
 }
 
+fn can_be_bad(stage: &Stage) -> bool {
+    match stage {
+        Stage::Select(exprs) | Stage::Extend(exprs) => exprs.iter().any(|(_, e, _)| matches!(e, Expr::OrBad(_))),
+        _ => false,
+    }
+}
+
 fn can_be_late(stage: &Stage, edge: &Edge) -> bool {
     match stage {
         Stage::Aggregate { scope: Scope::Over { window, batch_time }, .. } => {

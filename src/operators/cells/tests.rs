@@ -1,0 +1,1 @@
+//! Layouts that must not change, and laws of cells.

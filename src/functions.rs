@@ -14,6 +14,7 @@ mod facts;
 pub(crate) mod json;
 mod kernel;
 mod lambdas;
+pub mod own;
 mod parts;
 mod reduce;
 pub(crate) mod resolve;

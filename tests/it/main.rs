@@ -12,6 +12,7 @@ mod files;
 mod forms;
 mod hostile;
 mod infer;
+mod library;
 mod messages;
 mod program;
 mod run;

@@ -14,6 +14,7 @@ mod facts;
 pub(crate) mod json;
 mod kernel;
 mod lambdas;
+mod mended;
 pub mod own;
 mod parts;
 mod reduce;

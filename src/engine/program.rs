@@ -14,7 +14,7 @@ use crate::engine::outlet::Outlet;
 use crate::engine::queue::Queue;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::operator::{NotRunnable, Task};
 use crate::plan::seams::{Sink, Source};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
@@ -378,24 +378,11 @@ impl Draft<'_> {
             let then = stage.then.as_ref().map(|(node, _)| node);
             let matters = stage.chain.iter().map(|link| &link.node).chain(then).any(matters);
             let mut inputs = stage.inputs.iter().enumerate().filter(|(i, _)| !stage.in_place.contains(i));
-            matters && inputs.any(|(_, (from, _))| self.is_loose(ids[from]))
+            matters && inputs.any(|(_, (from, _))| self.plan.is_loose(ids[from]))
         };
         let settled: Vec<bool> = self.stages.iter().map(|stage| stage.as_ref().is_some_and(settle)).collect();
         for (stage, settle) in self.stages.iter_mut().zip(settled) {
             stage.iter_mut().for_each(|stage| stage.settle = settle);
-        }
-    }
-
-    /// Whether rows leave a node in an order that depends on partitions.
-    fn is_loose(&self, id: NodeId) -> bool {
-        let Work::Operator(operator) = &self.plan.node(id).work else { return false };
-        let properties = operator.properties();
-        match properties.distribution {
-            Distribution::ByKey(_) | Distribution::Partitions { .. } => true,
-            Distribution::Single if properties.order_matters => false,
-            Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {
-                self.plan.inputs(id).into_iter().any(|(from, _)| self.is_loose(from))
-            }
         }
     }
 

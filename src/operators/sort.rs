@@ -73,9 +73,9 @@ impl Operator for Sort {
         let values = || self.keys.iter().map(|k| &k.value);
         Properties {
             deterministic: show::deterministic(values()),
+            order_matters: true,
             reads: Some(show::columns_read(values())),
             repeats: Some(carry::repeats_all(&self.input)),
-            order_matters: true,
             ..Properties::gathering(Distribution::Single)
         }
     }

@@ -110,9 +110,9 @@ impl Operator for Top {
         Properties {
             mergeable: !self.blockwise,
             deterministic: show::deterministic(values()),
+            order_matters: true,
             reads: Some(reads),
             repeats: Some(carry::repeats_all(&self.input)),
-            order_matters: true,
             ..Properties::gathering(distribution)
         }
     }

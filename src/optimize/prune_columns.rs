@@ -94,8 +94,10 @@ fn of_inputs(
     let aside = |port: &Port| {
         matches!(port, Port::Late | Port::Bad) && needs.get(&(id, port.clone())).is_some_and(|n| !n.is_empty())
     };
+    // The engine gives rows an order by all their columns there.
+    let ordered = properties.order_matters && plan.inputs(id).iter().any(|(from, _)| plan.is_loose(*from));
     let stacked = operator.stacked();
-    let Some(reads) = properties.reads.as_ref().filter(|_| !plan.node(id).outputs.keys().any(aside)) else {
+    let Some(reads) = properties.reads.as_ref().filter(|_| !ordered && !plan.node(id).outputs.keys().any(aside)) else {
         return everything();
     };
     if properties.repeats.is_none() && stacked.is_none() {

@@ -119,7 +119,7 @@ fn past(plan: &Plan, id: NodeId, of: &Properties, columns: &Columns) -> Result<(
     if plan.node(id).outputs.len() > 1 {
         return Err("sends rows elsewhere as well");
     }
-    let repeats = of.repeats.as_ref().ok_or("makes new columns of what it gets")?;
+    let repeats = of.repeats.as_ref().ok_or("may make anew what it reads")?;
     let from: Vec<_> = columns
         .iter()
         .map(|(c, at)| repeats.get(*at).copied().flatten().map(|from| (*c, from)))

@@ -41,7 +41,12 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
                 in_place.insert(i);
                 said.push(Remark::fired(format!("{} takes the rows of {from} as they lie", place(plan, id))));
             } else if let Lie::Keyed { .. } = lying[i] {
-                said.push(Remark::not(format!("{}: {from} deals rows out by another key", place(plan, id))));
+                let why = if operator.properties().order_matters {
+                    "its rows come in an order that partitions must not change".to_owned()
+                } else {
+                    format!("{from} deals rows out by another key")
+                };
+                said.push(Remark::not(format!("{}: {why}", place(plan, id))));
             }
         }
         lies.insert(id, lie_behind(operator, &lying, &wanted, &in_place));
@@ -70,6 +75,11 @@ fn wanted(operator: &dyn Operator, input: usize) -> Option<Lie> {
 }
 
 fn serves(operator: &dyn Operator, inputs: usize, lying: &Lie, wanted: &Lie) -> bool {
+    let properties = operator.properties();
+    if properties.order_matters {
+        // Rows that are moved get an order that partitions do not change, and must get it here too.
+        return false;
+    }
     if lying == wanted {
         return true;
     }
@@ -77,7 +87,7 @@ fn serves(operator: &dyn Operator, inputs: usize, lying: &Lie, wanted: &Lie) -> 
         return false;
     };
     let part = !have.is_empty() && have.iter().all(|column| want.contains(column));
-    part && inputs == 1 && !operator.properties().stateful
+    part && inputs == 1 && !properties.stateful
 }
 
 /// How rows lie behind an operator: as it wanted them, or as it found them, by the columns that repeat those.

@@ -21,7 +21,9 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
             known.insert(likeness, id);
             continue;
         };
-        if outputs(plan, first) != outputs(plan, id) || plan.node(first).fates != plan.node(id).fates {
+        let used = used_outputs(plan, id);
+        let lacks = used.iter().any(|port| plan.edge(first, port).is_none());
+        if lacks || plan.node(first).fates != plan.node(id).fates {
             remarks.push(Remark::not(format!(
                 "{} differs from {} in its outputs",
                 place(plan, id),
@@ -30,7 +32,7 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
             continue;
         }
         remarks.push(Remark::fired(format!("{} is done by {}", place(plan, id), place(plan, first))));
-        for port in outputs(plan, id) {
+        for port in used {
             plan.redirect((id, &port), (first, &port));
         }
         if let Some(gone) = plan.remove(id) {
@@ -57,6 +59,9 @@ fn likeness(plan: &Plan, id: NodeId) -> Option<Likeness> {
     Some((inputs, format!("{} {placeless:?}", operator.word())))
 }
 
-fn outputs(plan: &Plan, id: NodeId) -> Vec<Port> {
-    plan.node(id).outputs.keys().cloned().collect()
+/// The outputs that somebody reads, or that have a name.
+fn used_outputs(plan: &Plan, id: NodeId) -> Vec<Port> {
+    let named = |port: &Port| plan.streams().any(|(_, node, of)| node == id && of == port);
+    let read = |port: &Port| plan.readers(id).iter().any(|(_, link)| link.port == *port);
+    plan.node(id).outputs.keys().filter(|port| named(port) || read(port)).cloned().collect()
 }

@@ -11,7 +11,7 @@ use petgraph::visit::EdgeRef;
 use crate::plan::catalog::Endpoint;
 use crate::plan::context::Port;
 use crate::plan::edge::Edge;
-use crate::plan::operator::Operator;
+use crate::plan::operator::{Distribution, Operator};
 use crate::plan::settings::Settings;
 
 /// A checked pipeline.
@@ -246,6 +246,20 @@ impl Plan {
     pub fn input_edge(&self, id: NodeId, input: usize) -> Option<&Edge> {
         let (from, port) = self.inputs(id).into_iter().nth(input)?;
         self.edge(from, port)
+    }
+
+    /// Whether rows leave a node in an order that depends on how many partitions there are. Where the order matters
+    /// the engine puts such rows into one that follows from all their columns.
+    pub fn is_loose(&self, id: NodeId) -> bool {
+        let Work::Operator(operator) = &self.node(id).work else { return false };
+        let properties = operator.properties();
+        match properties.distribution {
+            Distribution::ByKey(_) | Distribution::Partitions { .. } => true,
+            Distribution::Single if properties.order_matters => false,
+            Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {
+                self.inputs(id).into_iter().any(|(from, _)| self.is_loose(from))
+            }
+        }
     }
 
     /// Who reads a node: in the order of adding.

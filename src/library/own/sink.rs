@@ -15,7 +15,7 @@ use crate::plan::{Catalog, Doc, SinkEntry};
 /// What is done with the rows of a batch. `Err` says in a sentence why it could not be done.
 type Body = Arc<dyn Fn(&BatchTime, &[RecordBatch]) -> Result<(), String> + Send + Sync>;
 
-/// A sink under a word of its own: `into NAME`. It is called once a batch, also where there are no rows; what fails is
+/// A sink under a word of its own: `into NAME`. It is called once for every batch that has rows; what fails is
 /// tried again, and the number of the batch tells a second try from a new batch.
 pub fn sink(
     name: &str,

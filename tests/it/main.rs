@@ -13,6 +13,7 @@ mod files;
 mod forms;
 mod hostile;
 mod infer;
+mod library;
 mod messages;
 mod oracle;
 mod program;

@@ -19,6 +19,7 @@ mod run;
 mod schema;
 mod table;
 mod terminal;
+mod test;
 mod write;
 
 use std::io;
@@ -99,6 +100,7 @@ fn dispatch(verb: Verb, terminal: &mut Terminal) -> Outcome {
     match verb {
         Verb::Check(args) => check::check(&args, terminal),
         Verb::Run(args) => run::run(&args, terminal),
+        Verb::Test(args) => test::test(&args, terminal),
         Verb::Fmt(args) => fmt::fmt(&args, terminal),
         Verb::Convert(args) => convert::convert(&args, terminal),
         Verb::Explain(args) => explain::explain(&args, terminal),

@@ -14,7 +14,10 @@ mod facts;
 pub(crate) mod json;
 mod kernel;
 mod lambdas;
+mod mended;
+pub mod own;
 mod parts;
+mod reduce;
 pub(crate) mod resolve;
 mod settled;
 mod wording;
@@ -36,6 +39,7 @@ pub fn scalars() -> Vec<Arc<FunctionEntry>> {
     all.extend(json::entries());
     all.extend(parts::entries());
     all.extend(lambdas::entries());
+    all.push(Arc::new(reduce::entry()));
     all.sort_by(|a, b| (a.group, &a.doc.name).cmp(&(b.group, &b.doc.name)));
     all
 }

@@ -26,11 +26,15 @@ pub mod r#where;
 pub mod window;
 
 mod carry;
+mod cells;
 mod envelope;
 mod gathering;
 mod groups;
+mod held_rows;
 mod input;
 mod keys;
+mod known;
+mod lateness;
 mod lifetime;
 mod matching;
 mod ordering;
@@ -39,3 +43,7 @@ mod show;
 mod sides;
 mod spans;
 mod values;
+
+#[cfg(test)]
+#[path = "operators/tests/stepping.rs"]
+mod stepping;

@@ -3,8 +3,14 @@
 //! stream somebody watches, or a named stream of bad or late rows. What may change: how many rows an operator sees
 //! (and so how many it filters), since filters move; never how many are bad or late.
 
+mod choose_join_side;
+mod fold_constants;
 mod fuse_rowwise;
 mod pre_aggregate;
+mod prune_columns;
+mod push_down_filter;
+mod remove_shuffles;
+mod share_subplans;
 mod sound;
 #[cfg(test)]
 mod tests;
@@ -51,10 +57,21 @@ struct Rule {
     apply: fn(&mut Plan, &Watched<'_>) -> Vec<Remark>,
 }
 
-/// In this order:
-/// how operators are run comes last, since it must see the graph as it stays. A half can be fused, so halving goes
-/// before fusing.
-const RULES: &[Rule] = &[pre_aggregate::RULE, fuse_rowwise::RULE];
+/// In the order in which one helps the next. First what changes expressions: equal conditions are only seen as equal,
+/// and columns only as repeated, once constants are folded. Then what changes the graph: filters move as long as
+/// operators have one reader, so before sharing gives them more. Last how the operators that stay are run: rows that
+/// are not moved need no half before the shuffle; a shuffle that goes, or that a half thins out, has no columns to
+/// leave behind; and a first half can be fused.
+const RULES: &[Rule] = &[
+    fold_constants::RULE,
+    push_down_filter::RULE,
+    share_subplans::RULE,
+    remove_shuffles::RULE,
+    choose_join_side::RULE,
+    pre_aggregate::RULE,
+    prune_columns::RULE,
+    fuse_rowwise::RULE,
+];
 
 /// Whether somebody looks at a named stream from outside, so that its rows must stay as they are.
 pub struct Watched<'a>(&'a dyn Fn(&str) -> bool);

@@ -43,6 +43,11 @@ pub fn expr(value: &ast::Expr) -> String {
     on_one_line(|page| expr::expr(page, value))
 }
 
+/// A string literal that stands for `text`.
+pub fn string(text: &str) -> String {
+    words::quoted(text)
+}
+
 /// A type on one line, without comments.
 pub fn type_expr(value: &ast::TypeExpr) -> String {
     on_one_line(|page| types::type_expr(page, value))

@@ -251,7 +251,8 @@ fn needs(wiring: &Wiring, tested: &[String]) -> Needs {
 fn wanted_of_inputs(node: &PlanNode, inputs: &[&Edge], needed: impl Fn(&Port) -> Needed) -> Vec<Needed> {
     let everything = || vec![Needed { all: true, columns: BTreeSet::new() }; inputs.len()];
     let Work::Operator(operator) = &node.work else { return everything() };
-    let Some(reads) = operator.properties().reads else { return everything() };
+    let properties = operator.properties();
+    let Some(reads) = properties.reads else { return everything() };
     let mut wanted = vec![Needed::default(); inputs.len()];
     for index in reads {
         let mut offset = 0;
@@ -268,7 +269,16 @@ fn wanted_of_inputs(node: &PlanNode, inputs: &[&Edge], needed: impl Fn(&Port) ->
         if port != &Port::Out && inputs.len() > 1 && (needed.all || !needed.columns.is_empty()) {
             return everything();
         }
+        let repeats = properties.repeats.as_ref().filter(|_| matches!(port, Port::Out | Port::Branch(_)));
         for (position, column) in out.schema.columns.iter().enumerate().filter(|(_, c)| needed.has(&c.name)) {
+            if let Some(from) = repeats.and_then(|repeats| repeats.get(position)) {
+                if let Some((input, column)) = from
+                    && let Some(column) = inputs.get(*input).and_then(|edge| edge.schema.columns.get(*column))
+                {
+                    wanted[*input].columns.insert(column.name.clone());
+                }
+                continue;
+            }
             for (input, edge) in inputs.iter().enumerate() {
                 let same_place =
                     edge.schema.columns.get(position).filter(|_| edge.schema.columns.len() == out.schema.columns.len());

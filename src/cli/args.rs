@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Run a pipeline
     Run(Run),
+    /// Run the test blocks of pipelines, in virtual time
+    Test(Test),
     /// Lay out pipelines the one way
     Fmt(Fmt),
     /// Turn .stream into YAML or back
@@ -111,6 +113,37 @@ pub(crate) struct Run {
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+}
+
+/// Run the test blocks of pipelines, in virtual time
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A folder stands for every .stream file in it.\n\
+    Exit code: 0 all passed, 1 a test failed or the text has mistakes, 2 a file cannot be read.\n\n\
+    Example:\n  millstream test pipelines/revenue.stream")]
+pub(crate) struct Test {
+    /// .stream or .yaml files, and folders; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only tests with this in their name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// text, json (one object a line) or junit
+    #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+    pub(crate) format: TestFormat,
+    /// Set a parameter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// How `test` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestFormat {
+    /// For people.
+    Text,
+    /// For scripts: one object a line.
+    Json,
+    /// For build servers: JUnit's XML.
+    Junit,
 }
 
 /// Lay out pipelines the one way

@@ -9,6 +9,7 @@ use super::report::{Look, render};
 use super::terminal::Terminal;
 use crate::check::{Overrides, PARAM_VARIABLE_PREFIX, Program};
 use crate::load::{self, Form};
+use crate::plan::scenario::Scenario;
 use crate::plan::{Catalog, Plan};
 
 /// More are counted, but not shown: nobody reads on.
@@ -20,6 +21,8 @@ pub(crate) struct Findings {
     pub(crate) program: Program,
     /// The pipeline; none where the file could not be read.
     pub(crate) plan: Option<Plan>,
+    /// Its test blocks.
+    pub(crate) tests: Vec<Scenario>,
     /// Mistakes and warnings, in the order of the text.
     pub(crate) problems: Vec<Diagnostic>,
 }
@@ -37,13 +40,13 @@ pub(crate) struct Counts {
 pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Findings {
     let (program, mut problems) = load::program(path);
     if program.files.is_empty() {
-        return Findings { program, plan: None, problems };
+        return Findings { program, plan: None, tests: Vec::new(), problems };
     }
     let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
     problems.extend(checked.problems);
     problems.extend(load::unmatched_patterns(&checked.plan, catalog));
     problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
-    Findings { program, plan: Some(checked.plan), problems }
+    Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
 }
 
 /// The values given on the command line, then those that the environment has for further parameters.

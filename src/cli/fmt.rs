@@ -45,7 +45,7 @@ fn one(path: &Path, check: bool, terminal: &mut Terminal) -> Outcome {
 }
 
 /// Every `.stream` file below a folder, in order. YAML is left alone there: it may be anybody's.
-fn stream_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn stream_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = fs::read_dir(folder).map_err(|refused| Failure::of(folder, &refused))?;
     let mut paths = entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
     paths.sort();

@@ -29,6 +29,20 @@ impl Look {
         self.theme().styles.error.style("error").to_string()
     }
 
+    /// Something that went well, or was not expected.
+    pub(crate) fn good(self, text: &str) -> String {
+        self.painted(text, 32)
+    }
+
+    /// Something that went wrong, or is missing.
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.painted(text, 31)
+    }
+
+    fn painted(self, text: &str, color: u8) -> String {
+        if self.color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
     fn theme(self) -> GraphicalTheme {
         let characters = if self.lines { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() };
         let styles = if self.color { ThemeStyles::ansi() } else { ThemeStyles::none() };
@@ -96,7 +110,7 @@ impl std::error::Error for Shown<'_> {}
 
 impl miette::Diagnostic for Shown<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.diagnostic.code))
+        Some(self.diagnostic.code).filter(|code| !code.is_empty()).map(|code| Box::new(code) as Box<dyn fmt::Display>)
     }
 
     fn severity(&self) -> Option<miette::Severity> {

@@ -12,8 +12,9 @@ use super::findings::{self, Counts};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::engine::{self, BatchReport, EngineError, Report, RunSettings, Summary};
+use crate::engine::{self, BatchReport, EngineError, MeterCount, Report, RunSettings, Summary};
 use crate::model::time::show_duration;
+use crate::optimize::optimize;
 use crate::plan::operator::TaskError;
 
 /// What a shell calls a program that Ctrl-C ended.
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
     let settings = RunSettings { once: args.once, batches: args.batches, stop, ..RunSettings::default() };
-    match engine::run(&plan, settings, &mut Notes { terminal }) {
+    match engine::run(&optimize(plan).plan, settings, &mut Notes { terminal }) {
         Ok(summary) => {
             terminal.aside(&ended(&summary));
             Ok(Exit::Clean)
@@ -89,6 +90,10 @@ fn ended(summary: &Summary) -> String {
     let astray: Vec<String> = astray.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !astray.is_empty() {
         text.push_str(&format!("rows that did not go the straight way: {}\n", astray.join(", ")));
+    }
+    for MeterCount { stream, measured } in &summary.meters {
+        let value = measured.so_far.map_or_else(|| "no value".to_owned(), |value| value.to_string());
+        text.push_str(&format!("{} of {stream}: {value}\n", measured.name));
     }
     text
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
-use crate::engine::accounts::{BatchReport, OperatorCount, SinkCount, SourceCount};
-use crate::engine::blocks::{blocks_of, settled};
+use crate::engine::accounts::{BatchReport, MeterCount, OperatorCount, SinkCount, SourceCount};
+use crate::engine::blocks::{blocks_of, bytes_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
 use crate::engine::failure::{Failure, at};
@@ -260,6 +260,7 @@ impl Work<'_> {
             count.filtered += counted.filtered;
             if !first_half {
                 count.rows_out += counted.rows_out;
+                count.bytes_out += counted.bytes_out;
                 count.handed += counted.handed;
                 count.taken += counted.taken;
             }
@@ -301,6 +302,8 @@ impl Work<'_> {
         });
         let out = self.step(*node, keyed, inputs.collect())?;
         let count = &mut self.counts[*node];
+        // What a program wrote that is no row came in from there, as what a source cannot read does.
+        count.rows_in += out.made_bad;
         count.handed += out.handed;
         count.filtered += out.filtered;
         count.taken += out.taken;
@@ -316,6 +319,9 @@ impl Work<'_> {
 
     fn put(&mut self, node: usize, out: KeyedOut) {
         self.counts[node].partly_late += out.partly_late;
+        let stream = &self.counts[node].stream;
+        let meter = |measured| MeterCount { stream: stream.clone(), measured };
+        self.report.meters.extend(out.measured.into_iter().map(meter));
         for (port, rows) in out.sides {
             self.hand_on(node, port, vec![vec![rows]]);
         }
@@ -324,6 +330,9 @@ impl Work<'_> {
 
     fn hand_on(&mut self, node: usize, port: Port, rows: Parts) {
         let count = &mut self.counts[node];
+        if matches!(port, Port::Out | Port::Branch(_)) {
+            count.bytes_out += rows.iter().flatten().map(bytes_of).sum::<u64>();
+        }
         let sum = match port {
             Port::Out | Port::Branch(_) => &mut count.rows_out,
             Port::Late => &mut count.late,

@@ -1,6 +1,6 @@
 //! Blocks of rows: cut and put together so that they are worth a task, or put into an order of their own.
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -30,6 +30,12 @@ pub(super) fn blocks_of(blocks: Vec<RecordBatch>, most: usize) -> Result<Vec<Rec
         out.push(together(small)?);
     }
     Ok(out)
+}
+
+/// How much memory the rows of a block take, about: its own, not that of a larger one it was cut from.
+pub(super) fn bytes_of(block: &RecordBatch) -> u64 {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0) as u64;
+    block.columns().iter().map(bytes).sum()
 }
 
 fn together(mut blocks: Vec<RecordBatch>) -> Result<RecordBatch, TaskError> {

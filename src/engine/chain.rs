@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 
+use crate::engine::blocks::bytes_of;
 use crate::engine::failure::{Failure, at, sampled};
 use crate::engine::flow::Parts;
 use crate::engine::pool::{Pool, guarded};
@@ -33,6 +34,7 @@ pub(super) struct LinkCount {
     pub(super) rows_in: u64,
     /// Rows that came out the straight way.
     pub(super) rows_out: u64,
+    pub(super) bytes_out: u64,
     pub(super) handed: u64,
     pub(super) filtered: u64,
     pub(super) taken: u64,
@@ -49,6 +51,7 @@ impl ChainOut {
         for (sum, more) in self.counts.iter_mut().zip(one.counts) {
             sum.rows_in += more.rows_in;
             sum.rows_out += more.rows_out;
+            sum.bytes_out += more.bytes_out;
             sum.handed += more.handed;
             sum.filtered += more.filtered;
             sum.taken += more.taken;
@@ -93,6 +96,7 @@ fn one(links: &[Link], block: RecordBatch, batch: &BatchTime) -> Result<One, Fai
                 went += if matches!(port, Port::Out | Port::Branch(_)) { rows.num_rows() } else { 0 };
                 if port == Port::Out {
                     count.rows_out += rows.num_rows() as u64;
+                    count.bytes_out += bytes_of(&rows);
                     out.rows.push(rows);
                 } else {
                     out.sides.push((link.node, port, rows));

@@ -23,7 +23,7 @@ pub(super) fn by_key(
     }
     let scattered = pool.map(blocks, |block| {
         let block = if unread.is_empty() { block } else { hollowed(&block, unread) };
-        scatter(&block, columns, partitions)
+        scatter(block, columns, partitions)
     })?;
     let mut together = vec![Vec::new(); partitions];
     for block in scattered {
@@ -53,14 +53,22 @@ pub(super) fn in_runs(blocks: Vec<RecordBatch>, partitions: usize) -> Vec<Vec<Re
     together
 }
 
-/// The rows of a block by partition; partitions without rows are left out.
-fn scatter(block: &RecordBatch, columns: &[usize], partitions: usize) -> Result<Vec<(usize, RecordBatch)>, TaskError> {
+/// The rows of a block by partition; partitions without rows are left out. A block whose rows all stay together is
+/// handed on as it is.
+fn scatter(block: RecordBatch, columns: &[usize], partitions: usize) -> Result<Vec<(usize, RecordBatch)>, TaskError> {
     let bug = |e: arrow::error::ArrowError| TaskError::Bug(e.to_string());
     let keys: Vec<_> = columns.iter().map(|i| block.column(*i).clone()).collect();
+    let places: Vec<_> =
+        key_groups(&keys).map_err(bug)?.into_iter().map(|group| partition_of(group, partitions)).collect();
+    match places.first() {
+        None => return Ok(Vec::new()),
+        Some(first) if places.iter().all(|place| place == first) => return Ok(vec![(*first, block)]),
+        Some(_) => {}
+    }
     let mut rows: Vec<Vec<u32>> = vec![Vec::with_capacity(block.num_rows() / partitions + 1); partitions];
-    for (row, group) in key_groups(&keys).map_err(bug)?.into_iter().enumerate() {
-        rows[partition_of(group, partitions)].push(u32::try_from(row).map_err(|e| TaskError::Bug(e.to_string()))?);
+    for (row, place) in places.into_iter().enumerate() {
+        rows[place].push(u32::try_from(row).map_err(|e| TaskError::Bug(e.to_string()))?);
     }
     let filled = rows.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
-    filled.map(|(p, rows)| Ok((p, take_record_batch(block, &UInt32Array::from(rows)).map_err(bug)?))).collect()
+    filled.map(|(p, rows)| Ok((p, take_record_batch(&block, &UInt32Array::from(rows)).map_err(bug)?))).collect()
 }

@@ -14,7 +14,7 @@ use crate::engine::outlet::Outlet;
 use crate::engine::queue::Queue;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::operator::{NotRunnable, Task};
 use crate::plan::seams::{Sink, Source};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
@@ -46,6 +46,8 @@ pub(super) struct Setup {
     pub(super) partitions: usize,
     /// Sources and tables are queues instead of what the text says.
     pub(super) queued: bool,
+    /// These are, where not all are; a batch takes one block of theirs where their option `one_at_a_time` says so.
+    pub(super) handed: BTreeSet<String>,
     /// A batch takes one queued block of a source.
     pub(super) one_at_a_time: bool,
     /// Sinks are left closed: nobody wants what they would write.
@@ -67,7 +69,8 @@ pub enum Watch {
 }
 
 impl Watch {
-    fn wants(&self, name: &str) -> bool {
+    /// Whether a name is among them.
+    pub fn wants(&self, name: &str) -> bool {
         match self {
             Watch::Nothing => false,
             Watch::All => true,
@@ -269,10 +272,12 @@ impl Draft<'_> {
     fn intake(&mut self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
         let settings = &self.plan.header.settings;
         let edge = self.plan.edge(id, &Port::Out);
-        if self.setup.queued {
+        let handed = self.setup.handed.contains(&self.plan.node(id).stream);
+        if self.setup.queued || handed {
             let is_table = self.is_table(id);
+            let one_at_a_time = self.setup.one_at_a_time || handed && endpoint.settings.flag("one_at_a_time");
             let queue = self.queues.entry(self.plan.node(id).stream.clone()).or_default();
-            let source = if is_table { queue.table() } else { queue.source(self.setup.one_at_a_time) };
+            let source = if is_table { queue.table() } else { queue.source(one_at_a_time) };
             return Ok(Intake::new(endpoint, settings, Box::new(source), edge));
         }
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
@@ -373,24 +378,11 @@ impl Draft<'_> {
             let then = stage.then.as_ref().map(|(node, _)| node);
             let matters = stage.chain.iter().map(|link| &link.node).chain(then).any(matters);
             let mut inputs = stage.inputs.iter().enumerate().filter(|(i, _)| !stage.in_place.contains(i));
-            matters && inputs.any(|(_, (from, _))| self.is_loose(ids[from]))
+            matters && inputs.any(|(_, (from, _))| self.plan.is_loose(ids[from]))
         };
         let settled: Vec<bool> = self.stages.iter().map(|stage| stage.as_ref().is_some_and(settle)).collect();
         for (stage, settle) in self.stages.iter_mut().zip(settled) {
             stage.iter_mut().for_each(|stage| stage.settle = settle);
-        }
-    }
-
-    /// Whether rows leave a node in an order that depends on partitions.
-    fn is_loose(&self, id: NodeId) -> bool {
-        let Work::Operator(operator) = &self.plan.node(id).work else { return false };
-        let properties = operator.properties();
-        match properties.distribution {
-            Distribution::ByKey(_) | Distribution::Partitions { .. } => true,
-            Distribution::Single if properties.order_matters => false,
-            Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {
-                self.plan.inputs(id).into_iter().any(|(from, _)| self.is_loose(from))
-            }
         }
     }
 

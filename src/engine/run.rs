@@ -1,5 +1,6 @@
 //! The batch clock: when a batch starts, and when the run is over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,9 +15,6 @@ use crate::plan::Plan;
 
 /// Microseconds between two looks at sources that had nothing, under `every: 0s`.
 const IDLE: i64 = 5_000;
-
-/// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
-const EXPIRY: i64 = 1_000_000;
 
 /// How a plan is run.
 #[derive(Clone)]
@@ -58,6 +56,7 @@ pub fn run(plan: &Plan, settings: RunSettings, out: &mut dyn Report) -> Result<S
         threads: settings.threads,
         block_rows: settings.block_rows,
         queued: false,
+        handed: BTreeSet::new(),
         one_at_a_time: false,
         sinks: true,
         watch: Watch::Nothing,
@@ -102,20 +101,13 @@ impl Run<'_> {
             if nothing && (*once || self.session.program().ended()) {
                 return self.close(time);
             }
-            if nothing && self.session.interval() == 0 && !self.is_due(time) {
+            if nothing && self.session.interval() == 0 && !self.session.is_due(time) {
                 clock.wait_until(clock.now() + IDLE, stop);
                 continue;
             }
             self.batch(time, input, false)?;
         }
         Ok(())
-    }
-
-    /// Whether an empty batch has something to do under `every: 0s`: a watermark moves because a source is silent, or
-    /// what is remembered may have run out of time.
-    fn is_due(&self, time: i64) -> bool {
-        let waited = self.session.last_time().map_or(0, |last| time.saturating_sub(last));
-        self.session.would_move(time) || (waited >= EXPIRY && !self.session.held().is_empty())
     }
 
     /// Closes every window that is still open, as nothing will follow.

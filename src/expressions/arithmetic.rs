@@ -1,9 +1,11 @@
 //! `+ - * / %` and the minus sign. Whole numbers and decimals are checked: a row that overflows fails. Moments and
 //! durations are calculated as the microseconds they are.
 
-use arrow::array::{Array, ArrayRef, AsArray, Datum};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Decimal128Type};
 use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
 use datafusion_expr::ColumnarValue;
@@ -22,6 +24,7 @@ pub(super) fn step(expr: &TypedExpr, op: BinaryOp, left: Step, right: Step) -> S
     let kernel: Kernel = match op {
         BinaryOp::Subtract => numeric::sub,
         BinaryOp::Multiply => numeric::mul,
+        BinaryOp::Divide if matches!(expr.slot.ty, Type::Decimal { .. }) => quotient,
         BinaryOp::Divide => numeric::div,
         BinaryOp::Modulo => numeric::rem,
         _ => numeric::add,
@@ -82,6 +85,40 @@ impl Binary {
         within_precision(&result)?;
         Ok(ColumnarValue::Array(result))
     }
+}
+
+/// Of decimals, with four more digits than the left one has, rounded half away from zero where Arrow's kernel cuts off.
+fn quotient(left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
+    let ((left, left_is_one), (right, right_is_one)) = (left.get(), right.get());
+    let (DataType::Decimal128(precision, scale), DataType::Decimal128(_, of_right)) =
+        (left.data_type(), right.data_type())
+    else {
+        return numeric::div(&left, &right);
+    };
+    let to = (scale + 4).min(DECIMAL128_MAX_SCALE);
+    let ty =
+        DataType::Decimal128((precision.saturating_add(of_right.unsigned_abs()) + 4).min(DECIMAL128_MAX_PRECISION), to);
+    let more = u32::try_from(to - scale + of_right).unwrap_or(0);
+    let too_large = || ArrowError::ArithmeticOverflow("the quotient has too many digits".into());
+    let shift = 10_i128.checked_pow(more).ok_or_else(too_large)?;
+    let (left, right) = (left.as_primitive::<Decimal128Type>(), right.as_primitive::<Decimal128Type>());
+    let count = if left_is_one { right.len() } else { left.len() };
+    let value = |of: &Decimal128Array, is_one: bool, row: usize| {
+        let row = if is_one { 0 } else { row };
+        of.is_valid(row).then(|| of.value(row))
+    };
+    let divided = |row: usize| {
+        let Some((a, b)) = value(left, left_is_one, row).zip(value(right, right_is_one, row)) else { return Ok(None) };
+        if b == 0 {
+            return Err(ArrowError::DivideByZero);
+        }
+        let a = a.checked_mul(shift).ok_or_else(too_large)?;
+        let (whole, rest) = (a / b, a % b);
+        let away = rest.unsigned_abs() >= b.unsigned_abs() - rest.unsigned_abs();
+        Ok(Some(if away { whole + rest.signum() * b.signum() } else { whole }))
+    };
+    let quotients = (0..count).map(divided).collect::<Result<Decimal128Array, ArrowError>>()?;
+    Ok(Arc::new(quotients.with_data_type(ty)))
 }
 
 /// Arrow lets a decimal have more digits than its type says.

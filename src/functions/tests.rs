@@ -246,6 +246,25 @@ fn lambdas_are_told_the_elements_of_their_list() {
 }
 
 #[test]
+fn a_reduction_gives_what_its_start_says_wide_enough() {
+    let all = scalars();
+    let entry = find(&all, "reduce").unwrap();
+    let FunctionBody::HigherOrder(body) = &entry.body else { panic!("no lambda") };
+    let parameters = |element: Type, start: Type| {
+        let parameters = body.parameters(&[Some(Slot::required(list(element))), Some(Slot::required(start)), None]);
+        parameters.map(|all| all[0].iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(parameters(Type::Int32, Type::Int64).unwrap(), ["int64", "int32"]);
+    assert_eq!(parameters(decimal(12, 2), decimal(3, 2)).unwrap(), ["decimal(38, 2)", "decimal(12, 2)"]);
+    assert_eq!(parameters(Type::String, Type::Bool).unwrap(), ["bool", "string"]);
+    let lambda = |slot: Slot| Argument { slot, constant: None, lambda: true };
+    let resolved = |given| (entry.resolve)(entry, &[arg(list(Type::Int32)), arg(Type::Int64), lambda(given)]);
+    assert_eq!(resolved(Slot::required(Type::Int64)).unwrap().result.to_string(), "int64");
+    let why = resolved(Slot::nullable(Type::Int64)).unwrap_err();
+    assert_eq!(why, "wants a lambda that gives `int64`, as the start says, got `int64?`");
+}
+
+#[test]
 fn aggregates_keep_what_is_exact_exact() {
     for (name, args, expected) in [
         ("count", vec![], "int64"),

@@ -1,9 +1,13 @@
-//! `dedupe by order_id within 10m`: rows whose key was not seen for some time.
+//! `dedupe by order_id within 10m`: rows whose key was not seen for some time. Typing is here; what runs in `task`.
+
+mod task;
 
 use millstream_dsl::{Diagnostic, ast};
 
 use crate::model::Schema;
 use crate::model::time::show_duration;
+use crate::operators::dedupe::task::DedupeTask;
+use crate::operators::lateness::TimeColumn;
 use crate::operators::{carry, input, lifetime, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
@@ -14,9 +18,12 @@ pub fn entry() -> StageEntry {
     let doc = Doc::new("dedupe", "keeps the first row of each key within some time", "dedupe [by COLUMN, ...] within DURATION")
         .details(
             "A key is remembered for so long after its first row: by event time where the rows have it, else (or with \
-             `on batch time`) by batch time. A row older than anything that is still remembered is late, because nobody \
-             knows any more whether it is a duplicate. Duplicates are counted as filtered. Without `by` all columns are \
-             compared.",
+             `on batch time`) by batch time. A row whose key is remembered is a duplicate and counted as filtered, also \
+             when its own time is before the first row's; a row exactly `within` later passes again. A row that is \
+             `within` or more behind the watermark is late: it is older than anything that is still remembered, and \
+             nobody knows any more whether it is a duplicate. So that rows which come out of order are told apart \
+             however they are cut into batches, keys stay in memory until the watermark is twice `within` past their \
+             first row. Without `by` all columns are compared.",
         )
         .example("dedupe by order_id within 10m")
         .alias("dropDuplicates")
@@ -35,7 +42,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -66,16 +73,18 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
         input::event_time(call, input::word_span(call), ctx);
     }
     let mut out = carry::carry(&edge, carry::all(&edge.schema));
-    if !names.is_empty() && !out.unique.contains(&names) {
+    // In event time a key may pass twice within a batch, when its rows are far enough apart.
+    if !event_time && !names.is_empty() && !out.unique.contains(&names) {
         out.unique.push(names.clone());
     }
     out.state = format!(
         "state <= {} of {}",
-        show_duration(within),
+        lifetime::until(within, event_time.then_some(within)),
         if names.is_empty() { "rows".into() } else { names.join(", ") }
     );
     let sides = if event_time { input::late_output(call, &edge) } else { Vec::new() };
-    let operator = Dedupe { key, within, event_time, input: edge.schema };
+    let time = event_time.then(|| TimeColumn::of(&edge)).flatten();
+    let operator = Dedupe { key, within, time, input: edge.schema };
     Some(Planned { sides, can_be_late: event_time, ..input::passing(call, Box::new(operator), out) })
 }
 
@@ -92,8 +101,8 @@ struct Dedupe {
     key: Vec<usize>,
     /// In microseconds.
     within: i64,
-    /// Whether rows or batches tell the time.
-    event_time: bool,
+    /// None: batches tell the time, not rows.
+    time: Option<TimeColumn>,
     input: Schema,
 }
 
@@ -104,16 +113,27 @@ impl Operator for Dedupe {
 
     fn explain(&self) -> String {
         let names: Vec<_> = self.key.iter().map(|i| self.input.columns[*i].name.clone()).collect();
-        let time = if self.event_time { "" } else { " on batch time" };
+        let time = if self.time.is_some() { "" } else { " on batch time" };
         format!("dedupe{} within {}{time}", show::by(&names), show_duration(self.within))
     }
 
     fn properties(&self) -> Properties {
         let distribution = Distribution::ByKey(vec![self.key.clone()]);
-        Properties { stateful: true, keeps_order: true, ..Properties::gathering(distribution) }
+        let time = self.time.map(TimeColumn::position);
+        Properties {
+            stateful: true,
+            keeps_order: true,
+            order_matters: true,
+            reads: Some(self.key.iter().copied().chain(time).collect()),
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "dedupe"))
+        Ok(Task::Keyed(Box::new(DedupeTask::new(self)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::operators::values::take_batch;
 use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::operator::{BatchTime, Distribution, Evaluated, NotRunnable, RowTask, Task, TaskError};
-use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `distinct` is.
 pub fn entry() -> StageEntry {
@@ -30,7 +30,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -79,8 +79,18 @@ impl Operator for Distinct {
 
     fn properties(&self) -> Properties {
         let distribution = if self.blockwise { Distribution::Any } else { Distribution::ByKey(vec![self.key.clone()]) };
-        let reads = Some(self.key.clone());
-        Properties { keeps_order: true, mergeable: !self.blockwise, reads, ..Properties::gathering(distribution) }
+        Properties {
+            keeps_order: true,
+            order_matters: !self.all,
+            mergeable: !self.blockwise,
+            reads: Some(self.key.clone()),
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::gathering(distribution)
+        }
+    }
+
+    fn rewritten(&self, _: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

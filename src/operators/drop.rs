@@ -3,7 +3,7 @@
 use millstream_dsl::Diagnostic;
 
 use crate::model::Schema;
-use crate::operators::projection::{Projection, repeat};
+use crate::operators::projection::{Projection, repeat, repeated};
 use crate::operators::{carry, input};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{NotRunnable, Task};
@@ -22,7 +22,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -61,7 +61,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     Some(input::passing(call, Box::new(operator), out))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Drop {
     names: Vec<String>,
     kept: Vec<TypedExpr>,
@@ -79,7 +79,11 @@ impl Operator for Drop {
     }
 
     fn properties(&self) -> Properties {
-        Properties::row_wise(Vec::new())
+        Properties { repeats: Some(repeated(&self.kept)), ..Properties::row_wise(Vec::new()) }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(Drop { kept: self.kept.iter().map(f).collect(), ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

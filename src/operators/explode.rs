@@ -44,7 +44,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options,
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -153,7 +153,7 @@ enum Part {
     Position,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Explode {
     value: TypedExpr,
     outer: bool,
@@ -175,8 +175,16 @@ impl Operator for Explode {
     }
 
     fn properties(&self) -> Properties {
-        let deterministic = show::deterministic([&self.value]);
-        Properties { deterministic, ..Properties::row_wise(self.value.columns()) }
+        let repeated = |part: &Part| if let Part::Input(i) = part { Some((0, *i)) } else { None };
+        Properties {
+            deterministic: show::deterministic([&self.value]),
+            repeats: Some(self.parts.iter().map(repeated).collect()),
+            ..Properties::row_wise(self.value.columns())
+        }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(Explode { value: f(&self.value), ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
@@ -256,6 +264,7 @@ impl RowTask for ExplodeTask {
             Part::Position => Ok(positions.clone()),
         });
         let out = batch_of(&self.schema, columns.collect::<Result<_, _>>()?, rows.len())?;
-        Ok(computed.bad.evaluated(Port::Out, out, filtered))
+        let handed = Some(computed.rows.num_rows() - filtered);
+        Ok(Evaluated { handed, ..computed.bad.evaluated(Port::Out, out, filtered) })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::Schema;
 use crate::operators::carry;
-use crate::operators::projection::{Projection, projected, repeat};
+use crate::operators::projection::{Projection, computed_of, projected, repeat, repeated};
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::edge::OP;
@@ -27,7 +27,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -67,7 +67,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     Some(input::passing(call, Box::new(operator), out))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Extend {
     /// One for each column that comes out, those that stay included.
     values: Vec<TypedExpr>,
@@ -97,8 +97,15 @@ impl Operator for Extend {
     }
 
     fn properties(&self) -> Properties {
-        let reads = show::columns_read(self.added().map(|(value, _)| value));
-        Properties { deterministic: show::deterministic(&self.values), ..Properties::row_wise(reads) }
+        Properties {
+            deterministic: show::deterministic(&self.values),
+            repeats: Some(repeated(&self.values)),
+            ..Properties::row_wise(computed_of(&self.values))
+        }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(Extend { values: self.values.iter().map(f).collect(), ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -1,19 +1,26 @@
 //! `fold by user_id running ttl 7d init {..} step {..} yield {..}`: state of one's own. Typing is here and in
-//! `record` (what the state looks like).
+//! `record` (what the state looks like); what runs in `task` and `rounds`.
 
 mod record;
+mod rounds;
+mod task;
 
 use millstream_dsl::{Diagnostic, Span, ast};
 
 use crate::model::{Column, Schema, Slot};
 use crate::operators::carry;
 use crate::operators::fold::record::{Field, Records, Seed, fields};
+use crate::operators::fold::task::FoldTask;
+use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
 use crate::operators::projection::projected;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, OptionKind, StageCall};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
-use crate::plan::{Doc, Edge, Operator, OptionSpec, Planned, Properties, Scope, StageContext, StageEntry, TypedExpr};
+use crate::plan::{
+    Doc, Edge, Guarantee, Operator, OptionSpec, Planned, Port, Properties, Scope, SideOutput, StageContext, StageEntry,
+    TypedExpr,
+};
 
 /// What `fold` is.
 pub fn entry() -> StageEntry {
@@ -45,7 +52,14 @@ pub fn entry() -> StageEntry {
         "false",
         "a row comes out for every key with every batch instead of for every row",
     )];
-    StageEntry { doc, arity: Arity { min: 0, max: 0, names: Names::Never }, clauses, options, modifiers: false, plan }
+    StageEntry {
+        doc,
+        arity: Arity { min: 0, max: 0, names: Names::Never },
+        clauses,
+        options,
+        modifiers: false,
+        plan: StageEntry::by(plan),
+    }
 }
 
 fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
@@ -76,9 +90,16 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let expiry = expiry(call, &yields, &keys_only, &lives, ctx);
     let mut out = result_edge(&edge, &yields, expiry.as_deref(), every_batch);
     out.state = lifetime::state_text(&lives, of, edge.time.as_ref());
-    let seed = seed.map(|seed| seed.name.name);
-    let operator = Fold { key, key_names, lives, records, seed, yields, expiry, every_batch };
-    Some(Planned { keeps_qualifiers: false, span: call.stage.at.0, ..input::passing(call, Box::new(operator), out) })
+    let seed = match seed {
+        Some(seed) => Some(seed_columns(seed, &key_names, &records.state)?),
+        None => None,
+    };
+    let time = TimeColumn::of(&edge);
+    let (input, output) = (edge.schema, out.schema.clone());
+    let operator = Fold { key, key_names, lives, records, seed, yields, expiry, every_batch, time, input, output };
+    let sides = if operator.seed.is_some() { vec![bad_rows(&operator.input, out.guarantee)] } else { Vec::new() };
+    let passing = input::passing(call, Box::new(operator), out);
+    Some(Planned { keeps_qualifiers: false, sides, span: call.stage.at.0, ..passing })
 }
 
 /// The table of `init from`.
@@ -89,6 +110,19 @@ fn seed(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Seed> {
     })?;
     let table = ctx.other(name, crate::plan::context::Other::Table)?;
     Some(Seed { name: name.clone(), columns: table.schema })
+}
+
+/// Bad rows are rows that came in, also where a table is the second input: its rows are never bad.
+fn bad_rows(input: &Schema, guarantee: Guarantee) -> SideOutput {
+    let columns = carry::aside(&Edge::append(input.clone()));
+    SideOutput { port: Port::Bad, edge: Edge { guarantee, ..Edge::append(Schema::new(columns)) }, name: None }
+}
+
+/// Where key and record stand in the table; none where something is missing, which was reported.
+fn seed_columns(seed: Seed, keys: &[String], state: &Schema) -> Option<SeedTable> {
+    let key = keys.iter().map(|name| seed.columns.position(name)).collect::<Option<_>>()?;
+    let fields = state.names().map(|name| seed.columns.position(name)).collect::<Option<_>>()?;
+    Some(SeedTable { name: seed.name.name, key, fields })
 }
 
 fn warn_nondeterministic(records: &Records, lives: &Lifetime, ctx: &mut dyn StageContext) {
@@ -181,13 +215,27 @@ struct Fold {
     lives: Lifetime,
     records: Records,
     /// The table that records start from.
-    seed: Option<String>,
+    seed: Option<SeedTable>,
     /// What comes out for a row, over its columns and then the record.
     yields: Vec<(String, TypedExpr)>,
     /// What comes out for an expired record, over the key and then the record.
     expiry: Option<Vec<TypedExpr>>,
     /// Comes out for every key with every batch, over the key and then the record.
     every_batch: bool,
+    /// Where the rows' event time stands.
+    time: Option<TimeColumn>,
+    input: Schema,
+    output: Schema,
+}
+
+/// A table of records.
+#[derive(Debug)]
+struct SeedTable {
+    name: String,
+    /// Positions of the key columns, in the order of the stage's.
+    key: Vec<usize>,
+    /// Positions of the record's fields, in their order.
+    fields: Vec<usize>,
 }
 
 impl Operator for Fold {
@@ -199,7 +247,7 @@ impl Operator for Fold {
         let step = self.records.state.names().zip(&self.records.step);
         let step: Vec<_> = step.map(|(name, value)| format!("{name}: {}", show::plain(value))).collect();
         let yields: Vec<_> = self.yields.iter().map(|(name, value)| show::named(value, name)).collect();
-        let seed = self.seed.as_ref().map(|table| format!(" from {table}")).unwrap_or_default();
+        let seed = self.seed.as_ref().map(|table| format!(" from {}", table.name)).unwrap_or_default();
         let expiry = if self.expiry.is_some() { " and on expiry" } else { "" };
         let every = if self.every_batch { " every batch" } else { "" };
         let by = show::by(&self.key_names);
@@ -207,15 +255,25 @@ impl Operator for Fold {
     }
 
     fn properties(&self) -> Properties {
+        let inputs = std::iter::once(self.key.clone()).chain(self.seed.as_ref().map(|table| table.key.clone()));
         let distribution =
-            if self.key.is_empty() { Distribution::Single } else { Distribution::ByKey(vec![self.key.clone()]) };
+            if self.key.is_empty() { Distribution::Single } else { Distribution::ByKey(inputs.collect()) };
         let values =
             || self.records.init.iter().chain(&self.records.step).chain(self.yields.iter().map(|(_, value)| value));
         let deterministic = show::deterministic(values());
-        Properties { stateful: self.lives != Lifetime::Batch, deterministic, ..Properties::gathering(distribution) }
+        Properties {
+            stateful: self.lives != Lifetime::Batch,
+            keeps_order: !self.every_batch,
+            order_matters: true,
+            deterministic,
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "fold"))
+        Ok(Task::Keyed(Box::new(FoldTask::new(self)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

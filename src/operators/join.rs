@@ -67,7 +67,14 @@ pub fn entry() -> StageEntry {
         &[("all", "every partner"), ("latest", "only the latest partner at or before the row's time: an as-of join")];
     let options =
         vec![OptionSpec::with_default("match", OptionKind::Symbol(matches), "all", "which partners a row gets")];
-    StageEntry { doc, arity: Arity { min: 1, max: 1, names: Names::Optional }, clauses, options, modifiers: true, plan }
+    StageEntry {
+        doc,
+        arity: Arity { min: 1, max: 1, names: Names::Optional },
+        clauses,
+        options,
+        modifiers: true,
+        plan: StageEntry::by(plan),
+    }
 }
 
 /// A join whose inputs and condition are known.

@@ -8,7 +8,7 @@ use crate::operators::gathering::gathering;
 use crate::operators::{carry, input};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{BatchTime, Distribution, Evaluated, NotRunnable, RowTask, Task, TaskError};
-use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `limit` is.
 pub fn entry() -> StageEntry {
@@ -25,7 +25,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -63,8 +63,13 @@ impl Operator for Limit {
             order_matters: true,
             mergeable: !self.blockwise,
             reads: Some(Vec::new()),
+            repeats: Some(carry::repeats_all(&self.input)),
             ..Properties::gathering(distribution)
         }
+    }
+
+    fn rewritten(&self, _: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::model::{Column, Schema};
 use crate::operators::carry::Carried;
+use crate::operators::show;
 use crate::operators::values::{Values, batch_of};
 use crate::plan::operator::{BatchTime, Evaluated, NotRunnable, RowTask, TaskError};
 use crate::plan::{Node, Port, TypedExpr};
@@ -16,6 +17,20 @@ pub(super) fn projected(name: &str, value: &TypedExpr) -> Carried {
         _ => None,
     };
     Carried { column: Column::new(name, value.slot.clone()), from }
+}
+
+/// For `Properties::repeats`: which values only repeat a column.
+pub(super) fn repeated(values: &[TypedExpr]) -> Vec<Option<(usize, usize)>> {
+    let column = |value: &TypedExpr| match value.node {
+        Node::Column { index, .. } => Some((0, index)),
+        _ => None,
+    };
+    values.iter().map(column).collect()
+}
+
+/// For `Properties::reads`: the columns that values are computed of, those that are only repeated left out.
+pub(super) fn computed_of(values: &[TypedExpr]) -> Vec<usize> {
+    show::columns_read(values.iter().filter(|value| !matches!(value.node, Node::Column { .. })))
 }
 
 /// The expression that repeats each column of a schema.

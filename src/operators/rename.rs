@@ -7,7 +7,7 @@ use crate::operators::projection::{Projection, repeat};
 use crate::operators::{carry, input};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{NotRunnable, Task};
-use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `rename` is.
 pub fn entry() -> StageEntry {
@@ -22,7 +22,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -54,7 +54,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     Some(input::passing(call, Box::new(operator), out))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rename {
     /// Old and new names.
     pairs: Vec<(String, String)>,
@@ -73,7 +73,11 @@ impl Operator for Rename {
     }
 
     fn properties(&self) -> Properties {
-        Properties::row_wise(Vec::new())
+        Properties { repeats: Some(carry::repeats_all(&self.input)), ..Properties::row_wise(Vec::new()) }
+    }
+
+    fn rewritten(&self, _: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

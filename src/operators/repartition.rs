@@ -7,7 +7,7 @@ use crate::operators::gathering::gathering;
 use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::operator::{Distribution, Evaluated, NotRunnable, Task};
-use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// So many partitions cost more than they bring.
 const MOST: i64 = 10_000;
@@ -31,7 +31,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -57,7 +57,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     Some(input::passing(call, Box::new(Repartition { count, by, input: edge.schema.clone() }), out))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Repartition {
     count: usize,
     by: Vec<usize>,
@@ -76,7 +76,15 @@ impl Operator for Repartition {
 
     fn properties(&self) -> Properties {
         let distribution = Distribution::Partitions { count: self.count, by: self.by.clone() };
-        Properties { reads: Some(self.by.clone()), ..Properties::gathering(distribution) }
+        Properties {
+            reads: Some(self.by.clone()),
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::gathering(distribution)
+        }
+    }
+
+    fn rewritten(&self, _: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

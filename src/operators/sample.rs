@@ -11,7 +11,7 @@ use crate::operators::values::bug;
 use crate::operators::{carry, input};
 use crate::plan::catalog::{Arity, Names, OptionKind, StageCall};
 use crate::plan::operator::{BatchTime, Evaluated, NotRunnable, RowTask, Task, TaskError};
-use crate::plan::{Doc, Operator, OptionSpec, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, OptionSpec, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `sample` is.
 pub fn entry() -> StageEntry {
@@ -30,7 +30,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options,
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -51,7 +51,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     Some(input::passing(call, Box::new(Sample { fraction, seed, input: edge.schema.clone() }), out))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Sample {
     fraction: f64,
     seed: i64,
@@ -68,7 +68,12 @@ impl Operator for Sample {
     }
 
     fn properties(&self) -> Properties {
-        Properties::row_wise((0..self.input.columns.len()).collect())
+        let all = (0..self.input.columns.len()).collect();
+        Properties { repeats: Some(carry::repeats_all(&self.input)), ..Properties::row_wise(all) }
+    }
+
+    fn rewritten(&self, _: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -4,7 +4,7 @@ use millstream_dsl::ast;
 
 use crate::model::Schema;
 use crate::operators::carry;
-use crate::operators::projection::{Projection, projected};
+use crate::operators::projection::{Projection, computed_of, projected, repeated};
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{NotRunnable, Task};
@@ -26,7 +26,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -64,7 +64,7 @@ fn name_span(arg: &ast::Arg) -> millstream_dsl::Span {
     arg.names.first().map_or(arg.value.at.0, |n| n.at.0)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Select {
     values: Vec<TypedExpr>,
     output: Schema,
@@ -82,8 +82,15 @@ impl Operator for Select {
     }
 
     fn properties(&self) -> Properties {
-        let reads = show::columns_read(&self.values);
-        Properties { deterministic: show::deterministic(&self.values), ..Properties::row_wise(reads) }
+        Properties {
+            deterministic: show::deterministic(&self.values),
+            repeats: Some(repeated(&self.values)),
+            ..Properties::row_wise(computed_of(&self.values))
+        }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(Select { values: self.values.iter().map(f).collect(), ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

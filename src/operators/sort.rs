@@ -10,7 +10,7 @@ use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::expr::SortKey;
 use crate::plan::operator::{Distribution, Evaluated, NotRunnable, Task};
-use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `sort` is.
 pub fn entry() -> StageEntry {
@@ -31,7 +31,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -54,7 +54,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     Some(input::passing(call, Box::new(operator), out))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Sort {
     keys: Vec<SortKey>,
     input: Schema,
@@ -70,8 +70,19 @@ impl Operator for Sort {
     }
 
     fn properties(&self) -> Properties {
-        let deterministic = show::deterministic(self.keys.iter().map(|k| &k.value));
-        Properties { deterministic, order_matters: true, ..Properties::gathering(Distribution::Single) }
+        let values = || self.keys.iter().map(|k| &k.value);
+        Properties {
+            deterministic: show::deterministic(values()),
+            order_matters: true,
+            reads: Some(show::columns_read(values())),
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::gathering(Distribution::Single)
+        }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        let keys = self.keys.iter().map(|key| SortKey { value: f(&key.value), ..key.clone() }).collect();
+        Some(Box::new(Sort { keys, ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

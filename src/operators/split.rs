@@ -31,7 +31,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -72,7 +72,7 @@ fn unhandled(call: &StageCall<'_>) -> Diagnostic {
         .edit(call.stage.at.0.after(), " else drop")
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Split {
     branches: Vec<(String, TypedExpr)>,
     /// Whether rows that fit no condition go somewhere.
@@ -94,7 +94,13 @@ impl Operator for Split {
     fn properties(&self) -> Properties {
         let conditions = || self.branches.iter().map(|(_, condition)| condition);
         let deterministic = show::deterministic(conditions());
-        Properties { deterministic, ..Properties::row_wise(show::columns_read(conditions())) }
+        let repeats = Some(carry::repeats_all(&self.input));
+        Properties { deterministic, repeats, ..Properties::row_wise(show::columns_read(conditions())) }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        let branches = self.branches.iter().map(|(name, condition)| (name.clone(), f(condition))).collect();
+        Some(Box::new(Split { branches, ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -33,7 +33,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -63,7 +63,11 @@ impl Operator for Tap {
     }
 
     fn properties(&self) -> Properties {
-        Properties::row_wise((0..self.input.columns.len()).collect())
+        Properties {
+            effects: true,
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::row_wise((0..self.input.columns.len()).collect())
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -13,7 +13,7 @@ use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::expr::SortKey;
 use crate::plan::operator::{BatchTime, Distribution, Evaluated, NotRunnable, RowTask, Task, TaskError};
-use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{Doc, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `top` is.
 pub fn entry() -> StageEntry {
@@ -42,7 +42,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -59,9 +59,12 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
         ast::ClauseKind::Per(keys) => Some(keys),
         _ => None,
     });
-    let mut columns: Vec<_> =
-        per.iter().flat_map(|(keys, _)| keys.iter()).filter_map(|key| ctx.column(key, &scope)).collect();
-    columns.dedup();
+    let mut columns = Vec::new();
+    for key in per.iter().flat_map(|(keys, _)| keys.iter()).filter_map(|key| ctx.column(key, &scope)) {
+        if !columns.contains(&key) {
+            columns.push(key);
+        }
+    }
     let edge = ctx.input();
     let out = carry::carry(edge, carry::all(&edge.schema));
     let count = usize::try_from(count?).unwrap_or(usize::MAX);
@@ -104,13 +107,22 @@ impl Operator for Top {
             (false, true) => Distribution::Single,
             (false, false) => Distribution::ByKey(vec![self.per.clone()]),
         };
-        let deterministic = show::deterministic(self.keys.iter().map(|k| &k.value));
+        let values = || self.keys.iter().map(|k| &k.value);
+        let mut reads = show::columns_read(values());
+        reads.extend(&self.per);
         Properties {
             mergeable: !self.blockwise,
+            deterministic: show::deterministic(values()),
             order_matters: true,
-            deterministic,
+            reads: Some(reads),
+            repeats: Some(carry::repeats_all(&self.input)),
             ..Properties::gathering(distribution)
         }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        let keys = self.keys.iter().map(|key| SortKey { value: f(&key.value), ..key.clone() }).collect();
+        Some(Box::new(Top { keys, ..self.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -9,7 +9,9 @@ use crate::operators::values::batch_of;
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::context::Other;
 use crate::plan::operator::{Distribution, Evaluated, NotRunnable, Task};
-use crate::plan::{Doc, Edge, EventTime, Mode, Operator, Planned, Port, Properties, StageContext, StageEntry};
+use crate::plan::{
+    Doc, Edge, EventTime, Mode, Operator, Planned, Port, Properties, StageContext, StageEntry, TypedExpr,
+};
 
 /// What `union` is.
 pub fn entry() -> StageEntry {
@@ -29,7 +31,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -148,7 +150,7 @@ fn common_time(ours: Option<EventTime>, theirs: Option<&EventTime>) -> Option<Ev
     same.then_some(EventTime { delay, ..ours })
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Union {
     /// The other streams, each with where the output's columns stand in it.
     others: Vec<(String, Vec<usize>)>,
@@ -166,6 +168,15 @@ impl Operator for Union {
 
     fn properties(&self) -> Properties {
         Properties { keeps_order: true, reads: Some(Vec::new()), ..Properties::gathering(Distribution::Any) }
+    }
+
+    fn rewritten(&self, _: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn stacked(&self) -> Option<Vec<Vec<usize>>> {
+        let first = (0..self.output.columns.len()).collect();
+        Some(std::iter::once(first).chain(self.others.iter().map(|(_, positions)| positions.clone())).collect())
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

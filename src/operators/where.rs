@@ -28,7 +28,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -60,7 +60,7 @@ fn never_null(condition: &TypedExpr) -> Vec<usize> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Where {
     condition: TypedExpr,
     input: Schema,
@@ -80,8 +80,21 @@ impl Operator for Where {
     fn properties(&self) -> Properties {
         Properties {
             deterministic: show::deterministic([&self.condition]),
+            repeats: Some(carry::repeats_all(&self.input)),
             ..Properties::row_wise(self.condition.columns())
         }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        Some(Box::new(Where { condition: f(&self.condition), ..self.clone() }))
+    }
+
+    fn filter(&self) -> Option<&TypedExpr> {
+        Some(&self.condition)
+    }
+
+    fn filtering(&self, condition: TypedExpr, input: &Schema) -> Option<Box<dyn Operator>> {
+        Some(Box::new(Where { condition, input: input.clone(), output: input.clone() }))
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

@@ -180,6 +180,40 @@ impl TypedExpr {
         }
     }
 
+    /// The same with everything below and then itself replaced by what `f` makes of it.
+    #[must_use]
+    pub fn rebuilt(&self, f: &mut dyn FnMut(TypedExpr) -> TypedExpr) -> TypedExpr {
+        let mut one = |e: &TypedExpr| e.rebuilt(&mut *f);
+        let mut boxed = |e: &TypedExpr| Box::new(one(e));
+        let node = match &self.node {
+            Node::Unknown | Node::Column { .. } | Node::LambdaVariable(_) | Node::Literal(_) => self.node.clone(),
+            Node::Negate(e) => Node::Negate(boxed(e)),
+            Node::Not(e) => Node::Not(boxed(e)),
+            Node::Try(e) => Node::Try(boxed(e)),
+            Node::IsNull(e) => Node::IsNull(boxed(e)),
+            Node::Cast(e) => Node::Cast(boxed(e)),
+            Node::Field(e, name) => Node::Field(boxed(e), name.clone()),
+            Node::Binary(a, op, b) => Node::Binary(boxed(a), *op, boxed(b)),
+            Node::Coalesce(a, b) => Node::Coalesce(boxed(a), boxed(b)),
+            Node::In(a, b) => Node::In(boxed(a), boxed(b)),
+            Node::Like(a, b) => Node::Like(boxed(a), boxed(b)),
+            Node::Index(a, b) => Node::Index(boxed(a), boxed(b)),
+            Node::And(all) => Node::And(all.iter().map(one).collect()),
+            Node::Or(all) => Node::Or(all.iter().map(one).collect()),
+            Node::List(all) => Node::List(all.iter().map(one).collect()),
+            Node::Struct(fields) => Node::Struct(fields.iter().map(|(name, e)| (name.clone(), one(e))).collect()),
+            Node::Case { branches, otherwise } => Node::Case {
+                branches: branches.iter().map(|(when, then)| (one(when), one(then))).collect(),
+                otherwise: otherwise.as_deref().map(|e| Box::new(one(e))),
+            },
+            Node::Call { function, args } => {
+                Node::Call { function: function.clone(), args: args.iter().map(one).collect() }
+            }
+            Node::Lambda { parameters, body } => Node::Lambda { parameters: parameters.clone(), body: boxed(body) },
+        };
+        f(TypedExpr { node, ..self.clone() })
+    }
+
     /// Positions of the input columns it reads, ascending, each once.
     pub fn columns(&self) -> Vec<usize> {
         let mut found = Vec::new();

@@ -11,7 +11,7 @@ use petgraph::visit::EdgeRef;
 use crate::plan::catalog::Endpoint;
 use crate::plan::context::Port;
 use crate::plan::edge::Edge;
-use crate::plan::operator::Operator;
+use crate::plan::operator::{Distribution, Operator};
 use crate::plan::settings::Settings;
 
 /// A checked pipeline.
@@ -70,6 +70,17 @@ pub struct Running {
     /// Columns that nobody reads: of a source its decoder need not build them, and a shuffle need not move them. They
     /// are hollow then: of the right type and length, without meaning.
     pub unread: BTreeSet<usize>,
+    /// Operators of other streams that do the same and were taken out: this one does it for all of them.
+    pub stands_for: Vec<Twin>,
+}
+
+/// An operator that another one stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// The stream it belongs to.
+    pub stream: String,
+    /// Its identity.
+    pub identity: String,
 }
 
 /// What was said about rows that do not go the straight way: `bad drop`, `rejected fail`.
@@ -229,6 +240,26 @@ impl Plan {
         let mut numbers: Vec<_> = links.map(|e| e.weight().input).collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    /// What flows into an input.
+    pub fn input_edge(&self, id: NodeId, input: usize) -> Option<&Edge> {
+        let (from, port) = self.inputs(id).into_iter().nth(input)?;
+        self.edge(from, port)
+    }
+
+    /// Whether rows leave a node in an order that depends on how many partitions there are. Where the order matters
+    /// the engine puts such rows into one that follows from all their columns.
+    pub fn is_loose(&self, id: NodeId) -> bool {
+        let Work::Operator(operator) = &self.node(id).work else { return false };
+        let properties = operator.properties();
+        match properties.distribution {
+            Distribution::ByKey(_) | Distribution::Partitions { .. } => true,
+            Distribution::Single if properties.order_matters => false,
+            Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {
+                self.inputs(id).into_iter().any(|(from, _)| self.is_loose(from))
+            }
+        }
     }
 
     /// Who reads a node: in the order of adding.

@@ -6,8 +6,10 @@ use std::fmt;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
+use crate::model::Schema;
 use crate::plan::context::Port;
 use crate::plan::expr::TypedExpr;
+use crate::plan::measure::Measured;
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -30,7 +32,8 @@ pub trait Operator: fmt::Debug + Send + Sync {
     }
 
     /// The same operator with each of its expressions replaced by what `f` makes of it: an equal one over the same
-    /// columns. None where it has no expressions, or cannot be rebuilt.
+    /// columns. None where it cannot be rebuilt. Two operators that can are the same when their `Debug` texts are,
+    /// once the spans are taken out: these must tell everything.
     fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
         let _ = f;
         None
@@ -38,6 +41,19 @@ pub trait Operator: fmt::Debug + Send + Sync {
 
     /// The condition, where all it does is to hand on unchanged the rows for which one is true.
     fn filter(&self) -> Option<&TypedExpr> {
+        None
+    }
+
+    /// The same filter with another condition, over rows of these columns: where there is [`Operator::filter`], so
+    /// that it can be moved.
+    fn filtering(&self, condition: TypedExpr, input: &Schema) -> Option<Box<dyn Operator>> {
+        let _ = (condition, input);
+        None
+    }
+
+    /// Where all it does is to hand on unchanged the rows of its inputs, one input after the other: for each input,
+    /// where the output's columns stand in it.
+    fn stacked(&self) -> Option<Vec<Vec<usize>>> {
         None
     }
 }
@@ -71,10 +87,14 @@ pub struct Properties {
     pub mergeable: bool,
     /// The same input gives the same output, whenever it is run.
     pub deterministic: bool,
-    /// Input columns it reads; none: all of them.
+    /// It does something beside handing on rows: shows them, measures them, gives them to a program. Such an operator
+    /// is left where it is and sees what it would have seen.
+    pub effects: bool,
+    /// Input columns that it computes something of, numbered through all inputs; none: all of them. Columns that it
+    /// only hands on are in `repeats`.
     pub reads: Option<Vec<usize>>,
-    /// For each output column the input (0 is the left one) and its column that it repeats unchanged; none: nothing
-    /// is known, or every output column depends on everything.
+    /// For each column that leaves through [`Port::Out`] or a branch the input (0 is the left one) and its column that
+    /// it repeats unchanged in every row; none: nothing is known, or every output column depends on everything.
     pub repeats: Option<Vec<Option<(usize, usize)>>>,
     /// How far behind its own watermark rows may come out, in microseconds: a join hands on rows that have waited.
     pub mark_lag: i64,
@@ -91,6 +111,7 @@ impl Properties {
             order_matters: false,
             mergeable: false,
             deterministic: true,
+            effects: false,
             reads: Some(reads),
             repeats: None,
             mark_lag: 0,
@@ -107,6 +128,7 @@ impl Properties {
             order_matters: false,
             mergeable: false,
             deterministic: true,
+            effects: false,
             reads: None,
             repeats: None,
             mark_lag: 0,
@@ -168,6 +190,10 @@ pub struct Evaluated {
     pub handed: Option<usize>,
     /// Input rows that were late for some of their windows only; they are among `taken`.
     pub partly_late: usize,
+    /// Rows among the bad ones that did not come in but were made here: lines of a program that are no rows.
+    pub made_bad: usize,
+    /// What the user measures of the batch.
+    pub measured: Vec<Measured>,
 }
 
 impl Evaluated {

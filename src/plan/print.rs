@@ -66,6 +66,9 @@ impl Running {
         if !self.in_place.is_empty() {
             said.push(format!("in place: {}", listed(self.in_place.iter().map(|input| input.to_string()))));
         }
+        if !self.stands_for.is_empty() {
+            said.push(format!("also for {}", listed(self.stands_for.iter().map(|twin| twin.stream.clone()))));
+        }
         if !self.unread.is_empty() {
             let name = |i: &usize| out.and_then(|e| e.schema.columns.get(*i)).map_or(i.to_string(), |c| c.name.clone());
             said.push(format!("unread: {}", listed(self.unread.iter().map(name))));

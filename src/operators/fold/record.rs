@@ -93,6 +93,10 @@ pub(super) fn records(
             column.slot.ty = seed.columns.get(&column.name).map_or(Type::Unknown, |c| c.slot.ty.clone());
         }
     }
+    for column in &mut first.columns {
+        let of_table = seed.and_then(|seed| seed.columns.get(&column.name));
+        column.slot.nullable |= of_table.is_some_and(|c| c.slot.nullable);
+    }
     same_fields("step", "init", step.at.0, &step_fields, &first.columns, ctx)?;
     let state = agreed(first, &begin, &step_fields, step.at.0, rows, ctx)?;
     if let Some(seed) = seed {

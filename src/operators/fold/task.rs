@@ -1,0 +1,536 @@
+//! `fold` at work: the records of one partition, from batch to batch.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array,
+};
+use arrow::compute::{concat_batches, interleave};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef};
+use datafusion_common::HashMap;
+
+use crate::expressions::Compiled;
+use crate::model::Schema;
+use crate::operators::carry;
+use crate::operators::fold::Fold;
+use crate::operators::fold::rounds::{After, Before, Course, Rounds, Stepper, joined, ordered, relaxed};
+use crate::operators::known::{Known, RowBytes, Timers, groups};
+use crate::operators::lateness::TimeColumn;
+use crate::operators::lifetime::Lifetime;
+use crate::operators::values::{batch_of, bug, take_batch, take_rows};
+use crate::plan::operator::{BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::{Edge, Port, TypedExpr};
+
+/// The name and the layout of what is saved: `_group`, a `key.NAME` for each column of the key, a `state.NAME` for
+/// each field of the record, and `last`, when it was last stepped, in microseconds ([`UNKNOWN`] where no time is known
+/// yet). Fixed: state of older versions has it.
+const RECORDS: &str = "records";
+const LAST: &str = "last";
+/// A row of no group once the table's records have been taken over.
+const BEGUN: &str = "begun";
+
+/// When a record was last stepped that came from the table before any time was known.
+const UNKNOWN: i64 = i64::MIN;
+
+/// What tells the time for a ttl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// Nothing expires.
+    Still,
+    /// Rows, and the watermark where they stop.
+    Rows(TimeColumn),
+    /// Batches.
+    Batches,
+}
+
+/// A record that is kept.
+struct Record {
+    fields: Box<[u8]>,
+    last: i64,
+}
+
+/// The records of one partition.
+pub(super) struct FoldTask {
+    key: Vec<usize>,
+    keys: Schema,
+    state: Schema,
+    input: SchemaRef,
+    schema: SchemaRef,
+    /// The columns that bad rows keep.
+    kept: Vec<usize>,
+    aside: SchemaRef,
+    clock: Clock,
+    ttl: i64,
+    per_batch: bool,
+    every_batch: bool,
+    /// Key and field columns of the table that records start from.
+    seed: Option<(Vec<usize>, Vec<usize>)>,
+    /// Whether the table's records were taken over, where a row comes out for every key with every batch.
+    begun: bool,
+    init: Compiled,
+    stepper: Stepper,
+    /// Over the row and its record, or over key and record where rows come out for keys.
+    yields: Compiled,
+    /// Over key and record.
+    expiry: Option<Compiled>,
+    known: Known,
+    codec: RowBytes,
+    records: Vec<Option<Record>>,
+    bytes: usize,
+    timers: Timers,
+    /// Records from the table whose time begins with the first watermark.
+    waiting: Vec<u32>,
+}
+
+impl FoldTask {
+    pub(super) fn new(of: &Fold) -> Result<Self, NotRunnable> {
+        let broken = |e: TaskError| NotRunnable(format!("stage `fold` cannot be run: {e}"));
+        let keys = Schema::new(of.key.iter().map(|i| of.input.columns[*i].clone()).collect());
+        let state = of.records.state.clone();
+        let after = |before: &Schema| Schema::new(before.columns.iter().chain(&state.columns).cloned().collect());
+        let yields: Vec<TypedExpr> = of.yields.iter().map(|(_, value)| value.clone()).collect();
+        let yields = Compiled::new(&yields, &after(if of.every_batch { &keys } else { &of.input }))?;
+        let expiry = of.expiry.as_ref().map(|all| Compiled::new(all, &after(&keys))).transpose()?;
+        let (clock, ttl) = match (&of.lives, of.time) {
+            (Lifetime::Running { ttl: Some(ttl), event_time: true }, Some(time)) => (Clock::Rows(time), *ttl),
+            (Lifetime::Running { ttl: Some(ttl), .. }, _) => (Clock::Batches, *ttl),
+            _ => (Clock::Still, i64::MAX),
+        };
+        let types = |schema: &Schema| schema.columns.iter().map(|c| c.slot.ty.to_arrow()).collect::<Vec<_>>();
+        let aside = carry::aside(&Edge::append(of.input.clone()));
+        Ok(FoldTask {
+            key: of.key.clone(),
+            input: of.input.to_arrow(),
+            schema: of.output.to_arrow(),
+            kept: carry::keeps_but(&of.input, &["_reason"]),
+            aside: Schema::new(aside).to_arrow(),
+            clock,
+            ttl,
+            per_batch: of.lives == Lifetime::Batch,
+            every_batch: of.every_batch,
+            seed: of.seed.as_ref().map(|seed| (seed.key.clone(), seed.fields.clone())),
+            begun: false,
+            init: Compiled::new(&of.records.init, &Schema::default())?,
+            stepper: Stepper::new(&of.records.step, &of.input, &state)?,
+            yields,
+            expiry,
+            known: Known::new(&types(&keys)).map_err(broken)?,
+            codec: RowBytes::new(&types(&state)).map_err(broken)?,
+            keys,
+            state,
+            records: Vec::new(),
+            bytes: 0,
+            timers: Timers::default(),
+            waiting: Vec::new(),
+        })
+    }
+
+    /// Takes the rows of a batch: what comes out for them, and what comes out for records that were over before.
+    fn rows(
+        &mut self,
+        rows: &RecordBatch,
+        table: &[RecordBatch],
+        batch: &BatchTime,
+        out: &mut Evaluated,
+    ) -> Result<(), TaskError> {
+        let keys: Vec<_> = self.key.iter().map(|i| rows.column(*i).clone()).collect();
+        let numbers = self.known.assign(&keys, rows.num_rows())?;
+        self.records.resize_with(self.known.end(), || None);
+        let rounds = Rounds::of(&numbers);
+        let in_rounds = ordered(rows, &rounds)?;
+        let times = match self.clock {
+            Clock::Rows(column) => column.of_rows(&in_rounds)?,
+            Clock::Still | Clock::Batches => vec![batch.micros; rows.num_rows()],
+        };
+        let fresh = || self.fresh(&rounds.keys, table, batch);
+        let ttl = matches!(self.clock, Clock::Rows(_)).then_some(self.ttl);
+        let course = Course { batch, times: &times, ttl, fresh: &fresh };
+        let before = self.before(&rounds.keys, &fresh)?;
+        let after = self.stepper.run(&rounds, &in_rounds, before, &course)?;
+        self.keep(&rounds.keys, &after)?;
+        self.hand_on(rows, &rounds, &after, batch, out)
+    }
+
+    /// The records of these keys as they are, or as they begin.
+    fn before(
+        &self,
+        numbers: &[u32],
+        fresh: &dyn Fn() -> Result<Vec<ArrayRef>, TaskError>,
+    ) -> Result<Before, TaskError> {
+        let record = |number: &u32| self.records[*number as usize].as_ref();
+        let last: Vec<_> = numbers.iter().map(|n| record(n).map(|r| r.last)).collect();
+        let kept = self.codec.decode(numbers.iter().filter_map(record).map(|r| &*r.fields))?;
+        if last.iter().all(Option::is_some) {
+            return Ok(Before { fields: kept, last });
+        }
+        let mut next = 0;
+        let mut from = Vec::with_capacity(numbers.len());
+        for (i, last) in last.iter().enumerate() {
+            from.push(if last.is_some() { (0, next) } else { (1, i) });
+            next += usize::from(last.is_some());
+        }
+        let new = fresh()?;
+        let fields = kept.iter().zip(&new).map(|(kept, new)| interleave(&[kept, new], &from).map_err(bug));
+        Ok(Before { fields: fields.collect::<Result<_, _>>()?, last })
+    }
+
+    /// The records that these keys begin with: the table's, or else the one of `init`.
+    fn fresh(&self, numbers: &[u32], table: &[RecordBatch], batch: &BatchTime) -> Result<Vec<ArrayRef>, TaskError> {
+        let nothing = batch_of(&Arc::new(ArrowSchema::empty()), Vec::new(), 1)?;
+        let init = self.init.eval(&nothing, batch)?;
+        if let Some((_, why)) = init.failures.iter().next() {
+            return Err(TaskError::Stop(format!(
+                "the record that a key of `fold` begins with cannot be computed: {why}"
+            )));
+        }
+        let mut pieces = vec![init.columns];
+        let mut from = vec![(0, 0); numbers.len()];
+        if let Some((keys, fields)) = &self.seed {
+            let wanted: HashMap<u32, usize> = numbers.iter().enumerate().map(|(i, number)| (*number, i)).collect();
+            for rows in table {
+                let keys: Vec<_> = keys.iter().map(|i| rows.column(*i).clone()).collect();
+                let found = self.known.find(&keys, rows.num_rows())?;
+                for (row, number) in found.iter().enumerate() {
+                    if let Some(i) = number.as_ref().and_then(|number| wanted.get(number)) {
+                        from[*i] = (pieces.len(), row);
+                    }
+                }
+                pieces.push(fields.iter().map(|i| rows.column(*i).clone()).collect());
+            }
+        }
+        let field = |i: usize| {
+            let parts: Vec<&dyn Array> = pieces.iter().map(|piece| piece[i].as_ref()).collect();
+            interleave(&parts, &from).map_err(bug)
+        };
+        (0..self.state.columns.len()).map(field).collect()
+    }
+
+    /// Keeps the records as they are now.
+    fn keep(&mut self, numbers: &[u32], after: &After) -> Result<(), TaskError> {
+        let encoded = self.codec.encode(&after.fields, numbers.len())?;
+        for (i, number) in numbers.iter().enumerate() {
+            match after.last[i] {
+                Some(last) => self.set(*number, encoded.row(i), last),
+                None => self.drop(*number),
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, number: u32, fields: &[u8], last: i64) {
+        let slot = &mut self.records[number as usize];
+        let timed = slot.as_ref().is_some_and(|record| record.last != UNKNOWN);
+        self.bytes -= slot.as_ref().map_or(0, |record| record.fields.len());
+        self.bytes += fields.len();
+        *slot = Some(Record { fields: fields.into(), last });
+        if self.clock != Clock::Still && !timed && last != UNKNOWN {
+            self.timers.set(last.saturating_add(self.ttl), number);
+        }
+    }
+
+    fn drop(&mut self, number: u32) {
+        if let Some(record) = self.records[number as usize].take() {
+            self.bytes -= record.fields.len();
+        }
+        self.known.forget(number);
+    }
+
+    /// What comes out for the rows of a batch.
+    fn hand_on(
+        &self,
+        rows: &RecordBatch,
+        rounds: &Rounds,
+        after: &After,
+        batch: &BatchTime,
+        out: &mut Evaluated,
+    ) -> Result<(), TaskError> {
+        let order = rounds.order();
+        let mut bad: Vec<(u32, String)> =
+            after.failures.iter().map(|(place, why)| (order[*place as usize], why.clone())).collect();
+        bad.sort_by_key(|(row, _)| *row);
+        let is_bad = |row: &u32| bad.binary_search_by_key(row, |(row, _)| *row).is_ok();
+        let good: Vec<u32> = (0..rows.num_rows() as u32).filter(|row| bad.is_empty() || !is_bad(row)).collect();
+        let revealed = self.revealed(rows, &order, after, batch)?;
+        if self.every_batch {
+            out.taken += good.len();
+            out.rows.extend(revealed.map(|(rows, _)| (Port::Out, rows)));
+            out.rows.extend(self.set_aside(rows, &bad)?);
+            return Ok(());
+        }
+        let places: UInt32Array = good.iter().map(|row| rounds.places[*row as usize]).collect();
+        let mut columns = take_batch(rows, &UInt32Array::from(good.clone()))?.columns().to_vec();
+        for field in &after.rows {
+            columns.push(take_rows(field, &places)?);
+        }
+        let both = Schema::from_arrow(self.input.fields()).ok_or_else(|| bug("columns without a type"))?;
+        let both = Schema::new(both.columns.iter().chain(&self.state.columns).cloned().collect());
+        let computed = self.yields.eval(&batch_of(&relaxed(&both), columns, good.len())?, batch)?;
+        let fine: UInt32Array = match &computed.failed {
+            None => (0..good.len() as u32).collect(),
+            Some(failed) => (0..good.len() as u32).filter(|i| !failed.value(*i as usize)).collect(),
+        };
+        let columns = computed.columns.iter().map(|column| take_rows(column, &fine)).collect::<Result<_, _>>()?;
+        let yielded = batch_of(&self.schema, columns, fine.len())?;
+        out.handed = Some(out.handed.unwrap_or(0) + fine.len());
+        bad.extend(computed.failures.iter().map(|(i, why)| (good[i], why.to_owned())));
+        bad.sort_by_key(|(row, _)| *row);
+        let fine: Vec<u32> = fine.values().iter().map(|i| good[*i as usize]).collect();
+        let yielded = match revealed {
+            Some((expired, at)) => merged(&yielded, &fine, &expired, &at)?,
+            None => yielded,
+        };
+        out.rows.push((Port::Out, yielded));
+        out.rows.extend(self.set_aside(rows, &bad)?);
+        Ok(())
+    }
+
+    /// What comes out for records that were over when a row came, and the rows they come out before.
+    fn revealed(
+        &self,
+        rows: &RecordBatch,
+        order: &[u32],
+        after: &After,
+        batch: &BatchTime,
+    ) -> Result<Option<(RecordBatch, Vec<u32>)>, TaskError> {
+        if self.expiry.is_none() || after.expired.is_empty() {
+            return Ok(None);
+        }
+        let mut expired: Vec<_> = after.expired.iter().map(|e| (order[e.place as usize], &e.fields)).collect();
+        expired.sort_by_key(|(row, _)| *row);
+        let at: Vec<u32> = expired.iter().map(|(row, _)| *row).collect();
+        let fields = joined(&expired.iter().map(|(_, fields)| (*fields).clone()).collect::<Vec<_>>())?;
+        let picked = UInt32Array::from(at.clone());
+        let keys = self.key.iter().map(|i| take_rows(rows.column(*i), &picked)).collect::<Result<Vec<_>, _>>()?;
+        let out = self.of_records(self.expiry.as_ref(), keys, fields, at.len(), batch)?;
+        Ok(Some((out, at)))
+    }
+
+    /// What comes out for records by themselves.
+    fn of_records(
+        &self,
+        values: Option<&Compiled>,
+        keys: Vec<ArrayRef>,
+        fields: Vec<ArrayRef>,
+        count: usize,
+        batch: &BatchTime,
+    ) -> Result<RecordBatch, TaskError> {
+        let values = values.ok_or_else(|| bug("nothing comes out for a record"))?;
+        let both = Schema::new(self.keys.columns.iter().chain(&self.state.columns).cloned().collect());
+        let columns = keys.into_iter().chain(fields).collect();
+        let computed = values.eval(&batch_of(&relaxed(&both), columns, count)?, batch)?;
+        match computed.failures.iter().next() {
+            Some((_, why)) => Err(TaskError::Stop(format!("what `fold` gives for a record cannot be computed: {why}"))),
+            None => batch_of(&self.schema, computed.columns, count),
+        }
+    }
+
+    fn set_aside(&self, rows: &RecordBatch, bad: &[(u32, String)]) -> Result<Option<(Port, RecordBatch)>, TaskError> {
+        if bad.is_empty() {
+            return Ok(None);
+        }
+        let picked: UInt32Array = bad.iter().map(|(row, _)| *row).collect();
+        let kept = self.kept.iter().map(|i| take_rows(rows.column(*i), &picked));
+        let mut columns = kept.collect::<Result<Vec<_>, _>>()?;
+        columns.push(Arc::new(StringArray::from_iter_values(bad.iter().map(|(_, why)| why))));
+        Ok(Some((Port::Bad, batch_of(&self.aside, columns, bad.len())?)))
+    }
+
+    /// Drops the records whose time is over, and says what comes out for them: what was over first comes first.
+    fn expire(&mut self, now: i64, batch: &BatchTime) -> Result<Option<(Port, RecordBatch)>, TaskError> {
+        let mut over = Vec::new();
+        for number in self.timers.take(now) {
+            let Some(record) = &self.records[number as usize] else { continue };
+            let at = record.last.saturating_add(self.ttl);
+            if at <= now {
+                over.push((at, number));
+            } else {
+                self.timers.set(at, number);
+            }
+        }
+        over.sort_by(|a, b| (a.0, self.known.key(a.1)).cmp(&(b.0, self.known.key(b.1))));
+        let numbers: Vec<u32> = over.into_iter().map(|(_, number)| number).collect();
+        let out = match self.expiry.is_some() && !numbers.is_empty() {
+            true => Some((Port::Out, self.of_numbers(self.expiry.as_ref(), &numbers, batch)?)),
+            false => None,
+        };
+        numbers.into_iter().for_each(|number| self.drop(number));
+        Ok(out)
+    }
+
+    fn of_numbers(
+        &self,
+        values: Option<&Compiled>,
+        numbers: &[u32],
+        batch: &BatchTime,
+    ) -> Result<RecordBatch, TaskError> {
+        let keys = self.known.columns(numbers)?;
+        self.of_records(values, keys, self.fields(numbers)?, numbers.len(), batch)
+    }
+
+    fn fields(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>, TaskError> {
+        let records = numbers.iter().filter_map(|number| self.records[*number as usize].as_ref());
+        self.codec.decode(records.map(|record| &*record.fields))
+    }
+
+    /// The keys that have a record, by number.
+    fn living(&self) -> Vec<u32> {
+        (0..self.records.len() as u32).filter(|number| self.records[*number as usize].is_some()).collect()
+    }
+
+    /// With the first batch the table's records are there, where every key is asked for.
+    fn begin(&mut self, table: &[RecordBatch], batch: &BatchTime) -> Result<(), TaskError> {
+        let Some((keys, fields)) = self.seed.clone().filter(|_| self.every_batch && !self.begun) else { return Ok(()) };
+        self.begun = true;
+        for rows in table {
+            let keys: Vec<_> = keys.iter().map(|i| rows.column(*i).clone()).collect();
+            let fields: Vec<_> = fields.iter().map(|i| rows.column(*i).clone()).collect();
+            let encoded = self.codec.encode(&fields, rows.num_rows())?;
+            let numbers = self.known.assign(&keys, rows.num_rows())?;
+            self.records.resize_with(self.known.end(), || None);
+            for (row, number) in numbers.into_iter().enumerate() {
+                let new = self.records[number as usize].is_none();
+                match self.clock {
+                    Clock::Rows(_) => {
+                        self.set(number, encoded.row(row), UNKNOWN);
+                        self.waiting.extend(new.then_some(number));
+                    }
+                    Clock::Still | Clock::Batches => self.set(number, encoded.row(row), batch.micros),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Time begins for records that came from the table.
+    fn start_clocks(&mut self, now: i64) {
+        for number in std::mem::take(&mut self.waiting) {
+            if let Some(record) = &mut self.records[number as usize]
+                && record.last == UNKNOWN
+            {
+                record.last = now;
+                self.timers.set(now.saturating_add(self.ttl), number);
+            }
+        }
+    }
+
+    fn saved_schema(&self) -> SchemaRef {
+        let mut fields = vec![Field::new("_group", DataType::UInt8, true)];
+        let named = |prefix: &'static str| {
+            move |c: &crate::model::Column| Field::new(format!("{prefix}.{}", c.name), c.slot.ty.to_arrow(), true)
+        };
+        fields.extend(self.keys.columns.iter().map(named("key")));
+        fields.extend(self.state.columns.iter().map(named("state")));
+        fields.push(Field::new(LAST, DataType::Int64, false));
+        Arc::new(ArrowSchema::new(fields))
+    }
+
+    fn load_records(&mut self, rows: &RecordBatch) -> Result<(), TaskError> {
+        let column = |name: String| {
+            rows.column_by_name(&name).cloned().ok_or_else(|| bug(format!("saved records lack `{name}`")))
+        };
+        let all = |prefix: &str, schema: &Schema| {
+            schema.names().map(|name| column(format!("{prefix}.{name}"))).collect::<Result<Vec<_>, _>>()
+        };
+        let fields = self.codec.encode(&all("state", &self.state)?, rows.num_rows())?;
+        let last = column(LAST.into())?;
+        let last = last.as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved times are no times"))?;
+        let numbers = self.known.assign(&all("key", &self.keys)?, rows.num_rows())?;
+        self.records.resize_with(self.known.end(), || None);
+        for (row, number) in numbers.into_iter().enumerate() {
+            self.set(number, fields.row(row), last.value(row));
+            self.waiting.extend((last.value(row) == UNKNOWN).then_some(number));
+        }
+        Ok(())
+    }
+}
+
+/// Rows with others before some of them: those of `first` before the row of `rows` that has the same number.
+fn merged(rows: &RecordBatch, numbers: &[u32], first: &RecordBatch, at: &[u32]) -> Result<RecordBatch, TaskError> {
+    let both = concat_batches(rows.schema_ref(), [rows, first]).map_err(bug)?;
+    let mut order = Vec::with_capacity(both.num_rows());
+    let mut next = 0;
+    for (i, number) in numbers.iter().enumerate() {
+        while next < at.len() && at[next] <= *number {
+            order.push((rows.num_rows() + next) as u32);
+            next += 1;
+        }
+        order.push(i as u32);
+    }
+    order.extend((next..at.len()).map(|i| (rows.num_rows() + i) as u32));
+    take_batch(&both, &UInt32Array::from(order))
+}
+
+impl KeyedTask for FoldTask {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn step(&mut self, mut inputs: Vec<Vec<RecordBatch>>, time: &StepTime) -> Result<Evaluated, TaskError> {
+        let batch = &time.batch;
+        let table = if inputs.len() > 1 { inputs.remove(1) } else { Vec::new() };
+        let rows = concat_batches(&self.input, inputs.iter().flatten()).map_err(bug)?;
+        let mut out = Evaluated::default();
+        if !self.every_batch {
+            out.handed = Some(0);
+        }
+        self.begin(&table, batch)?;
+        if self.clock == Clock::Batches {
+            out.rows.extend(self.expire(batch.micros, batch)?);
+        }
+        if rows.num_rows() > 0 {
+            self.rows(&rows, &table, batch, &mut out)?;
+        }
+        if let (Clock::Rows(_), Some(mark)) = (self.clock, time.mark_after) {
+            self.start_clocks(mark);
+            out.rows.extend(self.expire(mark, batch)?);
+        }
+        if self.every_batch {
+            out.handed = Some(0);
+            let mut living = self.living();
+            living.sort_by(|a, b| self.known.key(*a).cmp(self.known.key(*b)));
+            out.rows.push((Port::Out, self.of_numbers(Some(&self.yields), &living, batch)?));
+        }
+        if self.per_batch {
+            self.living().into_iter().for_each(|number| self.drop(number));
+        }
+        Ok(out)
+    }
+
+    fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
+        if self.per_batch {
+            return Ok(Vec::new());
+        }
+        let numbers = self.living();
+        let keys = self.known.columns(&numbers)?;
+        let last = numbers.iter().filter_map(|number| self.records[*number as usize].as_ref()).map(|r| r.last);
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(groups(&keys, numbers.len())?)];
+        columns.extend(keys);
+        columns.extend(self.fields(&numbers)?);
+        columns.push(Arc::new(Int64Array::from_iter_values(last)));
+        let rows = batch_of(&self.saved_schema(), columns, numbers.len())?;
+        let mut tables = vec![SavedTable { name: RECORDS.into(), rows: vec![rows] }];
+        if self.begun {
+            let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new(BEGUN, DataType::Boolean, false)];
+            let columns: Vec<ArrayRef> =
+                vec![Arc::new(UInt8Array::from(vec![None::<u8>])), Arc::new(BooleanArray::from(vec![true]))];
+            let rows = batch_of(&Arc::new(ArrowSchema::new(fields)), columns, 1)?;
+            tables.push(SavedTable { name: BEGUN.into(), rows: vec![rows] });
+        }
+        Ok(tables)
+    }
+
+    fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {
+        for table in tables {
+            match table.name.as_str() {
+                RECORDS => table.rows.iter().try_for_each(|rows| self.load_records(rows))?,
+                BEGUN => self.begun |= table.rows.iter().any(|rows| rows.num_rows() > 0),
+                other => return Err(bug(format!("`fold` has no state `{other}`"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> Held {
+        Held { keys: self.known.len(), bytes: self.known.bytes() + self.bytes }
+    }
+}

@@ -27,8 +27,8 @@ pub fn entry() -> StageEntry {
     )
     .details(
         "Each key that occurs on either side gives one row: the key, a list of the left rows under the left stream's \
-         name and one of the right rows under the right stream's. Without a scope it looks at one batch, as \
-         `per batch` says.",
+         name and one of the right rows under the right stream's, as they came. Rows without a key are together. \
+         Without a scope it looks at one batch, as `per batch` says; with a window a row comes when it closes.",
     )
     .example("cogroup clicks using user_id")
     .alias("coGroup")

@@ -14,6 +14,7 @@ mod forms;
 mod hostile;
 mod infer;
 mod messages;
+mod oracle;
 mod program;
 mod run;
 mod stages;

@@ -402,7 +402,7 @@ impl Aggregate {
         }
         let mut columns = show::columns_read(inputs);
         let timed = matches!(self.lives, Lifetime::Window(_) | Lifetime::Running { event_time: true, .. });
-        columns.extend(self.time.filter(|_| timed).map(|time| time.index()));
+        columns.extend(self.time.filter(|_| timed).map(|time| time.position()));
         columns.sort_unstable();
         columns.dedup();
         Some(columns)

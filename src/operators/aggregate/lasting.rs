@@ -38,8 +38,6 @@ pub(super) struct Lasting {
     pub(super) shown: Option<Shown>,
     /// Cells that changed since their results were given out, in the order in which they did.
     pub(super) changed: Vec<u32>,
-    /// Some row has come.
-    pub(super) begun: bool,
 }
 
 /// What the cells are, and when they are forgotten.
@@ -159,8 +157,7 @@ impl Lasting {
         };
         let (scope, results) = (Scope::new(of)?, Results::new(of)?);
         let pace = Pace::new(every);
-        let (changed, begun) = (Vec::new(), false);
-        Ok(Lasting { store, scope, reader, results, plain, schema, emit: of.emit, pace, shown, changed, begun })
+        Ok(Lasting { store, scope, reader, results, plain, schema, emit: of.emit, pace, shown, changed: Vec::new() })
     }
 
     /// Takes a block in.
@@ -222,7 +219,6 @@ impl Lasting {
 
     /// Adds pieces to their cells, whose numbers it gives back.
     fn place(&mut self, pieces: &[Piece], states: &[ArrayRef], batch: &BatchTime) -> Result<Vec<u32>, TaskError> {
-        self.begun = true;
         let cells = match &mut self.scope {
             Scope::Windows(spans, windows) => of_panes(spans, windows, &mut self.store, pieces),
             Scope::BatchWindows(ticks, windows) => match ticks.spans() {
@@ -349,11 +345,10 @@ impl Lasting {
         Ok(())
     }
 
-    /// Windows of batch time go on without rows: where all rows are one group there is a result of none, once there
-    /// has been a row.
+    /// Windows of batch time go on without rows: where all rows are one group there is a result of none.
     fn empty_windows(&self, moment: &Moment, spans: &Spans, raw: &Raw) -> Result<Option<RecordBatch>, TaskError> {
         let without_keys = self.store.grouping.key_types().is_empty();
-        let Some(tick) = moment.tick.filter(|_| without_keys && self.begun) else { return Ok(None) };
+        let Some(tick) = moment.tick.filter(|_| without_keys) else { return Ok(None) };
         let empty: Vec<_> = spans.ending(tick.after, tick.until).filter(|span| !raw.spans.contains(span)).collect();
         if empty.is_empty() {
             return Ok(None);

@@ -5,7 +5,7 @@
 //! | `cells` | `k0 ..`, `start`, `end`, `rows`, `changed`, `s0 ..` | a cell; `s` as in the table of `operators/cells.rs` |
 //! | `rows_N` | `k0 ..`, `start`, `v0 ..` | a row of the N-th aggregate, which has to see all its rows |
 //! | `shown` | `k0 ..`, `start`, `at`, `v0 ..` | a result that readers hold for true: `at` is the window's end, or `start` is of its cell |
-//! | `pace` | `last`, `begun` | when results last came; whether rows ever did; of no group |
+//! | `pace` | `last` | when results last came; of no group |
 //! | `clock` | `zero`, `last` | the time from which windows of batch time are counted, the time of the last batch; of no group |
 //!
 //! `start` and `end` are microseconds since 1970: of a pane or session; the times of a key's first and last rows where
@@ -78,12 +78,10 @@ impl Lasting {
         let fields = vec![
             Field::new("_group", DataType::UInt8, true),
             Field::new("last", DataType::Int64, true),
-            Field::new("begun", DataType::Boolean, false),
         ];
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt8Array::from(vec![None::<u8>])),
             Arc::new(Int64Array::from(vec![self.pace.last()])),
-            Arc::new(BooleanArray::from(vec![self.begun])),
         ];
         RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)
     }
@@ -141,7 +139,6 @@ impl Lasting {
         for rows in of("pace") {
             let last = numbers(&rows, "last")?;
             self.pace.load(last.is_valid(0).then(|| last.value(0)));
-            self.begun = column(&rows, "begun")?.as_boolean().value(0);
         }
         of("cells").iter().try_for_each(|rows| self.load_cells(rows))?;
         let kept: Vec<usize> = self.store.kept().map(|(i, _)| i).collect();

@@ -337,6 +337,7 @@ impl Operator for Aggregate {
             mergeable: self.lives == Lifetime::Batch,
             deterministic: show::deterministic(&inputs),
             reads: Some(show::columns_read(&inputs)),
+            repeats: Some(self.repeats()),
             ..Properties::gathering(self.distribution())
         }
     }
@@ -354,6 +355,20 @@ impl Operator for Aggregate {
 }
 
 impl Aggregate {
+    /// Keys that are columns come out as they are.
+    fn repeats(&self) -> Vec<Option<(usize, usize)>> {
+        let column = |key: &TypedExpr| match key.node {
+            Node::Column { index, .. } => Some((0, index)),
+            _ => None,
+        };
+        let before = if has_window_columns(&self.lives) { 2 } else { 0 };
+        let mut repeats = vec![None; self.output.columns.len()];
+        for (repeat, key) in repeats.iter_mut().skip(before).zip(&self.grouping.keys) {
+            *repeat = column(key);
+        }
+        repeats
+    }
+
     /// By the key where it is made of columns; computed keys are brought together by [`Operator::halves`].
     fn distribution(&self) -> Distribution {
         let column = |key: &TypedExpr| match key.node {

@@ -13,6 +13,7 @@ mod forms;
 mod hostile;
 mod infer;
 mod messages;
+mod plans;
 mod program;
 mod run;
 mod stages;

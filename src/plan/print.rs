@@ -62,7 +62,7 @@ fn called(endpoint: &Endpoint) -> String {
     };
     let shown =
         args.first().filter(|arg| matches!(arg.kind, OptionKind::Path | OptionKind::Text | OptionKind::Address));
-    match shown.and_then(|arg| endpoint.settings.text(&arg.name)).filter(|text| !text.contains('@')) {
+    match shown.and_then(|arg| endpoint.settings.text(arg.name)).filter(|text| !text.contains('@')) {
         Some(text) => format!("{}({text:?})", endpoint.word),
         None => endpoint.word.clone(),
     }

@@ -14,6 +14,8 @@ mod facts;
 pub(crate) mod json;
 mod kernel;
 mod lambdas;
+mod mended;
+pub mod own;
 mod parts;
 mod reduce;
 pub(crate) mod resolve;

@@ -26,14 +26,17 @@ pub mod r#where;
 pub mod window;
 
 mod carry;
+mod cells;
 mod envelope;
 mod gathering;
 mod groups;
+mod held_rows;
 mod input;
 mod keys;
 mod known;
 mod lateness;
 mod lifetime;
+mod matching;
 mod ordering;
 mod projection;
 mod show;

@@ -14,6 +14,7 @@ use crate::check::names::{FlowKind, TestStatement};
 use crate::check::{coerce, literals};
 use crate::model::{Column, Schema, Type};
 use crate::plan::scenario::{Action, Counted, ExpectedRow, ExpectedRows, Scenario, ScenarioStep};
+use crate::plan::{Node, TypedExpr};
 
 impl Checker<'_> {
     /// Checks every test block.
@@ -198,13 +199,23 @@ impl Checker<'_> {
             return None;
         }
         let written = typed.slot.to_string();
+        if let Some(special) = special_float(&typed, &column.slot.ty) {
+            return Some(special);
+        }
         match coerce::fit(typed, &column.slot.ty) {
             Ok(typed) if typed.slot.nullable && !column.slot.nullable => {
                 let problem = self.wrong_cell(cell, column, "may be null");
                 self.report(problem);
                 None
             }
-            Ok(typed) => value(&typed),
+            Ok(typed) => {
+                let found = value(&typed);
+                if found.is_none() {
+                    let problem = self.wrong_cell(cell, column, "is not known before the pipeline runs");
+                    self.report(problem);
+                }
+                found
+            }
             Err(unfit) if is_text(&column.slot.ty) && is_text(&unfit.expr.slot.ty) => value(&unfit.expr),
             Err(_) => {
                 let problem = self.wrong_cell(cell, column, &format!("this is `{written}`"));
@@ -275,6 +286,18 @@ fn schema_of(name: &str, wiring: &Wiring) -> Option<Schema> {
     match wiring.outputs.get(name)? {
         Output::Ready(feed) => Some(feed.edge.schema.clone()),
         Output::Broken => None,
+    }
+}
+
+/// `"NaN"`, `"inf"` and `"-inf"`, for which there is no literal.
+fn special_float(typed: &TypedExpr, ty: &Type) -> Option<ScalarValue> {
+    let Node::Literal(ScalarValue::Utf8(Some(text))) = &typed.node else { return None };
+    let number: f64 = ["NaN", "inf", "-inf"].contains(&text.as_str()).then(|| text.parse().ok())??;
+    match ty {
+        Type::Float64 => Some(ScalarValue::Float64(Some(number))),
+        #[expect(clippy::cast_possible_truncation, reason = "a NaN stays one, and infinity too")]
+        Type::Float32 => Some(ScalarValue::Float32(Some(number as f32))),
+        _ => None,
     }
 }
 

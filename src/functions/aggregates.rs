@@ -2,7 +2,6 @@
 
 mod collect;
 mod count_if;
-mod exact;
 mod extreme;
 
 use std::cmp::Ordering;
@@ -144,7 +143,7 @@ const UNDEFINED_FOR_ONE_ROW: &[&str] =
 
 /// Every aggregate, as listed.
 pub fn aggregates() -> Vec<Arc<AggregateEntry>> {
-    let mut udfs: Vec<_> = all_default_aggregate_functions().into_iter().map(exact::exact).collect();
+    let mut udfs = all_default_aggregate_functions();
     udfs.extend([
         collect::udf("collect_list", false),
         collect::udf("collect_set", true),

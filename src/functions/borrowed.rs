@@ -7,6 +7,7 @@ use datafusion_expr::{Documentation, ScalarUDF, Volatility};
 use super::bounded::bounded;
 use super::fact::Fact;
 use super::facts::Family;
+use super::mended::mended;
 use super::resolve;
 use crate::plan::catalog::{Doc, FunctionBody, FunctionEntry, Stability};
 
@@ -25,7 +26,7 @@ fn entry(group: &'static str, fact: &Fact, udf: &Arc<ScalarUDF>) -> FunctionEntr
         failure: fact.failure,
         settled: fact.settled,
         stability: stability(udf.signature().volatility),
-        body: FunctionBody::Scalar(bounded(udf)),
+        body: FunctionBody::Scalar(mended(&bounded(udf))),
         resolve: resolve::borrowed,
     }
 }

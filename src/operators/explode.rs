@@ -44,7 +44,7 @@ pub fn entry() -> StageEntry {
         clauses: vec![],
         options,
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 

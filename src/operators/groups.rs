@@ -11,14 +11,14 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef};
 use datafusion_common::ScalarValue;
-use datafusion_expr::{EmitTo, GroupsAccumulator};
+use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion_physical_expr::expressions::{Column, Literal};
-use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
+use crate::operators::cells::{CellError, Cells, Recipe};
 use crate::operators::keys::KeyTable;
 use crate::operators::ordering::Ordering;
-use crate::operators::values::{bug, not_accumulated};
+use crate::operators::values::bug;
 use crate::plan::expr::SortKey;
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::{AggregateCall, Node, TypedExpr};
@@ -93,14 +93,23 @@ pub(super) struct CompiledGrouping {
     calls: Vec<CompiledCall>,
 }
 
-struct CompiledCall {
+/// An aggregate that can be computed.
+pub(super) struct CompiledCall {
+    /// As people wrote it.
+    shown: String,
     expr: AggregateFunctionExpr,
+    /// How its cells are made.
+    pub recipe: Recipe,
     /// Its arguments among the inputs.
-    args: Range<usize>,
-    filter: Option<usize>,
-    order: Range<usize>,
+    pub args: Range<usize>,
+    /// The condition for rows that count, among the inputs.
+    pub filter: Option<usize>,
+    /// What it is ordered by, among the inputs.
+    pub order: Range<usize>,
     order_by: Vec<SortKey>,
     distinct: bool,
+    mergeable: bool,
+    ordered: bool,
     arg_types: Vec<DataType>,
     result: DataType,
 }
@@ -119,17 +128,74 @@ impl CompiledCall {
             .alias(&call.function.doc.name)
             .build()
             .map_err(|e| NotRunnable(format!("aggregate `{}` cannot be run: {e}", call.function.doc.name)))?;
-        let arg_types = written.iter().map(|value| value.slot.ty.to_arrow()).collect();
+        let arg_types: Vec<_> = written.iter().map(|value| value.slot.ty.to_arrow()).collect();
         let (distinct, order_by, result) = (call.distinct, call.order_by.clone(), call.slot.ty.to_arrow());
-        Ok(CompiledCall { expr, args, filter, order, order_by, distinct, arg_types, result })
+        let recipe = Recipe::new(&call.function.doc.name, expr.clone(), &arg_types, &result);
+        let (mergeable, ordered) = (call.function.mergeable, call.function.ordered);
+        let shown = crate::operators::show::call(call);
+        Ok(CompiledCall {
+            shown,
+            expr,
+            recipe,
+            args,
+            filter,
+            order,
+            order_by,
+            distinct,
+            mergeable,
+            ordered,
+            arg_types,
+            result,
+        })
     }
 
-    fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>, TaskError> {
-        if self.expr.groups_accumulator_supported() {
-            return self.expr.create_groups_accumulator().map_err(bug);
-        }
-        let expr = self.expr.clone();
-        Ok(Box::new(GroupsAccumulatorAdapter::new(move || expr.create_accumulator())))
+    /// Whether its rows are remembered instead of partial results: they cannot be merged, or are as many as the rows.
+    /// `pieces`: what one result is made of is not in the order in which rows came.
+    pub(super) fn keeps_rows(&self, pieces: bool) -> bool {
+        let whole = self.distinct || !self.order_by.is_empty() || !self.mergeable;
+        whole || (self.ordered && pieces) || self.recipe.collects()
+    }
+
+    /// The types of what is kept of its rows: arguments, then what it is ordered by.
+    pub(super) fn kept_types(&self) -> Vec<DataType> {
+        self.arg_types.iter().cloned().chain(self.order_by.iter().map(|key| key.value.slot.ty.to_arrow())).collect()
+    }
+
+    /// Equal arguments count once.
+    pub(super) fn is_distinct(&self) -> bool {
+        self.distinct
+    }
+
+    /// Its results for groups of remembered rows: arguments and what they are ordered by, in the order they came.
+    pub(super) fn of_rows(
+        &self,
+        args: &[ArrayRef],
+        order: &[ArrayRef],
+        groups: &[usize],
+        total: usize,
+    ) -> Result<ArrayRef, CellError> {
+        let mut seen = self.distinct.then(|| seen_table(self)).transpose()?;
+        let mut cells = self.recipe.transient()?;
+        // Without a filter accumulators take it that every group has a row.
+        let all = BooleanArray::new(BooleanBuffer::new_set(groups.len()), None);
+        self.update(cells.as_mut(), Arguments { args, order, filter: Some(&all) }, groups, total, seen.as_mut())?;
+        self.fitted(cells.results(None)?)
+    }
+
+    /// A result of the type that was promised.
+    pub(super) fn fitted(&self, result: ArrayRef) -> Result<ArrayRef, CellError> {
+        let fits = result.data_type() == &self.result;
+        Ok(if fits { result } else { cast(&result, &self.result).map_err(bug)? })
+    }
+
+    /// What is said when a result does not fit its type.
+    pub(super) fn overflow(&self, key: &str) -> TaskError {
+        let of = if key.is_empty() { String::new() } else { format!(" for {key}") };
+        let wider = match self.result {
+            DataType::Decimal128(..) => "a decimal with fewer digits behind the point, or float64",
+            _ => "decimal(38, 0) or float64",
+        };
+        TaskError::Stop(format!("`{}`{of} is too large for its type; cast its argument to {wider}", self.shown))
     }
 }
 
@@ -146,8 +212,8 @@ impl CompiledGrouping {
     pub(super) fn partial_schema(&self) -> Result<SchemaRef, NotRunnable> {
         let mut fields = self.key_fields.clone();
         for call in &self.calls {
-            let states = call.expr.state_fields().map_err(|e| NotRunnable(e.to_string()))?;
-            fields.extend(states);
+            let types = call.recipe.state_types().map_err(|e| NotRunnable(e.to_string()))?;
+            fields.extend(types.into_iter().map(|ty| Arc::new(Field::new("", ty, true))));
         }
         // Names need not be unique for us, but make them so for whoever prints the rows.
         let named =
@@ -164,19 +230,29 @@ impl CompiledGrouping {
         self.calls.iter().map(|call| result(call).map_err(bug)).collect()
     }
 
+    /// The aggregates.
+    pub(super) fn calls(&self) -> &[CompiledCall] {
+        &self.calls
+    }
+
+    /// The types of the key.
+    pub(super) fn key_types(&self) -> Vec<DataType> {
+        self.key_fields.iter().map(|f| f.data_type().clone()).collect()
+    }
+
     /// Accumulators that have seen nothing.
     pub(super) fn start(&self) -> Result<Groups<'_>, TaskError> {
-        let types: Vec<_> = self.key_fields.iter().map(|f| f.data_type().clone()).collect();
-        let accumulators = self.calls.iter().map(CompiledCall::accumulator).collect::<Result<_, _>>()?;
+        let types = self.key_types();
+        let cells = self.calls.iter().map(|call| call.recipe.transient()).collect::<Result<_, _>>()?;
         let seen =
             self.calls.iter().map(|c| c.distinct.then(|| seen_table(c)).transpose()).collect::<Result<_, _>>()?;
         let keys = if types.is_empty() { None } else { Some(KeyTable::new(&types)?) };
-        Ok(Groups { of: self, keys, accumulators, seen })
+        Ok(Groups { of: self, keys, cells, seen })
     }
 }
 
 /// Group numbers and arguments that a `distinct` aggregate has seen.
-fn seen_table(call: &CompiledCall) -> Result<KeyTable, TaskError> {
+pub(super) fn seen_table(call: &CompiledCall) -> Result<KeyTable, TaskError> {
     let types: Vec<_> = std::iter::once(DataType::UInt32).chain(call.arg_types.iter().cloned()).collect();
     KeyTable::new(&types)
 }
@@ -186,7 +262,7 @@ pub(super) struct Groups<'a> {
     of: &'a CompiledGrouping,
     /// None where all rows are one group.
     keys: Option<KeyTable>,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    cells: Vec<Box<dyn Cells>>,
     /// For each call that counts equal arguments once: what it has seen.
     seen: Vec<Option<KeyTable>>,
 }
@@ -201,24 +277,9 @@ impl Groups<'_> {
     pub(super) fn update(&mut self, rows: &RecordBatch) -> Result<(), TaskError> {
         let groups = self.assign(rows)?;
         let total = self.len();
-        for (i, call) in self.of.calls.iter().enumerate() {
-            let chosen = call.chosen(rows, &groups, self.seen[i].as_mut())?;
-            let args = &rows.columns()[call.args.clone()];
-            let accumulator = &mut self.accumulators[i];
-            match chosen {
-                None => {
-                    let filter = call.filter.map(|f| rows.column(f).as_boolean());
-                    accumulator.update_batch(args, &groups, filter, total).map_err(not_accumulated)?;
-                }
-                Some(chosen) => {
-                    let args =
-                        args.iter().map(|a| take(a, &chosen, None)).collect::<Result<Vec<_>, _>>().map_err(bug)?;
-                    let groups: Vec<_> = chosen.values().iter().map(|row| groups[*row as usize]).collect();
-                    // Without a filter accumulators take it that every group has a row here.
-                    let all = BooleanArray::new(BooleanBuffer::new_set(groups.len()), None);
-                    accumulator.update_batch(&args, &groups, Some(&all), total).map_err(not_accumulated)?;
-                }
-            }
+        for ((call, cells), seen) in self.of.calls.iter().zip(&mut self.cells).zip(&mut self.seen) {
+            let rows = Arguments::of(call, rows);
+            call.update(cells.as_mut(), rows, &groups, total, seen.as_mut())?;
         }
         Ok(())
     }
@@ -228,30 +289,30 @@ impl Groups<'_> {
         let groups = self.assign(rows)?;
         let total = self.len();
         let mut next = self.of.key_fields.len();
-        for (call, accumulator) in self.of.calls.iter().zip(&mut self.accumulators) {
-            let states = next..next + call.expr.state_fields().map_err(bug)?.len();
+        for (call, cells) in self.of.calls.iter().zip(&mut self.cells) {
+            let states = next..next + call.recipe.state_types()?.len();
             next = states.end;
-            accumulator.merge_batch(&rows.columns()[states], &groups, total).map_err(not_accumulated)?;
+            cells.merge(&rows.columns()[states], &groups, total)?;
         }
         Ok(())
     }
 
     /// Keys and results.
-    pub(super) fn results(mut self) -> Result<(Vec<ArrayRef>, usize), TaskError> {
-        let mut columns = self.key_columns()?;
-        for (call, accumulator) in self.of.calls.iter().zip(&mut self.accumulators) {
-            let result = accumulator.evaluate(EmitTo::All).map_err(not_accumulated)?;
-            let fits = result.data_type() == &call.result;
-            columns.push(if fits { result } else { cast(&result, &call.result).map_err(bug)? });
+    pub(super) fn results(self) -> Result<(Vec<ArrayRef>, usize), TaskError> {
+        let keys = self.key_columns()?;
+        let mut columns = keys.clone();
+        for (call, cells) in self.of.calls.iter().zip(&self.cells) {
+            let result = cells.results(None).and_then(|result| call.fitted(result));
+            columns.push(result.map_err(|error| explained(error, call, &keys))?);
         }
         Ok((columns, self.len()))
     }
 
     /// Keys and partial results.
-    pub(super) fn partial(mut self) -> Result<(Vec<ArrayRef>, usize), TaskError> {
+    pub(super) fn partial(self) -> Result<(Vec<ArrayRef>, usize), TaskError> {
         let mut columns = self.key_columns()?;
-        for accumulator in &mut self.accumulators {
-            columns.extend(accumulator.state(EmitTo::All).map_err(bug)?);
+        for cells in &self.cells {
+            columns.extend(cells.states(None)?);
         }
         Ok((columns, self.len()))
     }
@@ -268,53 +329,97 @@ impl Groups<'_> {
     }
 }
 
+/// Why a result is missing, with the key it would have had.
+pub(super) fn explained(error: CellError, call: &CompiledCall, keys: &[ArrayRef]) -> TaskError {
+    match error {
+        CellError::Task(error) => error,
+        CellError::Overflow(at) => {
+            let show = |column: &ArrayRef| arrow::util::display::array_value_to_string(column, at).unwrap_or_default();
+            let key: Vec<_> = keys.iter().map(|column| format!("`{}`", show(column))).collect();
+            call.overflow(&key.join(", "))
+        }
+    }
+}
+
+/// What an aggregate looks at, of some rows.
+struct Arguments<'a> {
+    args: &'a [ArrayRef],
+    order: &'a [ArrayRef],
+    filter: Option<&'a BooleanArray>,
+}
+
+impl<'a> Arguments<'a> {
+    fn of(call: &CompiledCall, rows: &'a RecordBatch) -> Self {
+        let columns = rows.columns();
+        let filter = call.filter.map(|f| columns[f].as_boolean());
+        Arguments { args: &columns[call.args.clone()], order: &columns[call.order.clone()], filter }
+    }
+}
+
 impl CompiledCall {
+    fn update(
+        &self,
+        cells: &mut dyn Cells,
+        rows: Arguments<'_>,
+        groups: &[usize],
+        total: usize,
+        seen: Option<&mut KeyTable>,
+    ) -> Result<(), TaskError> {
+        let Some(chosen) = self.chosen(&rows, groups, seen)? else {
+            return cells.update(rows.args, groups, rows.filter, total);
+        };
+        let args = rows.args.iter().map(|a| take(a, &chosen, None)).collect::<Result<Vec<_>, _>>().map_err(bug)?;
+        let groups: Vec<_> = chosen.values().iter().map(|row| groups[*row as usize]).collect();
+        // Without a filter accumulators take it that every group has a row here.
+        let all = BooleanArray::new(BooleanBuffer::new_set(groups.len()), None);
+        cells.update(&args, &groups, Some(&all), total)
+    }
+
     /// The rows it looks at and their order, where that is not simply all of them as they came.
     fn chosen(
         &self,
-        rows: &RecordBatch,
+        rows: &Arguments<'_>,
         groups: &[usize],
         seen: Option<&mut KeyTable>,
     ) -> Result<Option<UInt32Array>, TaskError> {
         if seen.is_none() && self.order_by.is_empty() {
             return Ok(None);
         }
-        let mut chosen = match self.filter {
-            Some(filter) => accepted(rows.column(filter).as_boolean()),
-            None => (0..rows.num_rows() as u32).collect(),
+        let mut chosen = match rows.filter {
+            Some(filter) => accepted(filter),
+            None => (0..groups.len() as u32).collect(),
         };
         if !self.order_by.is_empty() {
-            let order = Ordering::new(&self.order_by)?.rows(&rows.columns()[self.order.clone()])?;
+            let order = Ordering::new(&self.order_by)?.rows(rows.order)?;
             chosen.sort_by(|a, b| order.row(*a as usize).cmp(&order.row(*b as usize)));
         }
         let chosen = UInt32Array::from(chosen);
         match seen {
-            Some(seen) => self.unseen(rows, groups, &chosen, seen).map(Some),
+            Some(seen) => unseen(rows.args, groups, &chosen, seen).map(Some),
             None => Ok(Some(chosen)),
         }
     }
+}
 
-    /// Of the chosen rows those whose arguments their group has not seen.
-    fn unseen(
-        &self,
-        rows: &RecordBatch,
-        groups: &[usize],
-        chosen: &UInt32Array,
-        seen: &mut KeyTable,
-    ) -> Result<UInt32Array, TaskError> {
-        let group = |row: &u32| u32::try_from(groups[*row as usize]).map_err(bug);
-        let groups: Vec<u32> = chosen.values().iter().map(group).collect::<Result<_, _>>()?;
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(groups))];
-        for arg in &rows.columns()[self.args.clone()] {
-            columns.push(take(arg, chosen, None).map_err(bug)?);
-        }
-        let first = seen.first_of_each(&columns)?;
-        Ok(first.into_iter().map(|i| chosen.value(i as usize)).collect())
+/// Of the chosen rows those whose arguments their group has not seen.
+pub(super) fn unseen(
+    args: &[ArrayRef],
+    groups: &[usize],
+    chosen: &UInt32Array,
+    seen: &mut KeyTable,
+) -> Result<UInt32Array, TaskError> {
+    let group = |row: &u32| u32::try_from(groups[*row as usize]).map_err(bug);
+    let groups: Vec<u32> = chosen.values().iter().map(group).collect::<Result<_, _>>()?;
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(groups))];
+    for arg in args {
+        columns.push(take(arg, chosen, None).map_err(bug)?);
     }
+    let first = seen.first_of_each(&columns)?;
+    Ok(first.into_iter().map(|i| chosen.value(i as usize)).collect())
 }
 
 /// The positions at which a condition is true.
-fn accepted(condition: &BooleanArray) -> Vec<u32> {
+pub(super) fn accepted(condition: &BooleanArray) -> Vec<u32> {
     let holds = |i: &u32| condition.is_valid(*i as usize) && condition.value(*i as usize);
     (0..condition.len() as u32).filter(holds).collect()
 }

@@ -1,23 +1,39 @@
 //! `left join clicks on ...`: rows of two inputs side by side. Typing is here and in `condition`, `scope` (how
-//! partners find each other) and `output` (what comes out).
+//! partners find each other) and `output` (what comes out). Running starts in `recipe`, what all joins need; `batch`,
+//! `bounded` bring the rows together.
 
+mod arrivals;
+mod batch;
+mod bounded;
 mod condition;
 mod output;
+mod pairing;
+mod recipe;
+mod rows;
 mod scope;
+mod truth;
+mod waiting;
+
+use std::sync::Arc;
 
 use millstream_dsl::ast::{self, JoinWord};
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::model::Schema;
 use crate::operators::envelope::envelope;
-use crate::operators::join::condition::{Condition, Sides, analyse};
-use crate::operators::join::output::Inputs;
+use crate::operators::join::bounded::{Bounded, Within};
+use crate::operators::join::condition::{Condition, Kind, Sides, analyse};
+use crate::operators::join::output::{Inputs, Part};
+use crate::operators::join::recipe::{Recipe, SideSpec};
+use crate::operators::join::rows::Beside;
 use crate::operators::join::scope::How;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, OptionKind, StageCall};
 use crate::plan::context::Other;
 use crate::plan::operator::{Distribution, NotRunnable, Task};
-use crate::plan::{Doc, Edge, Mode, Operator, OptionSpec, Planned, Port, Properties, Scope, StageContext, StageEntry};
+use crate::plan::{
+    Doc, Edge, Mode, Operator, OptionSpec, Planned, Port, Properties, Scope, StageContext, StageEntry, TypedExpr,
+};
 
 /// What `join` is.
 pub fn entry() -> StageEntry {
@@ -46,7 +62,14 @@ pub fn entry() -> StageEntry {
         &[("all", "every partner"), ("latest", "only the latest partner at or before the row's time: an as-of join")];
     let options =
         vec![OptionSpec::with_default("match", OptionKind::Symbol(matches), "all", "which partners a row gets")];
-    StageEntry { doc, arity: Arity { min: 1, max: 1, names: Names::Optional }, clauses, options, modifiers: true, plan }
+    StageEntry {
+        doc,
+        arity: Arity { min: 1, max: 1, names: Names::Optional },
+        clauses,
+        options,
+        modifiers: true,
+        plan: StageEntry::by(plan),
+    }
 }
 
 /// A join whose inputs and condition are known.
@@ -87,7 +110,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let late = late.map(|(fate, _)| fate).filter(|_| can_be_late);
     let sides = input::side(late, Port::Late, || envelope(&draft.left, &draft.right));
     let span = input::word_span(call);
-    let operator = draft.operator(how);
+    let operator = draft.operator(how, parts, out.schema.clone());
     Some(Planned { operator: Box::new(operator), out, keeps_qualifiers: true, sides, can_be_late, span })
 }
 
@@ -305,24 +328,37 @@ impl Draft<'_> {
         }
     }
 
-    fn operator(self, how: How) -> Join {
+    fn operator(self, how: How, parts: Vec<Part>, output: Schema) -> Join {
+        let sides = self.sides();
+        let older = |edge: &Edge| i64::from(edge.time.as_ref().is_some_and(|time| time.ends_window));
         Join {
             modifier: self.modifier(),
+            times: (sides.left_time, sides.right_time),
+            older: (older(&self.left), older(&self.right)),
             left: self.left.schema,
+            right: self.right.schema,
             right_name: self.right_name,
             table: self.table,
             condition: self.condition,
             using: self.using.len(),
             how,
+            parts,
+            output,
+            known: Arc::default(),
         }
     }
 }
 
 /// Two inputs side by side.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Join {
     modifier: Option<JoinWord>,
     left: Schema,
+    right: Schema,
+    /// The columns of event time.
+    times: (Option<usize>, Option<usize>),
+    /// 1 where they hold ends of windows: a row is a microsecond older than they say.
+    older: (i64, i64),
     right_name: String,
     /// The right input is reference data, whole in every task.
     table: bool,
@@ -330,6 +366,11 @@ struct Join {
     /// How many of the equalities were written as `using`.
     using: usize,
     how: How,
+    /// Where the columns that come out come from, behind those of the window.
+    parts: Vec<Part>,
+    output: Schema,
+    /// The table, hashed once for all tasks.
+    known: Arc<batch::Known>,
 }
 
 impl Operator for Join {
@@ -353,15 +394,78 @@ impl Operator for Join {
     fn properties(&self) -> Properties {
         let (left, right): (Vec<_>, Vec<_>) = self.condition.pairs.iter().copied().unzip();
         let distribution = match (self.table, left.is_empty()) {
-            (true, _) => Distribution::Any,
+            (true, _) => Distribution::Beside { whole: vec![1] },
             (false, true) => Distribution::Single,
             (false, false) => Distribution::ByKey(vec![left, right]),
         };
-        let deterministic = show::deterministic(&self.condition.all);
-        Properties { stateful: self.how.stateful(), deterministic, ..Properties::gathering(distribution) }
+        Properties {
+            stateful: self.how.stateful(),
+            keeps_order: self.table,
+            deterministic: show::deterministic(&self.condition.all),
+            repeats: Some(self.repeats()),
+            mark_lag: self.how.lag(self.modifier, self.older),
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "join"))
+        match &self.how {
+            How::Table => batch::of_table(self.recipe(beside_a_table)?, Arc::clone(&self.known)),
+            How::Batch => batch::of_streams(self.recipe(by_key)?),
+            How::Bounded { lower, upper, latest: false } => {
+                let within = Within { lower: *lower, upper: *upper };
+                Ok(Task::Keyed(Box::new(Bounded::new(self.recipe(within_bounds)?, within, self.older)?)))
+            }
+            _ => Err(NotRunnable::not_yet("stage", "join")),
+        }
+    }
+
+    fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
+        let mut same = self.clone();
+        same.condition.all = self.condition.all.iter().map(f).collect();
+        same.known = Arc::default();
+        Some(Box::new(same))
     }
 }
+
+impl Join {
+    /// What all ways of running it need.
+    fn recipe(&self, mine: fn(Kind) -> Kind) -> Result<Recipe, NotRunnable> {
+        let (left_keys, right_keys) = self.condition.pairs.iter().copied().unzip();
+        let left = SideSpec { name: "left", schema: &self.left, keys: left_keys, time: self.times.0 };
+        let right = SideSpec { name: "right", schema: &self.right, keys: right_keys, time: self.times.1 };
+        let out = Beside { parts: self.parts.clone(), schema: self.output.to_arrow() };
+        Recipe::new(self.modifier, (left, right), &self.condition, mine, out)
+    }
+
+    /// Which input's column each column that comes out repeats in every row.
+    fn repeats(&self) -> Vec<Option<(usize, usize)>> {
+        let left_misses = matches!(self.modifier, Some(JoinWord::Right | JoinWord::Full));
+        let right_misses = matches!(self.modifier, Some(JoinWord::Left | JoinWord::Full));
+        let window = self.output.columns.len() - self.parts.len();
+        let of_sides = self.parts.iter().map(|part| match part {
+            Part::Left(i) | Part::Key(i, _) if !left_misses => Some((0, *i)),
+            Part::Right(i) | Part::Key(_, i) if !right_misses => Some((1, *i)),
+            _ => None,
+        });
+        std::iter::repeat_n(None, window).chain(of_sides).collect()
+    }
+}
+
+/// Equalities bring rows together, everything else is asked of them.
+fn by_key(kind: Kind) -> Kind {
+    if kind == Kind::Bound { Kind::Both } else { kind }
+}
+
+/// Of a table's rows everything is asked together with the row that looks them up.
+fn beside_a_table(kind: Kind) -> Kind {
+    if matches!(kind, Kind::Bound | Kind::Right) { Kind::Both } else { kind }
+}
+
+/// Equalities and bounds bring rows together.
+fn within_bounds(kind: Kind) -> Kind {
+    kind
+}
+
+#[cfg(test)]
+mod tests;

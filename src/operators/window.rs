@@ -1,10 +1,17 @@
-//! `window over sliding(60s, every 10s)`: the rows themselves, once for each window they belong to.
+//! `window over sliding(60s, every 10s)`: the rows themselves, once for each window they belong to. Typing is here;
+//! what runs in `task`, with the rows by windows of time (`by_time`) or of a key (`by_key`).
+
+mod by_key;
+mod by_time;
+mod task;
 
 use millstream_dsl::{Diagnostic, ast};
 
 use crate::model::{Schema, Slot, Type};
 use crate::operators::carry::{self, Carried};
+use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::{self, Lifetime, Remembered};
+use crate::operators::window::task::WindowTask;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
@@ -20,7 +27,9 @@ pub fn entry() -> StageEntry {
     )
     .details(
         "A row comes out once for each window it belongs to, with `window_start` and `window_end` before its own \
-             columns. Sessions and windows of so many rows want `by`. From then on a row's time is its window's end.",
+             columns. Sessions and windows of so many rows want `by`. From then on a row's time is its window's end. Windows \
+             come in the order of their ends, the rows of one as they came in. A row whose windows have all closed is \
+             late; one that is late for some of them comes out with the others.",
     )
     .example("window over sliding(60s, every 10s) on batch time")
     .example("window over session(gap 30m) by user_id")
@@ -39,7 +48,7 @@ pub fn entry() -> StageEntry {
         clauses,
         options: vec![],
         modifiers: false,
-        plan,
+        plan: StageEntry::by(plan),
     }
 }
 
@@ -71,7 +80,9 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     out.state = lifetime::state_text(&lives, of, edge.time.as_ref());
     let can_be_late = matches!(&lives, Lifetime::Window(shape) if !matches!(shape, Shape::Count { .. }));
     let sides = if can_be_late { input::late_output(call, &edge) } else { Vec::new() };
-    let operator = Window { key, lives, input: edge.schema };
+    let time = TimeColumn::of(&edge);
+    let operator =
+        Window { key, lives, time, interval: ctx.interval(), input: edge.schema, output: out.schema.clone() };
     Some(Planned { sides, can_be_late, span: call.stage.at.0, ..input::passing(call, Box::new(operator), out) })
 }
 
@@ -104,7 +115,12 @@ struct Window {
     /// Positions of the columns each of whose values has its own windows.
     key: Vec<usize>,
     lives: Lifetime,
+    /// Where the rows' event time stands.
+    time: Option<TimeColumn>,
+    /// Of batches, in microseconds.
+    interval: i64,
     input: Schema,
+    output: Schema,
 }
 
 impl Operator for Window {
@@ -119,11 +135,23 @@ impl Operator for Window {
 
     fn properties(&self) -> Properties {
         let distribution =
-            if self.key.is_empty() { Distribution::Any } else { Distribution::ByKey(vec![self.key.clone()]) };
-        Properties { stateful: true, ..Properties::gathering(distribution) }
+            if self.key.is_empty() { Distribution::Single } else { Distribution::ByKey(vec![self.key.clone()]) };
+        let width = self.input.columns.len();
+        let own = self.output.columns.len() - width;
+        let repeats = std::iter::repeat_n(None, own).chain((0..width).map(|i| Some((0, i))));
+        Properties {
+            stateful: true,
+            order_matters: matches!(self.lives, Lifetime::Window(Shape::Count { .. })),
+            reads: Some(self.key.iter().copied().chain(self.time.map(TimeColumn::position)).collect()),
+            repeats: Some(repeats.collect()),
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "window"))
+        Ok(Task::Keyed(Box::new(WindowTask::new(self)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

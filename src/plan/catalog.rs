@@ -227,7 +227,19 @@ pub struct StageEntry {
     /// Whether `left`, `anti` ... may stand before it.
     pub modifiers: bool,
     /// Makes the operator, or reports why it cannot. Called when arity, clauses and modifier are in order.
-    pub plan: fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned>,
+    pub plan: PlanStage,
+}
+
+/// Makes a stage's operator. A closure rather than a function, so that a program can bring operators of its own.
+pub type PlanStage = Arc<dyn Fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned> + Send + Sync>;
+
+impl StageEntry {
+    /// For the field `plan`.
+    pub fn by(
+        plan: impl Fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned> + Send + Sync + 'static,
+    ) -> PlanStage {
+        Arc::new(plan)
+    }
 }
 
 /// What a stage's `plan` is given: the text, whose shape the checker has already compared with the entry.
@@ -266,7 +278,19 @@ pub struct SourceEntry {
     /// The cargo feature that brings its client, where it is not in the default set.
     pub feature: Option<Feature>,
     /// Opens it; `Err` says in a plain sentence why it cannot be run (yet).
-    pub open: fn(&Endpoint) -> Result<Box<dyn Source>, NotRunnable>,
+    pub open: Open<dyn Source>,
+}
+
+/// Opens a source or a sink. A closure, so that what it opens can share something with the program around it.
+pub type Open<T> = Arc<dyn Fn(&Endpoint) -> Result<Box<T>, NotRunnable> + Send + Sync>;
+
+impl SourceEntry {
+    /// For the field `open`.
+    pub fn by(
+        open: impl Fn(&Endpoint) -> Result<Box<dyn Source>, NotRunnable> + Send + Sync + 'static,
+    ) -> Open<dyn Source> {
+        Arc::new(open)
+    }
 }
 
 /// A cargo feature that a connector needs.
@@ -318,7 +342,16 @@ pub struct SinkEntry {
     /// The cargo feature that brings its client, where it is not in the default set.
     pub feature: Option<Feature>,
     /// Opens it.
-    pub open: fn(&Endpoint) -> Result<Box<dyn Sink>, NotRunnable>,
+    pub open: Open<dyn Sink>,
+}
+
+impl SinkEntry {
+    /// For the field `open`.
+    pub fn by(
+        open: impl Fn(&Endpoint) -> Result<Box<dyn Sink>, NotRunnable> + Send + Sync + 'static,
+    ) -> Open<dyn Sink> {
+        Arc::new(open)
+    }
 }
 
 /// Whether a sink can take back rows.

@@ -40,7 +40,7 @@ pub fn stderr_entry() -> SinkEntry {
     SinkEntry {
         doc: Doc::new("stderr", "prints the first rows of every batch to the standard error", "stderr { OPTIONS }")
             .example("from orders |> into stderr { rows: 3 }"),
-        open: |endpoint| Ok(open(endpoint, Box::new(io::stderr()), io::stderr().is_terminal())),
+        open: SinkEntry::by(|endpoint| Ok(open(endpoint, Box::new(io::stderr()), io::stderr().is_terminal()))),
         ..common()
     }
 }
@@ -65,7 +65,7 @@ fn common() -> SinkEntry {
         guarantee: |_: &Settings| "at least once (a batch may be shown again after a crash)".into(),
         target: shared,
         feature: None,
-        open: |endpoint| Ok(open(endpoint, Box::new(io::stdout()), io::stdout().is_terminal())),
+        open: SinkEntry::by(|endpoint| Ok(open(endpoint, Box::new(io::stdout()), io::stdout().is_terminal()))),
     }
 }
 

@@ -20,7 +20,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "nothing is kept".into(),
         target: shared,
         feature: None,
-        open: |_| Ok(Box::new(Discard)),
+        open: SinkEntry::by(|_| Ok(Box::new(Discard))),
     }
 }
 

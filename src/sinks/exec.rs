@@ -32,6 +32,6 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "at least once (the batch's number is handed on)".into(),
         target: shared,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("sink", "exec")),
+        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "exec"))),
     }
 }

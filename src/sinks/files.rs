@@ -45,7 +45,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "exactly once (published by batch)".into(),
         target: |settings| settings.text("path").map(|path| format!("files {path}")),
         feature: None,
-        open,
+        open: SinkEntry::by(open),
     }
 }
 

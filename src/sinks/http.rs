@@ -39,6 +39,6 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "at least once (with an idempotency key)".into(),
         target: shared,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("sink", "http")),
+        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "http"))),
     }
 }

@@ -47,7 +47,7 @@ pub fn entry() -> SinkEntry {
         },
         target: |_| None,
         feature: Some(kafka::FEATURE),
-        open: |_| Err(NotRunnable::not_yet("sink", "kafka")),
+        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "kafka"))),
     }
 }
 

@@ -50,7 +50,7 @@ pub fn entry() -> SinkEntry {
             _ => None,
         },
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("sink", "postgres")),
+        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "postgres"))),
     }
 }
 

@@ -45,7 +45,7 @@ pub fn entry() -> SinkEntry {
         },
         target: |_| None,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("sink", "redis")),
+        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "redis"))),
     }
 }
 

@@ -25,6 +25,6 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "at least once (the peer acknowledges nothing)".into(),
         target: shared,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("sink", "tcp")),
+        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "tcp"))),
     }
 }

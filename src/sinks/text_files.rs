@@ -33,7 +33,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "exactly once (published by batch)".into(),
         target: |settings| settings.text("prefix").map(|prefix| format!("text_files {prefix}")),
         feature: None,
-        open,
+        open: SinkEntry::by(open),
     }
 }
 

@@ -34,6 +34,6 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("source", "exec")),
+        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "exec"))),
     }
 }

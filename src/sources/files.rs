@@ -56,7 +56,7 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
-        open: reader::open,
+        open: SourceEntry::by(reader::open),
     }
 }
 

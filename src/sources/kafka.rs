@@ -52,7 +52,7 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: Some(kafka::FEATURE),
-        open: |_| Err(NotRunnable::not_yet("source", "kafka")),
+        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "kafka"))),
     }
 }
 

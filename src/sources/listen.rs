@@ -52,6 +52,6 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("source", "listen")),
+        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "listen"))),
     }
 }

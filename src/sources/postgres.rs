@@ -46,7 +46,7 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("source", "postgres")),
+        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "postgres"))),
     }
 }
 

@@ -35,6 +35,8 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
-        open: |_| Err(NotRunnable("source `queue` is filled by a program that uses Millstream as a library".into())),
+        open: SourceEntry::by(|_| {
+            Err(NotRunnable("source `queue` is filled by a program that uses Millstream as a library".into()))
+        }),
     }
 }

@@ -46,6 +46,6 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
-        open: |_| Err(NotRunnable::not_yet("source", "redis")),
+        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "redis"))),
     }
 }

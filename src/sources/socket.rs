@@ -42,7 +42,7 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
-        open,
+        open: SourceEntry::by(open),
     }
 }
 

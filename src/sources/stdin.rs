@@ -21,7 +21,7 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
-        open: |endpoint| Receiver::open(endpoint, |feed| forward(&feed)),
+        open: SourceEntry::by(|endpoint| Receiver::open(endpoint, |feed| forward(&feed))),
     }
 }
 

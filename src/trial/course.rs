@@ -183,40 +183,7 @@ impl<'a> Course<'a> {
         if found == count {
             return Ok(());
         }
-        let rows = if found == 1 { "1 row".into() } else { format!("{found} rows") };
-        let what = match what {
-            Counted::In => "came in",
-            Counted::Out => "went out",
-            Counted::Filtered => {
-                if found == 1 {
-                    "was filtered"
-                } else {
-                    "were filtered"
-                }
-            }
-            Counted::Late => {
-                if found == 1 {
-                    "was late"
-                } else {
-                    "were late"
-                }
-            }
-            Counted::Bad => {
-                if found == 1 {
-                    "was bad"
-                } else {
-                    "were bad"
-                }
-            }
-            Counted::Rejected => {
-                if found == 1 {
-                    "was rejected"
-                } else {
-                    "were rejected"
-                }
-            }
-        };
-        let problem = Diagnostic::error("", at, format!("{rows} of `{of}` {what}, but {count} expected"));
+        let problem = Diagnostic::error("", at, format!("{}, but {count} expected", said(what, of, found)));
         Err(Failed::of(problem.label(format!("{found} so far"))))
     }
 
@@ -280,6 +247,17 @@ impl<'a> Course<'a> {
     }
 }
 
+/// "2 rows of `paid` were filtered"
+fn said(what: Counted, of: &str, count: u64) -> String {
+    let (rows, were) = if count == 1 { ("row", "was") } else { ("rows", "were") };
+    let word = Counted::ALL.iter().find(|(counted, _)| *counted == what).map_or("", |(_, word)| word);
+    match what {
+        Counted::In => format!("{count} {rows} came into `{of}`"),
+        Counted::Out => format!("{count} {rows} went out of `{of}`"),
+        _ => format!("{count} {rows} of `{of}` {were} {word}"),
+    }
+}
+
 fn open(setting: Setting<'_>, opening: &Opening, at: Span) -> Result<Session, Box<Failed>> {
     Session::open(setting.plan, opening.clone()).map_err(|error| broken(error, at))
 }
@@ -293,8 +271,10 @@ fn broken(error: EngineError, at: Span) -> Box<Failed> {
     Failed::of(match error {
         EngineError::Refused(refusals) => {
             let message = "the pipeline has no mistakes, but cannot be run";
-            let problem = Diagnostic::error("", at, message).label("wanted here");
-            refusals.into_iter().fold(problem, |problem, refused| problem.also(refused.span, refused.message))
+            let mut refusals = refusals.into_iter();
+            let first = refusals.next().map(|first| Diagnostic::error("", first.span, message).label(first.message));
+            let problem = first.unwrap_or_else(|| Diagnostic::error("", at, message));
+            refusals.fold(problem, |problem, refused| problem.also(refused.span, refused.message))
         }
         EngineError::Failed { place, span, error, .. } => {
             Diagnostic::error("", at, format!("the batch failed at {place}: {error}"))

@@ -48,6 +48,7 @@ pub(super) fn from_file(
         let line = bad.line + 1 + u64::from(header > 0);
         let more = match decoded.bad.len() {
             1 => String::new(),
+            2 => " (and another row)".into(),
             n => format!(" (and {} more rows)", n - 1),
         };
         return Err(format!("line {line} of `{shown}` is no row of `{}`: {}{more}", endpoint.name, bad.reason));

@@ -37,7 +37,10 @@ impl Mismatch {
         }
         if self.demand == Demand::Contains {
             let among = if missing == 1 { "is" } else { "are" };
-            return format!("{missing} of {} that {of} must give {among} missing", rows(self.wanted.len()));
+            return match self.wanted.len() {
+                1 => format!("{of} gave {came}, but not the one that was expected"),
+                all => format!("{missing} of {all} rows that {of} must give {among} missing"),
+            };
         }
         let counts = [
             (changed, if changed == 1 { "is not as expected" } else { "are not as expected" }),
@@ -55,7 +58,7 @@ impl Mismatch {
     pub fn label(&self) -> String {
         let (wanted, came) = (self.wanted.len(), self.given.len());
         match self.demand {
-            Demand::Contains => format!("{} missing", self.difference.missing()),
+            Demand::Contains => String::new(),
             _ if wanted == came => String::new(),
             _ => format!("{} expected, {came} came", rows(wanted)),
         }

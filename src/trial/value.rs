@@ -181,6 +181,8 @@ impl Value {
     fn plain(&self) -> String {
         match self {
             Value::Text(text) => text.clone(),
+            Value::Float(x) => format!("{x:?}"),
+            Value::Float32(x) => format!("{x:?}"),
             Value::Decimal(digits, scale) => decimal(*digits, *scale),
             Value::Date(days) => date(*days),
             Value::Time(micros) => time(*micros),
@@ -197,8 +199,9 @@ impl fmt::Display for Value {
             Value::Null => f.write_str("null"),
             Value::Bool(b) => write!(f, "{b}"),
             Value::Whole(n) => write!(f, "{n}"),
-            Value::Float(x) => write!(f, "{x:?}"),
-            Value::Float32(x) => write!(f, "{x:?}"),
+            Value::Float(x) if x.is_finite() => write!(f, "{x:?}"),
+            Value::Float32(x) if x.is_finite() => write!(f, "{x:?}"),
+            Value::Float(_) | Value::Float32(_) => write!(f, "\"{}\"", self.plain()),
             Value::Duration(micros) => f.write_str(&show_duration(*micros)),
             Value::Json(value) => write!(f, "{value}"),
             Value::Decimal(..) => f.write_str(&self.plain()),
@@ -280,7 +283,7 @@ mod tests {
         assert_eq!(shown(money, ScalarValue::Decimal128(Some(1_050), 12, 2)), "10.50");
         assert_eq!(shown(Type::String, "say \"hi\"\n".into()), r#""say \"hi\"\n""#);
         assert_eq!(shown(Type::Float64, 90.0.into()), "90.0");
-        assert_eq!(shown(Type::Float64, f64::NAN.into()), "NaN");
+        assert_eq!(shown(Type::Float64, f64::NAN.into()), "\"NaN\"");
         assert_eq!(shown(Type::Date, ScalarValue::Date32(Some(-1))), "\"1969-12-31\"");
         assert_eq!(shown(Type::Time, ScalarValue::Time64Microsecond(Some(61_500_000))), "\"00:01:01.500\"");
         assert_eq!(shown(Type::Duration, ScalarValue::DurationMicrosecond(Some(90_000_000))), "90s");
@@ -339,7 +342,7 @@ mod tests {
             Arc::new(Float64Array::from(vec![f64::NAN])) as ArrayRef,
         )]));
         let value = Value::of_column(&ty, &record).unwrap().remove(0);
-        assert_eq!((value.to_string().as_str(), value.to_json()), ("{ x: NaN }", json!({ "x": "NaN" })));
+        assert_eq!((value.to_string().as_str(), value.to_json()), ("{ x: \"NaN\" }", json!({ "x": "NaN" })));
         assert_eq!(Value::Decimal(1050, 2).to_json(), json!("10.50"));
         assert_eq!(Value::Whole(i128::from(u64::MAX)).to_json(), json!(u64::MAX));
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
+mod cases;
 mod check;
 mod codes;
 mod documents;
@@ -12,9 +13,12 @@ mod files;
 mod forms;
 mod hostile;
 mod infer;
+mod library;
 mod messages;
+mod oracle;
 mod plans;
 mod program;
 mod run;
 mod stages;
+mod trials;
 mod verbs;

@@ -299,7 +299,7 @@ fn wanted(rules: &[Rule], before: &str) -> Option<(&'static str, &'static str)> 
             "send them to a stream of that name, or drop them:\n  late to late_rows\n  late drop",
         ));
     }
-    if any(&[Rule::name, Rule::field_name, Rule::stage_word]) {
+    if any(&[Rule::name, Rule::counted, Rule::field_name, Rule::stage_word]) {
         return Some(("a name", "a name is a letter, then letters, digits and `_`"));
     }
     if any(&[Rule::string]) {

@@ -203,7 +203,7 @@ fn expect_count(reader: &mut Reader<'_>, node: Node<'_>) -> Option<StepKind> {
     let (mut names, mut count) = (Vec::new(), None);
     for part in node.into_inner() {
         match part.as_rule() {
-            Rule::name => names.push(reader.ident(&part)),
+            Rule::counted | Rule::name => names.push(reader.ident(&part)),
             Rule::number => count = Some(whole(reader, &part)?),
             Rule::single_equals => {
                 let at = reader.place(&part);

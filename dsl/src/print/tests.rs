@@ -51,7 +51,8 @@ pub(super) fn step(page: &mut Page, step: &Step) {
             expected(page, rows);
         }
         StepKind::ExpectCount { what, of, count } => {
-            let (what, of) = (words::name(&what.name), words::name(&of.name));
+            let what = if what.name == "in" { what.name.clone() } else { words::name(&what.name) };
+            let of = words::name(&of.name);
             page.text(format!("expect count of {what} of {of} == {count}"));
         }
         StepKind::Broken => page.text("<unreadable>"),

@@ -96,6 +96,7 @@ impl Dice<'_> {
             3 => StepKind::Advance(self.in_text(|dice| dice.expr(2))),
             4 => StepKind::AdvanceWatermark { of: self.maybe(Dice::ident), to: self.in_text(|dice| dice.expr(2)) },
             5 => StepKind::Restart,
+            6 if self.one_in(5) => StepKind::ExpectCount { what: super::ident("in"), of: self.ident(), count: 0 },
             6 => StepKind::ExpectCount { what: self.ident(), of: self.ident(), count: self.below(100) as u64 },
             _ => {
                 let rows = match self.below(4) {

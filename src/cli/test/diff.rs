@@ -186,7 +186,7 @@ mod tests {
     fn the_nearest_row_stands_under_one_that_is_missing_among_others() {
         let found = mismatch(Demand::Contains, &[("be", 3)], vec![row("be", 2), row("to", 1)]);
         assert_eq!(table(&found, PLAIN), "    word  n\n  - \"be\"  3\n    \"be\"  2\n          ^\n    \"to\"  1\n");
-        assert_eq!(found.sentence(), "1 of 1 row that `counts` must give is missing");
+        assert_eq!(found.sentence(), "`counts` gave 2 rows, but not the one that was expected");
     }
 
     #[test]

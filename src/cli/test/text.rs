@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use millstream_dsl::Diagnostic;
+
 use super::{Tell, Total, Verdict, diff};
 use crate::cli::Failure;
 use crate::cli::findings::Findings;
@@ -11,14 +13,22 @@ use crate::cli::terminal::Terminal;
 /// Writes lines to the terminal.
 pub(super) struct Text<'a> {
     terminal: &'a mut Terminal,
-    /// What is said of each test that failed.
-    failures: Vec<String>,
+    /// What is said of tests that failed.
+    told: Vec<Told>,
     files: usize,
+}
+
+/// What is said of a test that failed, and of the next ones of its file that failed for the very same reason.
+struct Told {
+    test: String,
+    more: usize,
+    problem: Diagnostic,
+    text: String,
 }
 
 impl<'a> Text<'a> {
     pub(super) fn new(terminal: &'a mut Terminal) -> Self {
-        Text { terminal, failures: Vec::new(), files: 0 }
+        Text { terminal, told: Vec::new(), files: 0 }
     }
 }
 
@@ -46,9 +56,16 @@ impl Tell for Text<'_> {
         let word = if verdict.outcome.is_ok() { look.good("ok") } else { look.bad("FAILED") };
         writeln!(self.terminal.out(), "test {name} ... {word}")?;
         if let Err(failed) = &verdict.outcome {
-            let problem = report::render(&super::at_first_line(failed, verdict.sources), verdict.sources, look);
-            let table = failed.mismatch.as_ref().map(|mismatch| diff::table(mismatch, look) + "\n");
-            self.failures.push(format!("---- {}: {name} ----\n{problem}{}", verdict.file, table.unwrap_or_default()));
+            let test = format!("{}: {name}", verdict.file);
+            match self.told.last_mut().filter(|told| told.problem == failed.problem) {
+                Some(told) => told.more += 1,
+                None => {
+                    let problem = report::render(&super::at_first_line(failed, verdict.sources), verdict.sources, look);
+                    let table = failed.mismatch.as_ref().map(|mismatch| diff::table(mismatch, look) + "\n");
+                    let text = problem + &table.unwrap_or_default();
+                    self.told.push(Told { test, more: 0, problem: failed.problem.clone(), text });
+                }
+            }
         }
         Ok(())
     }
@@ -56,8 +73,14 @@ impl Tell for Text<'_> {
     fn end(&mut self, total: &Total) -> Result<(), Failure> {
         let look = self.terminal.look;
         let out = self.terminal.out();
-        if !self.failures.is_empty() {
-            writeln!(out, "\nfailures:\n\n{}", self.failures.join("").trim_end())?;
+        for (number, Told { test, more, text, .. }) in self.told.iter().enumerate() {
+            let head = if number == 0 { "\nfailures:\n" } else { "" };
+            let more = match more {
+                0 => String::new(),
+                1 => " (and another one)".into(),
+                n => format!(" (and {n} others)"),
+            };
+            writeln!(out, "{head}\n---- {test}{more} ----\n{}", text.trim_end())?;
         }
         let Total { passed, failed, filtered, broken, took } = total;
         let word = if *failed + *broken == 0 { look.good("ok") } else { look.bad("FAILED") };

@@ -208,7 +208,7 @@ fn add_source_of(plan: &mut Plan, batches: &[&[&str]], edge: Edge) -> NodeId {
         table: false,
         mode: |_| Mode::Append,
         feature: None,
-        open: |endpoint| Ok(Box::new(Given::of(&endpoint.settings))),
+        open: SourceEntry::by(|endpoint| Ok(Box::new(Given::of(&endpoint.settings)))),
     };
     settings.set("times", OptionValue::Bool(edge.time.is_some()), Span::default());
     let source = endpoint("given", EndpointEntry::Source(Arc::new(entry)), settings, edge.schema.clone());
@@ -238,7 +238,7 @@ fn add_sink(plan: &mut Plan, schema: &Schema, refuses: bool) -> (NodeId, Caught)
         guarantee: |_| String::new(),
         target: |_| None,
         feature: None,
-        open: |endpoint| Ok(Box::new(Catch::of(&endpoint.settings))),
+        open: SinkEntry::by(|endpoint| Ok(Box::new(Catch::of(&endpoint.settings)))),
     };
     let sink = endpoint("catch", EndpointEntry::Sink(Arc::new(entry)), settings, schema.clone());
     let out = BTreeMap::from([(Port::Rejected, Edge::append(rejected_schema()))]);

@@ -3,6 +3,8 @@
 use datafusion_common::ScalarValue;
 use millstream_dsl::ast::BinaryOp;
 
+use crate::model::Type;
+use crate::operators::show;
 use crate::plan::{Node, TypedExpr};
 
 /// A join's condition, taken apart.
@@ -12,8 +14,25 @@ pub(super) struct Condition {
     pub pairs: Vec<(usize, usize)>,
     /// Everything that must be true, the equalities and bounds included; over left columns, then right ones.
     pub all: Vec<TypedExpr>,
+    /// For each part of `all` who looks after it.
+    pub kinds: Vec<Kind>,
     /// How far the right row's time may lie behind the left one's.
     pub bounds: Bounds,
+}
+
+/// What a part of a condition is about, and so who looks after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Two columns are equal: rows find each other by it.
+    Pair,
+    /// It is one of the bounds in time and says nothing beyond.
+    Bound,
+    /// Of the left row alone.
+    Left,
+    /// Of the right row alone.
+    Right,
+    /// Of both rows.
+    Both,
 }
 
 /// `lower <= right.time - left.time <= upper`, in microseconds.
@@ -56,14 +75,35 @@ pub(super) fn analyse(condition: TypedExpr, sides: Sides) -> Condition {
     let mut found = Condition::default();
     flatten(condition, &mut found.all);
     for part in &found.all {
+        let mut kind = whose(part, sides);
         if let Node::Binary(a, op, b) = &part.node {
-            if *op == BinaryOp::Equal {
-                found.pairs.extend(pair(a, b, sides).or_else(|| pair(b, a, sides)));
+            if bound(&mut found.bounds, a, *op, b, sides) {
+                kind = Kind::Bound;
             }
-            bound(&mut found.bounds, a, *op, b, sides);
+            if *op == BinaryOp::Equal
+                && let Some(equal) = pair(a, b, sides).or_else(|| pair(b, a, sides))
+            {
+                found.pairs.push(equal);
+                kind = Kind::Pair;
+            }
         }
+        found.kinds.push(kind);
     }
     found
+}
+
+/// Which rows a part speaks of. What is left to chance is asked anew for each pair.
+fn whose(part: &TypedExpr, sides: Sides) -> Kind {
+    let columns = part.columns();
+    if !show::deterministic([part]) {
+        return Kind::Both;
+    }
+    match (columns.first(), columns.last()) {
+        (_, Some(last)) if *last < sides.left_width => Kind::Left,
+        (None, _) => Kind::Left,
+        (Some(first), _) if *first >= sides.left_width => Kind::Right,
+        _ => Kind::Both,
+    }
 }
 
 /// The parts that must all be true.
@@ -90,13 +130,13 @@ enum Moved {
     Right(i64),
 }
 
-/// Reads `clicks.ts <= impressions.ts + 1h` as a bound.
-fn bound(bounds: &mut Bounds, a: &TypedExpr, op: BinaryOp, b: &TypedExpr, sides: Sides) {
+/// Reads `clicks.ts <= impressions.ts + 1h` as a bound. Whether it is one.
+fn bound(bounds: &mut Bounds, a: &TypedExpr, op: BinaryOp, b: &TypedExpr, sides: Sides) -> bool {
     // Everything is brought into the form "right + r  op  left + l", so that right - left  op  l - r.
     let (op, distance) = match (moved(a, sides), moved(b, sides)) {
         (Some(Moved::Right(r)), Some(Moved::Left(l))) => (op, l.saturating_sub(r)),
         (Some(Moved::Left(l)), Some(Moved::Right(r))) => (mirrored(op), l.saturating_sub(r)),
-        _ => return,
+        _ => return false,
     };
     match op {
         BinaryOp::Less => bounds.at_most(distance.saturating_sub(1)),
@@ -107,8 +147,9 @@ fn bound(bounds: &mut Bounds, a: &TypedExpr, op: BinaryOp, b: &TypedExpr, sides:
             bounds.at_least(distance);
             bounds.at_most(distance);
         }
-        _ => {}
+        _ => return false,
     }
+    true
 }
 
 fn mirrored(op: BinaryOp) -> BinaryOp {
@@ -127,8 +168,8 @@ fn moved(expr: &TypedExpr, sides: Sides) -> Option<Moved> {
         Node::Column { index, .. } if index.checked_sub(sides.left_width) == Some(sides.right_time?) => {
             Some(Moved::Right(0))
         }
-        // A timestamp of another zone is the same moment.
-        Node::Cast(inner) => moved(inner, sides),
+        // A timestamp of another zone is the same moment; its date is not.
+        Node::Cast(inner) if is_moment(expr) && is_moment(inner) => moved(inner, sides),
         Node::Binary(a, BinaryOp::Add, b) => match micros(b) {
             Some(by) => Some(moved(a, sides)?.by(by)),
             None => Some(moved(b, sides)?.by(micros(a)?)),
@@ -136,6 +177,10 @@ fn moved(expr: &TypedExpr, sides: Sides) -> Option<Moved> {
         Node::Binary(a, BinaryOp::Subtract, b) => Some(moved(a, sides)?.by(micros(b)?.checked_neg()?)),
         _ => None,
     }
+}
+
+fn is_moment(expr: &TypedExpr) -> bool {
+    matches!(expr.slot.ty, Type::Timestamp(_))
 }
 
 impl Moved {
@@ -203,6 +248,25 @@ mod tests {
         let b = binary(column(1), BinaryOp::Less, plus(column(3), 7));
         let found = analyse(all(vec![a, b]), SIDES);
         assert_eq!(found.bounds, Bounds { lower: Some(-6), upper: Some(4) });
+    }
+
+    #[test]
+    fn each_part_has_someone_who_looks_after_it() {
+        let equal = binary(column(0), BinaryOp::Equal, column(2));
+        let bound = binary(column(3), BinaryOp::LessOrEqual, plus(column(1), 60));
+        let left = binary(column(0), BinaryOp::NotEqual, column(0));
+        let right = binary(column(2), BinaryOp::Less, column(2));
+        let both = binary(column(0), BinaryOp::Less, column(2));
+        let kinds = analyse(all(vec![equal, bound, left, right, both]), SIDES).kinds;
+        assert_eq!(kinds, [Kind::Pair, Kind::Bound, Kind::Left, Kind::Right, Kind::Both]);
+    }
+
+    #[test]
+    fn the_date_of_a_time_bounds_nothing() {
+        let date =
+            |of: TypedExpr| TypedExpr::new(Node::Cast(Box::new(of)), Slot::required(Type::Date), Span::default());
+        let found = analyse(binary(date(column(1)), BinaryOp::Equal, date(column(3))), SIDES);
+        assert_eq!((found.bounds.both(), found.kinds), (None, vec![Kind::Both]));
     }
 
     #[test]

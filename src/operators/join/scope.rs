@@ -84,6 +84,17 @@ impl How {
             _ => 0,
         }
     }
+
+    /// The same for rows as old as they are: `older` is 1 for a side whose time column holds ends of windows.
+    pub(super) fn lag(&self, modifier: Option<JoinWord>, older: (i64, i64)) -> i64 {
+        match (self, modifier) {
+            (How::Bounded { lower, .. }, Some(JoinWord::Right)) => {
+                lower.saturating_neg().saturating_add(older.1 - older.0).max(0)
+            }
+            (How::Bounded { upper, .. } | How::Latest { upper }, _) => upper.saturating_add(older.0 - older.1).max(0),
+            _ => 0,
+        }
+    }
 }
 
 impl Draft<'_> {

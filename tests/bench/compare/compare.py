@@ -147,6 +147,9 @@ def same(a, b):
         return a == b if exact else math.isclose(float(a), float(b), rel_tol=1e-9)
     if isinstance(a, datetime.datetime) and isinstance(b, datetime.datetime):
         return a.replace(tzinfo=None) == b.replace(tzinfo=None)
+    if isinstance(a, str) and isinstance(b, str):
+        # Moments beyond what Python has come as text.
+        return a.removesuffix("+00") == b.removesuffix("+00")
     return type(a) is type(b) and a == b
 
 

@@ -1,0 +1,206 @@
+//! Runs a case in the engine and compares every stream of every batch with what the oracle says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use arrow::datatypes::SchemaRef;
+use millstream::builtins;
+use millstream::check::{Overrides, Program as Checkable, ProgramFile, check};
+use millstream::engine::{Opening, Session, Stepped, Watch};
+use millstream::optimize::optimize_watched;
+use millstream::plan::Plan;
+use millstream_dsl::{Severity, SourceMap, parse};
+
+use super::evaluate::{Batches, Expected, expected};
+use super::program::Program;
+use super::value::{Row, from_batches, show, to_batch};
+
+/// A pipeline, what it is given, and how it is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) program: Program,
+    pub(crate) batches: Batches,
+    pub(crate) course: Course,
+}
+
+/// How a pipeline is run. None of it may change a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Course {
+    pub(crate) partitions: usize,
+    pub(crate) threads: usize,
+    pub(crate) block_rows: usize,
+    pub(crate) optimized: bool,
+    /// Before these batches everything is saved and taken up again by so many partitions.
+    pub(crate) restarts: Vec<(usize, usize)>,
+    /// The rows of a batch are handed in in so many pieces.
+    pub(crate) pieces: usize,
+}
+
+/// What this engine can do beyond what every version can.
+pub(crate) fn knows(what: &str) -> bool {
+    const KNOWN: &[&str] = &[];
+    KNOWN.contains(&what)
+}
+
+/// What went wrong with a case.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The engine says in a plain sentence that it cannot run this.
+    Refused(String),
+    /// The pipeline does not check, the engine failed, or rows differ.
+    Wrong(String),
+}
+
+/// Runs a case and compares.
+pub(crate) fn try_case(case: &Case) -> Result<(), Trouble> {
+    let text = case.program.text();
+    let plan = checked(&text).map_err(Trouble::Wrong)?;
+    let plan = if case.course.optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan };
+    let expected = expected(&case.program, &case.batches);
+    let mut run = Run::open(&plan, &case.course, case.course.partitions)?;
+    for batch in 0..case.batches.count() {
+        for (_, partitions) in case.course.restarts.iter().filter(|(at, _)| *at == batch) {
+            run = run.again(&plan, &case.course, *partitions, &case.batches, batch)?;
+        }
+        let stepped = run.step(&plan, case, batch)?;
+        compare(&expected, batch, &stepped).map_err(Trouble::Wrong)?;
+    }
+    Ok(())
+}
+
+/// A plan of a text that must check.
+pub(crate) fn checked(text: &str) -> Result<Plan, String> {
+    let mut sources = SourceMap::new();
+    let id = sources.add("oracle", text);
+    let parsed = parse::file(id, text);
+    if !parsed.problems.is_empty() {
+        return Err(format!("does not parse: {:?}", parsed.problems));
+    }
+    let file = ProgramFile { id, path: PathBuf::from("oracle.stream"), tree: parsed.tree, imports: Vec::new() };
+    let program = Checkable { sources, files: vec![file], incomplete: false };
+    let checked = check(&program, &builtins::catalog(), &Overrides::new());
+    let errors: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
+    if errors.is_empty() { Ok(checked.plan) } else { Err(format!("does not check: {errors:#?}")) }
+}
+
+/// A session with what the rows of its inputs look like.
+struct Run {
+    session: Session,
+    schemas: BTreeMap<String, SchemaRef>,
+}
+
+impl Run {
+    fn open(plan: &Plan, course: &Course, partitions: usize) -> Result<Run, Trouble> {
+        let opening = Opening {
+            partitions: Some(partitions),
+            threads: Some(course.threads),
+            block_rows: course.block_rows,
+            watch: Watch::All,
+            ..Opening::default()
+        };
+        let session = Session::open(plan, opening).map_err(|e| Trouble::Refused(format!("{e:?}")))?;
+        let schemas = plan.streams().map(|(name, node, port)| {
+            let edge = plan.edge(node, port).expect("a named output has an edge");
+            (name.to_owned(), edge.schema.to_arrow())
+        });
+        Ok(Run { session, schemas: schemas.collect() })
+    }
+
+    /// Saves everything and goes on in another session.
+    fn again(
+        self,
+        plan: &Plan,
+        course: &Course,
+        partitions: usize,
+        batches: &Batches,
+        batch: usize,
+    ) -> Result<Run, Trouble> {
+        let saved = self.session.save().map_err(|e| Trouble::Wrong(format!("cannot be saved: {e}")))?;
+        drop(self);
+        let mut run = Run::open(plan, course, partitions)?;
+        run.session.restore(&saved).map_err(|e| Trouble::Wrong(format!("cannot be restored: {e}")))?;
+        // Tables are not part of what is saved: they are read anew.
+        for (name, rows) in &batches.rows {
+            if run.schemas.contains_key(name)
+                && let Some(Some(rows)) = rows[..batch].iter().rev().find(|rows| rows.is_some())
+                && rows_of_table(plan, name)
+            {
+                run.session.give(name, vec![to_batch(&run.schemas[name], rows)]);
+            }
+        }
+        Ok(run)
+    }
+
+    fn step(&mut self, plan: &Plan, case: &Case, batch: usize) -> Result<Stepped, Trouble> {
+        for (name, rows) in &case.batches.rows {
+            let Some(rows) = &rows[batch] else { continue };
+            let table = rows_of_table(plan, name);
+            if rows.is_empty() && !table {
+                continue;
+            }
+            let Some(schema) = self.schemas.get(name) else { continue };
+            let size = if table { rows.len().max(1) } else { rows.len().div_ceil(case.course.pieces).max(1) };
+            let pieces: Vec<_> = if rows.is_empty() {
+                vec![to_batch(schema, rows)]
+            } else {
+                rows.chunks(size).map(|rows| to_batch(schema, rows)).collect()
+            };
+            if !self.session.give(name, pieces) {
+                return Err(Trouble::Wrong(format!("`{name}` takes no rows")));
+            }
+        }
+        let time = case.batches.times[batch];
+        let last = case.batches.closing && batch + 1 == case.batches.count();
+        let stepped = if last { self.session.close(time) } else { self.session.step(time) };
+        stepped.map_err(|e| Trouble::Wrong(format!("batch {batch} failed: {e}")))
+    }
+}
+
+fn rows_of_table(plan: &Plan, name: &str) -> bool {
+    plan.streams().any(|(stream, node, _)| {
+        stream == name && matches!(plan.node(node).work, millstream::plan::graph::Work::Table(_))
+    })
+}
+
+/// Every stream of a batch, and how many rows were late and bad.
+fn compare(expected: &Expected, batch: usize, stepped: &Stepped) -> Result<(), String> {
+    let mut wrong = String::new();
+    for (name, rows) in &expected.streams {
+        let Some(given) = stepped.streams.get(name) else {
+            writeln!(wrong, "stream `{name}` gave nothing to look at").unwrap();
+            continue;
+        };
+        let given = from_batches(given);
+        if let Some(difference) = difference(&rows[batch], &given) {
+            writeln!(wrong, "  batch {batch}, stream `{name}`:\n{difference}").unwrap();
+        }
+    }
+    let late: u64 = stepped.report.operators.iter().map(|o| o.late).sum();
+    let bad: u64 = stepped.report.operators.iter().map(|o| o.bad).sum();
+    for (what, wanted, given) in [("late", expected.late[batch], late), ("bad", expected.bad[batch], bad)] {
+        if wanted as u64 != given {
+            writeln!(wrong, "  batch {batch}: {given} {what} rows, {wanted} expected").unwrap();
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// What differs between two lots of rows; columns behind those that are wanted do not matter.
+fn difference(wanted: &[Row], given: &[Row]) -> Option<String> {
+    let mut left: Vec<Row> = given.to_vec();
+    let mut missing = Vec::new();
+    for row in wanted {
+        let same = |given: &Row| given.len() >= row.len() && row.iter().zip(given).all(|(a, b)| a.close(b));
+        match left.iter().position(same) {
+            Some(at) => {
+                left.remove(at);
+            }
+            None => missing.push(row.clone()),
+        }
+    }
+    if missing.is_empty() && left.is_empty() {
+        return None;
+    }
+    Some(format!("   missing:\n{}   unexpected:\n{}", show(&missing), show(&left)))
+}

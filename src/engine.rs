@@ -21,7 +21,7 @@ mod run;
 mod session;
 mod snapshot;
 
-pub use accounts::{BatchReport, OperatorCount, Report, SinkCount, SourceCount, Summary};
+pub use accounts::{BatchReport, MeterCount, OperatorCount, Report, SinkCount, SourceCount, Summary};
 pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};

@@ -3,7 +3,7 @@
 pub mod arrow_ipc;
 pub mod avro;
 pub mod binary;
-mod conform;
+pub(crate) mod conform;
 pub mod csv;
 pub mod json;
 mod lines;

@@ -15,6 +15,7 @@ pub(crate) mod json;
 mod kernel;
 mod lambdas;
 mod mended;
+pub mod own;
 mod parts;
 mod reduce;
 pub(crate) mod resolve;

@@ -32,6 +32,15 @@ pub fn program(path: &Path) -> (Program, Vec<Diagnostic>) {
     (loader.program, loader.problems)
 }
 
+/// Reads a text that lies in no file; imports and other relative paths start from the current folder.
+pub fn text(text: &str) -> (Program, Vec<Diagnostic>) {
+    let mut loader = Loader::default();
+    let id = loader.program.sources.add("pipeline", text);
+    loader.read(Path::new("pipeline.stream"), id);
+    loader.program.incomplete = loader.problems.iter().any(Diagnostic::is_error);
+    (loader.program, loader.problems)
+}
+
 #[derive(Default)]
 struct Loader {
     program: Program,

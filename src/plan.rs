@@ -7,6 +7,7 @@ pub mod context;
 pub mod edge;
 pub mod expr;
 pub mod graph;
+pub mod measure;
 pub mod operator;
 pub mod print;
 pub mod scenario;

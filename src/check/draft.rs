@@ -269,8 +269,11 @@ impl Checker<'_> {
         };
         let mut outputs = BTreeMap::from([(Port::Out, planned.out.clone())]);
         let mut fates = BTreeMap::new();
+        let mut failing = failing;
         for side in planned.sides {
             match side.name {
+                // Its own bad rows, which are not the rows that came in.
+                None if side.port == Port::Bad => failing.can_fail = true,
                 Some(name) => draft.sides.push((name, index, side.port.clone(), changes_from)),
                 None => {
                     fates.insert(side.port.clone(), RowFate::Drop);
@@ -280,7 +283,7 @@ impl Checker<'_> {
         }
         self.check_late(stage, planned.can_be_late, &outputs);
         if failing.can_fail || failing.sends_bad.is_some() {
-            outputs.insert(Port::Bad, bad_edge(&place.edge, several_inputs));
+            outputs.entry(Port::Bad).or_insert_with(|| bad_edge(&place.edge, several_inputs));
         }
         self.check_bad(stage, &failing, index, draft, &mut fates);
         let named = stage.clauses.iter().find_map(|c| match &c.kind {

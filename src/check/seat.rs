@@ -1,5 +1,7 @@
 //! What a stage's `plan` is given: the checker as a stage sees it, with the rows that come in.
 
+use std::path::PathBuf;
+
 use datafusion_common::ScalarValue;
 use millstream_dsl::ast::{self, ExprKind};
 use millstream_dsl::{Diagnostic, Span};
@@ -10,10 +12,11 @@ use crate::check::expressions::{Aggregates, Env, can_fail, constant, sends_bad_r
 use crate::check::habits;
 use crate::check::names::FlowKind;
 use crate::model::{Schema, Slot, Type};
+use crate::plan::catalog::FormatCall;
 use crate::plan::context::Other;
 use crate::plan::expr::{AggregateCall, Node, SortKey};
 use crate::plan::seams::Window;
-use crate::plan::{Edge, Scope, StageContext, TypedExpr};
+use crate::plan::{Edge, Scope, Settings, StageContext, TypedExpr};
 
 /// The implementation of [`StageContext`].
 pub(super) struct Seat<'s, 'a> {
@@ -279,6 +282,18 @@ impl StageContext for Seat<'_, '_> {
 
     fn interval(&self) -> i64 {
         self.checker.header.every
+    }
+
+    fn format(&mut self, word: &str, rows: [&Schema; 2], at: Span) -> Option<FormatCall> {
+        let entry = self.checker.catalog.formats.iter().find(|f| f.doc.name == word)?.clone();
+        let call = FormatCall { entry, settings: Settings::default() };
+        rows.iter().for_each(|rows| self.checker.check_accepted(&call, &rows.columns, at));
+        Some(call)
+    }
+
+    fn base(&self, at: Span) -> PathBuf {
+        let files = &self.checker.program.files;
+        self.checker.base_of(files.iter().position(|file| file.id == at.file).unwrap_or_default())
     }
 }
 

@@ -12,7 +12,7 @@ use super::findings::{self, Counts};
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::engine::{self, BatchReport, EngineError, Report, RunSettings, Summary};
+use crate::engine::{self, BatchReport, EngineError, MeterCount, Report, RunSettings, Summary};
 use crate::model::time::show_duration;
 use crate::optimize::optimize;
 use crate::plan::operator::TaskError;
@@ -90,6 +90,10 @@ fn ended(summary: &Summary) -> String {
     let astray: Vec<String> = astray.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !astray.is_empty() {
         text.push_str(&format!("rows that did not go the straight way: {}\n", astray.join(", ")));
+    }
+    for MeterCount { stream, measured } in &summary.meters {
+        let value = measured.so_far.map_or_else(|| "no value".to_owned(), |value| value.to_string());
+        text.push_str(&format!("{} of {stream}: {value}\n", measured.name));
     }
     text
 }

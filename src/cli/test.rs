@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use millstream_dsl::ast::StatementKind;
 use millstream_dsl::{Diagnostic, SourceMap};
 
 use super::args::{Test, TestFormat};
@@ -68,22 +69,26 @@ struct Total {
     took: Duration,
 }
 
-fn all(args: &Test, files: &[PathBuf], out: &mut dyn Tell) -> Outcome {
+fn all(args: &Test, files: &[Wanted], out: &mut dyn Tell) -> Outcome {
     let started = Instant::now();
     let catalog = builtins::catalog();
     let mut worst = Exit::Clean;
     let mut total = Total::default();
-    for path in files {
-        worst = worst.max(one(args, path, &catalog, &mut total, out)?);
+    for file in files {
+        worst = worst.max(one(args, file, &catalog, &mut total, out)?);
     }
     total.took = started.elapsed();
     out.end(&total)?;
     Ok(worst)
 }
 
-fn one(args: &Test, path: &Path, catalog: &Catalog, total: &mut Total, out: &mut dyn Tell) -> Outcome {
+fn one(args: &Test, file: &Wanted, catalog: &Catalog, total: &mut Total, out: &mut dyn Tell) -> Outcome {
     let overrides = args.set.iter().cloned().collect();
+    let path = file.path.as_path();
     let found = findings::find(path, catalog, &overrides);
+    if file.in_folder && is_library(&found) {
+        return Ok(Exit::Clean);
+    }
     let name = path.display().to_string();
     let exit = found.exit(false);
     let wanted = |test: &&Scenario| args.filter.as_ref().is_none_or(|text| test.name.contains(text));
@@ -157,11 +162,28 @@ fn at_first_line(failed: &Failed, sources: &SourceMap) -> Diagnostic {
     problem
 }
 
+/// A file whose tests are wanted.
+struct Wanted {
+    path: PathBuf,
+    /// It was not named, but lies in a folder that was.
+    in_folder: bool,
+}
+
 /// Files as they were given, folders as the files in them.
-fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+fn files(given: &[PathBuf]) -> Result<Vec<Wanted>, Failure> {
     let mut files = Vec::new();
     for path in given {
-        if path.is_dir() { files.extend(stream_files(path)?) } else { files.push(path.clone()) }
+        if path.is_dir() {
+            files.extend(stream_files(path)?.into_iter().map(|path| Wanted { path, in_folder: true }));
+        } else {
+            files.push(Wanted { path: path.clone(), in_folder: false });
+        }
     }
     Ok(files)
+}
+
+/// Whether a file is there to be imported: it has no `pipeline` statement.
+fn is_library(found: &Findings) -> bool {
+    let statements = found.program.files.first().map(|file| file.tree.statements.as_slice()).unwrap_or_default();
+    !statements.is_empty() && !statements.iter().any(|s| matches!(s.kind, StatementKind::Pipeline { .. }))
 }

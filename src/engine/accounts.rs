@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::plan::measure::Measured;
+
 /// Who is told of a run as it goes.
 pub trait Report {
     /// A batch was delivered.
@@ -25,8 +27,19 @@ pub struct BatchReport {
     pub operators: Vec<OperatorCount>,
     /// By sink, in the order of the plan.
     pub sinks: Vec<SinkCount>,
+    /// What the user measures, in the order of the plan.
+    pub meters: Vec<MeterCount>,
     /// What a person should know of it; told before the batch itself is.
     pub notes: Vec<String>,
+}
+
+/// What the user measures with `meter`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeterCount {
+    /// The stream the stage belongs to.
+    pub stream: String,
+    /// The name and its values.
+    pub measured: Measured,
 }
 
 /// What a source gave.
@@ -102,12 +115,15 @@ pub struct Summary {
     pub operators: Vec<OperatorCount>,
     /// By sink, in the order of the plan.
     pub sinks: Vec<SinkCount>,
+    /// What the user measured, as the last batch left it.
+    pub meters: Vec<MeterCount>,
 }
 
 impl Summary {
     /// Counts a batch.
     pub(super) fn add(&mut self, batch: &BatchReport) {
         self.batches += 1;
+        self.meters.clone_from(&batch.meters);
         if self.batches == 1 {
             self.sources.clone_from(&batch.sources);
             self.operators.clone_from(&batch.operators);

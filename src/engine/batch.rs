@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
-use crate::engine::accounts::{BatchReport, OperatorCount, SinkCount, SourceCount};
+use crate::engine::accounts::{BatchReport, MeterCount, OperatorCount, SinkCount, SourceCount};
 use crate::engine::blocks::{blocks_of, bytes_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
@@ -302,6 +302,8 @@ impl Work<'_> {
         });
         let out = self.step(*node, keyed, inputs.collect())?;
         let count = &mut self.counts[*node];
+        // What a program wrote that is no row came in from there, as what a source cannot read does.
+        count.rows_in += out.made_bad;
         count.handed += out.handed;
         count.filtered += out.filtered;
         count.taken += out.taken;
@@ -317,6 +319,9 @@ impl Work<'_> {
 
     fn put(&mut self, node: usize, out: KeyedOut) {
         self.counts[node].partly_late += out.partly_late;
+        let stream = &self.counts[node].stream;
+        let meter = |measured| MeterCount { stream: stream.clone(), measured };
+        self.report.meters.extend(out.measured.into_iter().map(meter));
         for (port, rows) in out.sides {
             self.hand_on(node, port, vec![vec![rows]]);
         }

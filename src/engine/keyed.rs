@@ -14,6 +14,7 @@ use crate::engine::pool::{Pool, guarded};
 use crate::model::key_groups::partition_of;
 use crate::plan::Operator;
 use crate::plan::Port;
+use crate::plan::measure::Measured;
 use crate::plan::operator::{
     Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
 };
@@ -44,6 +45,9 @@ pub(super) struct KeyedOut {
     pub(super) filtered: u64,
     pub(super) taken: u64,
     pub(super) partly_late: u64,
+    /// Bad rows that did not come in but were made.
+    pub(super) made_bad: u64,
+    pub(super) measured: Vec<Measured>,
 }
 
 impl Keyed {
@@ -159,6 +163,8 @@ impl KeyedOut {
         self.filtered += one.filtered as u64;
         self.taken += one.taken as u64;
         self.partly_late += one.partly_late as u64;
+        self.made_bad += one.made_bad as u64;
+        self.measured.extend(one.measured);
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Setup {
     pub(super) partitions: usize,
     /// Sources and tables are queues instead of what the text says.
     pub(super) queued: bool,
+    /// These are, where not all are; a batch takes one block of theirs where their option `one_at_a_time` says so.
+    pub(super) handed: BTreeSet<String>,
     /// A batch takes one queued block of a source.
     pub(super) one_at_a_time: bool,
     /// Sinks are left closed: nobody wants what they would write.
@@ -67,7 +69,8 @@ pub enum Watch {
 }
 
 impl Watch {
-    fn wants(&self, name: &str) -> bool {
+    /// Whether a name is among them.
+    pub fn wants(&self, name: &str) -> bool {
         match self {
             Watch::Nothing => false,
             Watch::All => true,
@@ -269,10 +272,12 @@ impl Draft<'_> {
     fn intake(&mut self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
         let settings = &self.plan.header.settings;
         let edge = self.plan.edge(id, &Port::Out);
-        if self.setup.queued {
+        let handed = self.setup.handed.contains(&self.plan.node(id).stream);
+        if self.setup.queued || handed {
             let is_table = self.is_table(id);
+            let one_at_a_time = self.setup.one_at_a_time || handed && endpoint.settings.flag("one_at_a_time");
             let queue = self.queues.entry(self.plan.node(id).stream.clone()).or_default();
-            let source = if is_table { queue.table() } else { queue.source(self.setup.one_at_a_time) };
+            let source = if is_table { queue.table() } else { queue.source(one_at_a_time) };
             return Ok(Intake::new(endpoint, settings, Box::new(source), edge));
         }
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {

@@ -1,5 +1,6 @@
 //! The batch clock: when a batch starts, and when the run is over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub fn run(plan: &Plan, settings: RunSettings, out: &mut dyn Report) -> Result<S
         threads: settings.threads,
         block_rows: settings.block_rows,
         queued: false,
+        handed: BTreeSet::new(),
         one_at_a_time: false,
         sinks: true,
         watch: Watch::Nothing,

@@ -1,7 +1,7 @@
 //! A pipeline at work, stepped from outside: one call is one micro-batch. The clock of a run, test blocks and programs
 //! that use the library all move it this way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -34,6 +34,8 @@ pub struct Opening {
     pub block_rows: usize,
     /// Rows of sources and tables are handed in with [`Session::give`] instead of being read.
     pub queued: bool,
+    /// The same for sources and tables of these names only.
+    pub handed: BTreeSet<String>,
     /// A batch takes one block that was handed in instead of all.
     pub one_at_a_time: bool,
     /// Sinks are opened and written to.
@@ -55,6 +57,7 @@ impl Default for Opening {
             threads: Some(1),
             block_rows: 65_536,
             queued: true,
+            handed: BTreeSet::new(),
             one_at_a_time: false,
             sinks: false,
             watch: Watch::All,
@@ -94,6 +97,7 @@ impl Session {
         let setup = Setup {
             partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
             queued: opening.queued,
+            handed: opening.handed.clone(),
             one_at_a_time: opening.one_at_a_time,
             without_sinks: !opening.sinks,
             watch: opening.watch.clone(),
@@ -304,7 +308,7 @@ impl Session {
             match step {
                 Step::Source(node, intake) => {
                     let Some(state) = snapshot.sources.get(&nodes[*node].stream) else { continue };
-                    if !self.opening.queued {
+                    if !self.opening.queued && !self.opening.handed.contains(&nodes[*node].stream) {
                         let position = |(id, at): (&String, &Vec<u8>)| (Split { id: id.clone() }, Position(at.clone()));
                         intake.go_on_from(state.positions.iter().map(position).collect());
                     }

@@ -1,6 +1,20 @@
-//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs in `batch`.
+//! `aggregate sum(x) as s by k` with a scope: results by key. Typing is here; what runs without memory
+//! in `batch`, what runs with memory in `lasting` and `halves`.
 
 mod batch;
+mod counted;
+mod halves;
+mod kept;
+mod lasting;
+mod pieces;
+mod reading;
+mod results;
+mod saved;
+mod sessions;
+mod shown;
+mod store;
+mod tree;
+mod windows;
 
 use std::fmt;
 
@@ -9,6 +23,7 @@ use millstream_dsl::{Diagnostic, ast};
 use crate::model::time::show_duration;
 use crate::model::{Column, Schema, Slot, Type};
 use crate::operators::groups::Grouping;
+use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
 use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
@@ -90,8 +105,18 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let state = lifetime::state_text(&lives, of, edge.time.as_ref());
     let out = Edge { state, ..result_edge(edge, &lives, emit, key_columns, &results) };
     let sides = if can_be_late { input::late_output(call, edge) } else { Vec::new() };
-    let operator =
-        Aggregate { grouping, key_names, results, lives, emit, input: edge.schema.clone(), output: out.schema.clone() };
+    let operator = Aggregate {
+        grouping,
+        key_names,
+        results,
+        time: TimeColumn::of(edge),
+        late_is_read: sides.iter().any(|side| side.name.is_some()),
+        interval: ctx.interval(),
+        lives,
+        emit,
+        input: edge.schema.clone(),
+        output: out.schema.clone(),
+    };
     Some(Planned {
         operator: Box::new(operator),
         out,
@@ -306,6 +331,12 @@ struct Aggregate {
     results: Vec<AggregateColumn>,
     lives: Lifetime,
     emit: Emit,
+    /// The event time of rows, where they have one.
+    time: Option<TimeColumn>,
+    /// Late rows have a name, so that somebody may read them.
+    late_is_read: bool,
+    /// The batch interval in microseconds.
+    interval: i64,
     input: Schema,
     output: Schema,
 }
@@ -334,9 +365,10 @@ impl Operator for Aggregate {
         let inputs = self.grouping.inputs();
         Properties {
             stateful: self.lives != Lifetime::Batch,
-            mergeable: self.lives == Lifetime::Batch,
+            mergeable: self.halves().is_some(),
+            order_matters: self.order_matters(),
             deterministic: show::deterministic(&inputs),
-            reads: Some(show::columns_read(&inputs)),
+            reads: self.reads(&inputs),
             ..Properties::gathering(self.distribution())
         }
     }
@@ -344,16 +376,38 @@ impl Operator for Aggregate {
     fn task(&self) -> Result<Task, NotRunnable> {
         match self.lives {
             Lifetime::Batch => batch::whole(self),
-            _ => Err(NotRunnable::not_yet("scope", &self.lives.to_string())),
+            _ => halves::whole(self),
         }
     }
 
     fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
-        (self.lives == Lifetime::Batch).then(|| batch::halves(self))
+        match self.lives {
+            Lifetime::Batch => Some(batch::halves(self)),
+            _ => halves::halves(self),
+        }
     }
 }
 
 impl Aggregate {
+    /// Whether the first row, the order of a list or the cut between two windows depends on the order of rows.
+    fn order_matters(&self) -> bool {
+        let counted = matches!(self.lives, Lifetime::Window(Window::Count { .. }));
+        counted || self.grouping.calls.iter().any(|call| call.function.ordered || !call.order_by.is_empty())
+    }
+
+    /// Keys, arguments and the time; every column where late rows are handed on.
+    fn reads(&self, inputs: &[TypedExpr]) -> Option<Vec<usize>> {
+        if self.late_is_read {
+            return None;
+        }
+        let mut columns = show::columns_read(inputs);
+        let timed = matches!(self.lives, Lifetime::Window(_) | Lifetime::Running { event_time: true, .. });
+        columns.extend(self.time.filter(|_| timed).map(|time| time.position()));
+        columns.sort_unstable();
+        columns.dedup();
+        Some(columns)
+    }
+
     /// By the key where it is made of columns; computed keys are brought together by [`Operator::halves`].
     fn distribution(&self) -> Distribution {
         let column = |key: &TypedExpr| match key.node {
@@ -366,3 +420,6 @@ impl Aggregate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

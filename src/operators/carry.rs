@@ -93,15 +93,22 @@ pub(super) fn first_twin<'a>(names: impl IntoIterator<Item = &'a str>) -> Option
 
 /// The columns of rows that a stage with one input sets aside: the input's, then why.
 pub(super) fn aside(input: &Edge) -> Vec<Column> {
-    let mut columns = input.schema.columns.clone();
+    let kept = keeps_but(&input.schema, &["_reason"]).into_iter();
+    let mut columns: Vec<Column> = kept.map(|i| input.schema.columns[i].clone()).collect();
     columns.push(Column::new("_reason", Slot::required(Type::String)));
     columns
+}
+
+/// The columns that rows keep when they are set aside: all but what they say anew.
+pub(super) fn keeps_but(input: &Schema, said: &[&str]) -> Vec<usize> {
+    (0..input.columns.len()).filter(|i| !said.contains(&input.columns[*i].name.as_str())).collect()
 }
 
 /// The edge of late rows of a stage with one input: its columns, `_reason`, `_late_by`. Their time is no event time
 /// any more: behind the watermark as they are, every window would find them late again.
 pub(super) fn late(input: &Edge) -> Edge {
     let mut columns = aside(input);
+    columns.retain(|c| c.name != "_late_by");
     columns.push(Column::new("_late_by", Slot::required(Type::Duration)));
     Edge { guarantee: input.guarantee, ..Edge::append(Schema::new(columns)) }
 }

@@ -73,7 +73,8 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
         input::event_time(call, input::word_span(call), ctx);
     }
     let mut out = carry::carry(&edge, carry::all(&edge.schema));
-    if !names.is_empty() && !out.unique.contains(&names) {
+    // In event time a key may pass twice within a batch, when its rows are far enough apart.
+    if !event_time && !names.is_empty() && !out.unique.contains(&names) {
         out.unique.push(names.clone());
     }
     out.state = format!(
@@ -118,7 +119,15 @@ impl Operator for Dedupe {
 
     fn properties(&self) -> Properties {
         let distribution = Distribution::ByKey(vec![self.key.clone()]);
-        Properties { stateful: true, keeps_order: true, ..Properties::gathering(distribution) }
+        let time = self.time.map(TimeColumn::position);
+        Properties {
+            stateful: true,
+            keeps_order: true,
+            order_matters: true,
+            reads: Some(self.key.iter().copied().chain(time).collect()),
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

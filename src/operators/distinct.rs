@@ -81,6 +81,7 @@ impl Operator for Distinct {
         let distribution = if self.blockwise { Distribution::Any } else { Distribution::ByKey(vec![self.key.clone()]) };
         Properties {
             keeps_order: true,
+            order_matters: !self.all,
             mergeable: !self.blockwise,
             reads: Some(self.key.clone()),
             repeats: Some(carry::repeats_all(&self.input)),

@@ -17,7 +17,10 @@ use crate::operators::projection::projected;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, OptionKind, StageCall};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
-use crate::plan::{Doc, Edge, Operator, OptionSpec, Planned, Properties, Scope, StageContext, StageEntry, TypedExpr};
+use crate::plan::{
+    Doc, Edge, Guarantee, Operator, OptionSpec, Planned, Port, Properties, Scope, SideOutput, StageContext, StageEntry,
+    TypedExpr,
+};
 
 /// What `fold` is.
 pub fn entry() -> StageEntry {
@@ -94,7 +97,9 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let time = TimeColumn::of(&edge);
     let (input, output) = (edge.schema, out.schema.clone());
     let operator = Fold { key, key_names, lives, records, seed, yields, expiry, every_batch, time, input, output };
-    Some(Planned { keeps_qualifiers: false, span: call.stage.at.0, ..input::passing(call, Box::new(operator), out) })
+    let sides = if operator.seed.is_some() { vec![bad_rows(&operator.input, out.guarantee)] } else { Vec::new() };
+    let passing = input::passing(call, Box::new(operator), out);
+    Some(Planned { keeps_qualifiers: false, sides, span: call.stage.at.0, ..passing })
 }
 
 /// The table of `init from`.
@@ -105,6 +110,12 @@ fn seed(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Seed> {
     })?;
     let table = ctx.other(name, crate::plan::context::Other::Table)?;
     Some(Seed { name: name.clone(), columns: table.schema })
+}
+
+/// Bad rows are rows that came in, also where a table is the second input: its rows are never bad.
+fn bad_rows(input: &Schema, guarantee: Guarantee) -> SideOutput {
+    let columns = carry::aside(&Edge::append(input.clone()));
+    SideOutput { port: Port::Bad, edge: Edge { guarantee, ..Edge::append(Schema::new(columns)) }, name: None }
 }
 
 /// Where key and record stand in the table; none where something is missing, which was reported.
@@ -250,7 +261,13 @@ impl Operator for Fold {
         let values =
             || self.records.init.iter().chain(&self.records.step).chain(self.yields.iter().map(|(_, value)| value));
         let deterministic = show::deterministic(values());
-        Properties { stateful: self.lives != Lifetime::Batch, deterministic, ..Properties::gathering(distribution) }
+        Properties {
+            stateful: self.lives != Lifetime::Batch,
+            keeps_order: !self.every_batch,
+            order_matters: true,
+            deterministic,
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

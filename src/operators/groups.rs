@@ -156,6 +156,11 @@ impl CompiledCall {
         whole || (self.ordered && pieces) || self.recipe.collects()
     }
 
+    /// The types of what is kept of its rows: arguments, then what it is ordered by.
+    pub(super) fn kept_types(&self) -> Vec<DataType> {
+        self.arg_types.iter().cloned().chain(self.order_by.iter().map(|key| key.value.slot.ty.to_arrow())).collect()
+    }
+
     /// Equal arguments count once.
     pub(super) fn is_distinct(&self) -> bool {
         self.distinct
@@ -171,7 +176,9 @@ impl CompiledCall {
     ) -> Result<ArrayRef, CellError> {
         let mut seen = self.distinct.then(|| seen_table(self)).transpose()?;
         let mut cells = self.recipe.transient()?;
-        self.update(cells.as_mut(), Arguments { args, order, filter: None }, groups, total, seen.as_mut())?;
+        // Without a filter accumulators take it that every group has a row.
+        let all = BooleanArray::new(BooleanBuffer::new_set(groups.len()), None);
+        self.update(cells.as_mut(), Arguments { args, order, filter: Some(&all) }, groups, total, seen.as_mut())?;
         self.fitted(cells.results(None)?)
     }
 

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, SchemaRef, TimeUnit, TimestampMicrosecondType};
 
 use crate::model::Schema;
 use crate::operators::carry;
-use crate::operators::values::{batch_of, bug, take_batch};
+use crate::operators::values::{batch_of, bug, take_rows};
 use crate::plan::operator::TaskError;
 use crate::plan::{Edge, EventTime, Port};
 
@@ -26,6 +26,11 @@ impl TimeColumn {
         Some(TimeColumn { index: edge.schema.position(column)?, ends_window: *ends_window })
     }
 
+    /// Its position.
+    pub(super) fn position(self) -> usize {
+        self.index
+    }
+
     /// The time of each row, in microseconds since 1970 UTC: what ends a window stands for the moment before.
     pub(super) fn of_rows(&self, rows: &RecordBatch) -> Result<Vec<i64>, TaskError> {
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -40,13 +45,16 @@ impl TimeColumn {
 
 /// Makes the late output of a stage with one input.
 pub(super) struct LateRows {
+    /// The columns that rows keep.
+    kept: Vec<usize>,
     schema: SchemaRef,
 }
 
 impl LateRows {
     /// For rows of this input.
     pub(super) fn of(input: &Schema) -> Self {
-        LateRows { schema: carry::late(&Edge::append(input.clone())).schema.to_arrow() }
+        let kept = carry::keeps_but(input, &["_reason", "_late_by"]);
+        LateRows { kept, schema: carry::late(&Edge::append(input.clone())).schema.to_arrow() }
     }
 
     /// These rows of a block, each with how late it came; none where there are none.
@@ -60,7 +68,8 @@ impl LateRows {
             return Ok(None);
         }
         let rows: UInt32Array = late.iter().map(|(row, _)| *row).collect();
-        let mut columns = take_batch(block, &rows)?.columns().to_vec();
+        let kept = self.kept.iter().map(|i| take_rows(block.column(*i), &rows));
+        let mut columns = kept.collect::<Result<Vec<_>, _>>()?;
         columns.push(Arc::new(StringArray::from_iter_values(late.iter().map(|_| reason))));
         columns.push(Arc::new(late.iter().map(|(_, by)| Some(*by)).collect::<DurationMicrosecondArray>()));
         Ok(Some((Port::Late, batch_of(&self.schema, columns, late.len())?)))

@@ -1,19 +1,25 @@
-//! `meter seen = count()`: the user's own counters and gauges; rows pass untouched.
+//! `meter seen = count()`: the user's own counters and gauges; rows pass untouched. Typing is here; what runs in `task`.
+
+mod task;
 
 use millstream_dsl::Diagnostic;
 
 use crate::model::{Schema, Type};
+use crate::operators::groups::Grouping;
+use crate::operators::meter::task::MeterTask;
 use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
-use crate::plan::{AggregateCall, Doc, Operator, Planned, Properties, StageContext, StageEntry, TypedExpr};
+use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry, TypedExpr};
 
 /// What `meter` is.
 pub fn entry() -> StageEntry {
     let doc = Doc::new("meter", "measures the rows that pass, for the metrics", "meter NAME = AGGREGATE, ...")
         .details(
             "Each name becomes a metric of the pipeline with one value per batch, computed over the batch's rows. \
-             The rows pass untouched.",
+             A `count`, `count_if` or `sum` adds up from batch to batch (a counter), of anything else the last value \
+             counts (a gauge); both go on after a restart. Without rows a counter adds nothing and a gauge stays. The \
+             rows pass untouched; `run` shows the metrics at its end.",
         )
         .example("meter seen = count(), biggest = max(amount)")
         .alias("accumulator")
@@ -52,15 +58,17 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     input::refuse_twins(&names, ctx);
     let edge = ctx.input();
     let out = carry::carry(edge, carry::all(&edge.schema));
-    Some(input::passing(call, Box::new(Meter { calls, meters }), out))
+    let operator = Meter { grouping: Grouping { keys: Vec::new(), calls }, meters, input: edge.schema.clone() };
+    Some(input::passing(call, Box::new(operator), out))
 }
 
 #[derive(Debug)]
 struct Meter {
-    /// Over the rows of a batch.
-    calls: Vec<AggregateCall>,
-    /// Over the results of the calls.
+    /// What is computed of the rows of a batch, as one group.
+    grouping: Grouping,
+    /// Over the results.
     meters: Vec<(String, TypedExpr)>,
+    input: Schema,
 }
 
 impl Operator for Meter {
@@ -74,11 +82,22 @@ impl Operator for Meter {
     }
 
     fn properties(&self) -> Properties {
-        let reads = show::columns_read(self.calls.iter().flat_map(|c| c.args.iter().chain(&c.filter)));
-        Properties { keeps_order: true, effects: true, reads: Some(reads), ..Properties::gathering(Distribution::Any) }
+        let inputs = self.grouping.inputs();
+        Properties {
+            stateful: true,
+            keeps_order: true,
+            order_matters: self.grouping.ordered(),
+            effects: true,
+            reads: Some(show::columns_read(&inputs)),
+            repeats: Some(carry::repeats_all(&self.input)),
+            ..Properties::gathering(Distribution::Any)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "meter"))
+        Ok(Task::Keyed(Box::new(MeterTask::new(self)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,30 @@ impl Spans {
         }
     }
 
+    /// Whether no two windows overlap and none is apart from the next, so that a pane is a window.
+    pub(super) fn back_to_back(&self) -> bool {
+        match &self.grid {
+            Grid::Even { length, every, .. } | Grid::Growing { length, every, .. } => length == every,
+            Grid::Calendar(_) => true,
+        }
+    }
+
+    /// Whether every instant is in a window.
+    pub(super) fn without_gaps(&self) -> bool {
+        !matches!(&self.grid, Grid::Even { length, every, .. } if length < every)
+    }
+
+    /// The number of the pane that starts there; panes of one window have numbers in a row.
+    pub(super) fn pane_number(&self, from: i64) -> i64 {
+        let (size, origin) = match &self.grid {
+            Grid::Even { length, every, start } => (gcd(*length, *every), *start),
+            Grid::Growing { every, start, .. } => (*every, *start),
+            Grid::Calendar(_) => return from,
+        };
+        let number = (i128::from(from) - i128::from(origin)).div_euclid(i128::from(size.max(1)));
+        i64::try_from(number).unwrap_or(i64::MIN)
+    }
+
     /// The windows that end in `(after, until]`, by their ends. For windows by the calendar it starts no earlier than
     /// the year 1900. Mind that a mark may leap far: ask for ends near rows only.
     pub(super) fn ending(&self, after: i64, until: i64) -> impl Iterator<Item = TimeSpan> + '_ {

@@ -59,9 +59,12 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
         ast::ClauseKind::Per(keys) => Some(keys),
         _ => None,
     });
-    let mut columns: Vec<_> =
-        per.iter().flat_map(|(keys, _)| keys.iter()).filter_map(|key| ctx.column(key, &scope)).collect();
-    columns.dedup();
+    let mut columns = Vec::new();
+    for key in per.iter().flat_map(|(keys, _)| keys.iter()).filter_map(|key| ctx.column(key, &scope)) {
+        if !columns.contains(&key) {
+            columns.push(key);
+        }
+    }
     let edge = ctx.input();
     let out = carry::carry(edge, carry::all(&edge.schema));
     let count = usize::try_from(count?).unwrap_or(usize::MAX);

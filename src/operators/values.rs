@@ -10,12 +10,15 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 
 use crate::expressions::{Compiled, Evaluation, Failures};
 use crate::model::Schema;
+use crate::operators::carry;
 use crate::plan::operator::{BatchTime, Evaluated, NotRunnable, TaskError};
 use crate::plan::{Port, TypedExpr};
 
 /// Some expressions over one input.
 pub(super) struct Values {
     compiled: Compiled,
+    /// The columns that rows keep when they are set aside.
+    kept: Vec<usize>,
     aside: SchemaRef,
 }
 
@@ -37,9 +40,10 @@ impl Values {
     /// Gets expressions ready that read columns of `input`.
     pub(super) fn new<'a>(exprs: impl IntoIterator<Item = &'a TypedExpr>, input: &Schema) -> Result<Self, NotRunnable> {
         let exprs: Vec<_> = exprs.into_iter().cloned().collect();
-        let mut fields: Vec<_> = input.to_arrow().fields().iter().cloned().collect();
+        let kept = carry::keeps_but(input, &["_reason"]);
+        let mut fields: Vec<_> = kept.iter().map(|i| Arc::new(input.columns[*i].to_field())).collect();
         fields.push(Arc::new(Field::new("_reason", DataType::Utf8, false)));
-        Ok(Values { compiled: Compiled::new(&exprs, input)?, aside: Arc::new(ArrowSchema::new(fields)) })
+        Ok(Values { compiled: Compiled::new(&exprs, input)?, kept, aside: Arc::new(ArrowSchema::new(fields)) })
     }
 
     /// Computes one block.
@@ -57,7 +61,8 @@ impl Values {
     /// The failed rows with the reason behind their columns.
     fn set_aside(&self, block: &RecordBatch, failures: &Failures) -> Result<BadRows, TaskError> {
         let rows: UInt32Array = failures.iter().map(|(row, _)| row as u32).collect();
-        let mut columns = take_batch(block, &rows)?.columns().to_vec();
+        let kept = self.kept.iter().map(|i| take_rows(block.column(*i), &rows));
+        let mut columns = kept.collect::<Result<Vec<_>, _>>()?;
         columns.push(Arc::new(failures.iter().map(|(_, why)| Some(why)).collect::<StringArray>()));
         Ok(BadRows(Some(batch_of(&self.aside, columns, rows.len())?)))
     }

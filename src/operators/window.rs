@@ -136,7 +136,16 @@ impl Operator for Window {
     fn properties(&self) -> Properties {
         let distribution =
             if self.key.is_empty() { Distribution::Single } else { Distribution::ByKey(vec![self.key.clone()]) };
-        Properties { stateful: true, ..Properties::gathering(distribution) }
+        let width = self.input.columns.len();
+        let own = self.output.columns.len() - width;
+        let repeats = std::iter::repeat_n(None, own).chain((0..width).map(|i| Some((0, i))));
+        Properties {
+            stateful: true,
+            order_matters: matches!(self.lives, Lifetime::Window(Shape::Count { .. })),
+            reads: Some(self.key.iter().copied().chain(self.time.map(TimeColumn::position)).collect()),
+            repeats: Some(repeats.collect()),
+            ..Properties::gathering(distribution)
+        }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

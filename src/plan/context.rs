@@ -1,10 +1,13 @@
 //! What a stage's `plan` function can ask of the checker, and what it gives back. The stages know this trait;
 //! the checker implements it; neither knows the other.
 
+use std::path::PathBuf;
+
 use millstream_dsl::ast;
 use millstream_dsl::{Diagnostic, Span};
 
 use crate::model::{Schema, Slot};
+use crate::plan::catalog::FormatCall;
 use crate::plan::edge::Edge;
 use crate::plan::expr::{AggregateCall, SortKey, TypedExpr};
 use crate::plan::operator::Operator;
@@ -99,6 +102,12 @@ pub trait StageContext {
 
     /// The batch interval in microseconds; zero for as soon as possible.
     fn interval(&self) -> i64;
+
+    /// A format by its word, without options, for rows of these schemas; columns that it cannot hold are reported.
+    fn format(&mut self, word: &str, rows: [&Schema; 2], at: Span) -> Option<FormatCall>;
+
+    /// Where relative paths start that are written there: the folder of the file.
+    fn base(&self, at: Span) -> PathBuf;
 }
 
 /// What a further input may be.
@@ -147,7 +156,8 @@ pub struct Planned {
     pub out: Edge,
     /// The qualifier of what comes out: none after select, aggregate and fold.
     pub keeps_qualifiers: bool,
-    /// Further outputs. `bad` is the checker's own: it adds it to every stage that has something that can fail.
+    /// Further outputs. `bad` is the checker's own: it adds it to every stage that has something that can fail, unless
+    /// the stage says here what its bad rows look like.
     pub sides: Vec<SideOutput>,
     /// Whether the stage can meet late rows, so that `late to` makes sense and its absence warns.
     pub can_be_late: bool,

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use crate::model::Schema;
 use crate::plan::context::Port;
 use crate::plan::expr::TypedExpr;
+use crate::plan::measure::Measured;
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -189,6 +190,10 @@ pub struct Evaluated {
     pub handed: Option<usize>,
     /// Input rows that were late for some of their windows only; they are among `taken`.
     pub partly_late: usize,
+    /// Rows among the bad ones that did not come in but were made here: lines of a program that are no rows.
+    pub made_bad: usize,
+    /// What the user measures of the batch.
+    pub measured: Vec<Measured>,
 }
 
 impl Evaluated {

@@ -1,7 +1,7 @@
 //! README and the reference, held against the program.
 
 use crate::files::{below, code_blocks, differs, none, read};
-use crate::program::{millstream, millstream_in, root};
+use crate::program::{millstream, millstream_in, root, timeless};
 
 #[test]
 fn the_reference_is_what_the_entries_say() {
@@ -44,7 +44,7 @@ fn the_answers_in_the_readme_are_what_the_program_says() {
         let (line, _) = text.split_once('\n').unwrap();
         let command: Vec<&str> = line.strip_prefix("$ millstream ").unwrap().split_whitespace().collect();
         let folder = if line.contains('/') { root() } else { root().join("tests/cases/readme") };
-        let answer = millstream_in(&folder, &command, "").out;
+        let answer = timeless(&millstream_in(&folder, &command, "").out);
         wanted = wanted.replace(&format!("```console\n{text}```"), &format!("```console\n{line}\n{answer}```"));
     }
     none(differs("README.md", &wanted).into_iter().collect());

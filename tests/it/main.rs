@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
+mod cases;
 mod check;
 mod codes;
 mod documents;
@@ -12,6 +13,7 @@ mod files;
 mod forms;
 mod hostile;
 mod infer;
+mod library;
 mod messages;
 mod oracle;
 mod program;

@@ -34,6 +34,12 @@ pub(crate) fn millstream_in(folder: &Path, args: &[&str], input: &str) -> Ran {
     Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }
 
+/// What the program said, without what differs from run to run.
+pub(crate) fn timeless(text: &str) -> String {
+    let time = regex::Regex::new(r#"(finished in |time="|"seconds":)[0-9.e-]+"#).unwrap();
+    time.replace_all(text, "${1}0.00").into_owned()
+}
+
 /// The program, ready to be started with pipes.
 pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));

@@ -1,13 +1,12 @@
 //! `aggregate ... per batch` at work, whole or cut in two at the shuffle. Where all partial results can be merged, the
 //! first half groups each block; otherwise it computes keys and arguments, and the second half sees the rows.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use crate::operators::aggregate::Aggregate;
+use crate::operators::aggregate::results::Results;
 use crate::operators::gathering::gathering;
 use crate::operators::groups::CompiledGrouping;
 use crate::operators::show;
@@ -177,24 +176,18 @@ struct Second {
     /// Whether the rows of a batch must be seen at once.
     ordered: bool,
     inputs: SchemaRef,
-    results: Values,
-    grouped: SchemaRef,
+    results: Results,
     schema: SchemaRef,
 }
 
 impl Second {
     fn new(of: &Aggregate) -> Result<Self, NotRunnable> {
-        let grouped = of.grouping.result_schema();
-        let keys = crate::operators::projection::repeat(&grouped, millstream_dsl::Span::default());
-        let keys = keys.into_iter().take(of.grouping.keys.len());
-        let results: Vec<_> = keys.chain(of.results.iter().map(|r| r.value.clone())).collect();
         Ok(Second {
             grouping: of.grouping.compile()?,
             keyless: of.grouping.keys.is_empty(),
             ordered: of.grouping.ordered(),
             inputs: of.grouping.input_schema(),
-            results: Values::new(&results, &grouped)?,
-            grouped: relaxed(&grouped.to_arrow()),
+            results: Results::new(of)?,
             schema: of.output.to_arrow(),
         })
     }
@@ -211,7 +204,7 @@ impl Second {
             rows.iter().try_for_each(|rows| groups.update(rows))?;
         }
         let (columns, count) = groups.results()?;
-        batch_of(&self.schema, self.computed(columns, count, batch)?, count)
+        batch_of(&self.schema, self.results.of(columns, count, batch)?, count)
     }
 
     /// Results of partial results.
@@ -222,7 +215,7 @@ impl Second {
         let mut groups = self.grouping.start()?;
         rows.iter().try_for_each(|rows| groups.merge(rows))?;
         let (columns, count) = groups.results()?;
-        batch_of(&self.schema, self.computed(columns, count, batch)?, count)
+        batch_of(&self.schema, self.results.of(columns, count, batch)?, count)
     }
 
     /// Results of an empty batch: without a key there is one, where its values can be said of no rows.
@@ -230,26 +223,11 @@ impl Second {
         if !self.keyless {
             return Ok(RecordBatch::new_empty(self.schema.clone()));
         }
-        let columns = self.computed(self.grouping.of_nothing()?, 1, batch)?;
+        let columns = self.results.of(self.grouping.of_nothing()?, 1, batch)?;
         let mut fields = self.schema.fields().iter().zip(&columns);
         if fields.any(|(field, column)| !field.is_nullable() && column.null_count() > 0) {
             return Ok(RecordBatch::new_empty(self.schema.clone()));
         }
         batch_of(&self.schema, columns, 1)
     }
-
-    /// What comes out, computed of keys and results.
-    fn computed(&self, columns: Vec<ArrayRef>, count: usize, batch: &BatchTime) -> Result<Vec<ArrayRef>, TaskError> {
-        let computed = self.results.eval(&batch_of(&self.grouped, columns, count)?, batch)?;
-        match computed.bad.first_reason() {
-            Some(reason) => Err(TaskError::Stop(format!("a result of `aggregate` cannot be computed: {reason}"))),
-            None => Ok(computed.columns),
-        }
-    }
-}
-
-/// The same columns, all nullable: the results of no rows may be null.
-fn relaxed(schema: &SchemaRef) -> SchemaRef {
-    let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
-    Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
 }

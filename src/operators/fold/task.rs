@@ -56,6 +56,8 @@ pub(super) struct FoldTask {
     state: Schema,
     input: SchemaRef,
     schema: SchemaRef,
+    /// The columns that bad rows keep.
+    kept: Vec<usize>,
     aside: SchemaRef,
     clock: Clock,
     ttl: i64,
@@ -100,6 +102,7 @@ impl FoldTask {
             key: of.key.clone(),
             input: of.input.to_arrow(),
             schema: of.output.to_arrow(),
+            kept: carry::keeps_but(&of.input, &["_reason"]),
             aside: Schema::new(aside).to_arrow(),
             clock,
             ttl,
@@ -326,7 +329,8 @@ impl FoldTask {
             return Ok(None);
         }
         let picked: UInt32Array = bad.iter().map(|(row, _)| *row).collect();
-        let mut columns = take_batch(rows, &picked)?.columns().to_vec();
+        let kept = self.kept.iter().map(|i| take_rows(rows.column(*i), &picked));
+        let mut columns = kept.collect::<Result<Vec<_>, _>>()?;
         columns.push(Arc::new(StringArray::from_iter_values(bad.iter().map(|(_, why)| why))));
         Ok(Some((Port::Bad, batch_of(&self.aside, columns, bad.len())?)))
     }

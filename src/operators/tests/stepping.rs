@@ -11,8 +11,10 @@ use arrow::json::{ReaderBuilder, WriterBuilder, writer::LineDelimited};
 use millstream_dsl::SourceMap;
 
 use crate::check::{Overrides, Program, ProgramFile};
+use crate::engine::{self, EngineError, Opening, Session};
 use crate::model::key_groups::{key_groups, partition_of};
 use crate::plan::graph::Work;
+use crate::plan::measure::Measured;
 use crate::plan::operator::{BatchTime, Distribution, Evaluated, KeyedTask, SavedTable, StepTime, Task};
 use crate::plan::{Plan, Port};
 
@@ -33,6 +35,8 @@ pub(in crate::operators) struct Stepped {
     pub(in crate::operators) bad: Vec<String>,
     pub(in crate::operators) filtered: usize,
     pub(in crate::operators) partly_late: usize,
+    /// Name and value of each meter.
+    pub(in crate::operators) measured: Vec<String>,
 }
 
 /// The tasks of one stage.
@@ -107,7 +111,7 @@ impl Bench {
 
     /// One batch of these rows; the mark goes on to `mark` with it, the clock by a second.
     pub(in crate::operators) fn step(&mut self, rows: &[String], mark: Option<i64>) -> Stepped {
-        let block = self.read(&self.input.clone(), rows);
+        let block = read_rows(&self.input, rows);
         self.blocks(vec![block], mark)
     }
 
@@ -119,7 +123,7 @@ impl Bench {
         self.batch = BatchTime { number: self.batch.number + 1, micros: self.batch.micros + SECOND };
         let mut inputs = vec![blocks];
         if self.reads_table {
-            inputs.push(vec![self.read(&self.table.clone(), &self.start)]);
+            inputs.push(vec![read_rows(&self.table, &self.start)]);
         }
         let partitions = self.tasks.len();
         let (mut all, mut became) = (Stepped::default(), 0);
@@ -153,13 +157,6 @@ impl Bench {
 
     pub(in crate::operators) fn saved(&self) -> Vec<SavedTable> {
         self.tasks[0].save().unwrap()
-    }
-
-    fn read(&self, schema: &SchemaRef, rows: &[String]) -> RecordBatch {
-        let text = rows.join("\n");
-        let reader = ReaderBuilder::new(schema.clone()).build(Cursor::new(text)).unwrap();
-        let blocks: Vec<_> = reader.collect::<Result<_, _>>().unwrap();
-        concat_batches(schema, &blocks).unwrap()
     }
 }
 
@@ -221,9 +218,11 @@ impl Stepped {
         }
         self.filtered += evaluated.filtered;
         self.partly_late += evaluated.partly_late;
+        let shown = |m: Measured| format!("{} {}", m.name, m.so_far.map_or("-".into(), |value| value.to_string()));
+        self.measured.extend(evaluated.measured.into_iter().map(shown));
         let aside = self.late.len() + self.bad.len() - aside_before;
         let straight = self.out.len() + self.late.len() + self.bad.len() - before - aside;
-        evaluated.handed.unwrap_or(straight) + evaluated.filtered + evaluated.taken + aside
+        evaluated.handed.unwrap_or(straight) + evaluated.filtered + evaluated.taken + aside - evaluated.made_bad
     }
 
     /// The rows in an order that does not depend on partitions.
@@ -244,4 +243,61 @@ pub(in crate::operators) fn json(rows: &RecordBatch) -> Vec<String> {
 /// A row of key and number at a second.
 pub(in crate::operators) fn row(k: &str, n: i64, second: i64) -> String {
     format!(r#"{{"k": "{k}", "n": {n}, "m": {{}}, "ts": {}}}"#, second * SECOND)
+}
+
+/// A pipeline whose stream `out` is looked at, at work in an engine that holds every row to account.
+pub(in crate::operators) struct Line {
+    plan: Plan,
+    session: Session,
+    partitions: usize,
+    time: i64,
+}
+
+impl Line {
+    /// `stages` over the rows of the source `rows` or `plain`.
+    pub(in crate::operators) fn of(source: &str, stages: &str, partitions: usize) -> Self {
+        let plan = checked(&format!("{HEAD}stream out = from {source} |> {stages}\nfrom out |> into discard()\n"));
+        let session = open(&plan, partitions);
+        Line { plan, session, partitions, time: 1_000 * SECOND }
+    }
+
+    /// One batch of these rows, a block each, and what became of them.
+    pub(in crate::operators) fn step(&mut self, rows: &[String]) -> Result<engine::Stepped, EngineError> {
+        for source in ["rows", "plain"] {
+            let Some((node, port)) = self.plan.stream(source) else { continue };
+            let schema = self.plan.edge(node, port).unwrap().schema.to_arrow();
+            let blocks = rows.iter().map(|row| read_rows(&schema, std::slice::from_ref(row))).collect();
+            self.session.give(source, blocks);
+        }
+        self.time += SECOND;
+        self.session.step(self.time)
+    }
+
+    /// The rows of `out` of one batch.
+    pub(in crate::operators) fn out(&mut self, rows: &[String]) -> Vec<String> {
+        self.stream("out", rows)
+    }
+
+    /// The rows of a stream of one batch.
+    pub(in crate::operators) fn stream(&mut self, name: &str, rows: &[String]) -> Vec<String> {
+        let stepped = self.step(rows).unwrap();
+        stepped.streams.get(name).into_iter().flatten().flat_map(json).collect()
+    }
+
+    /// Saves everything and goes on in a new session.
+    pub(in crate::operators) fn restart(&mut self) {
+        let saved = self.session.save().unwrap();
+        self.session = open(&self.plan, self.partitions);
+        self.session.restore(&saved).unwrap();
+    }
+}
+
+fn open(plan: &Plan, partitions: usize) -> Session {
+    Session::open(plan, Opening { partitions: Some(partitions), ..Opening::default() }).unwrap()
+}
+
+fn read_rows(schema: &SchemaRef, rows: &[String]) -> RecordBatch {
+    let reader = ReaderBuilder::new(schema.clone()).build(Cursor::new(rows.join("\n"))).unwrap();
+    let blocks: Vec<_> = reader.collect::<Result<_, _>>().unwrap();
+    concat_batches(schema, &blocks).unwrap()
 }

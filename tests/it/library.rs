@@ -205,7 +205,8 @@ fn a_file_is_loaded_with_what_it_imports_and_its_sources_can_all_be_given() {
 
 #[test]
 fn what_a_pipeline_remembers_goes_on_in_another_one() {
-    let stages = "|> fold running ttl 1d init { total: 0 } step { total: state.total + n } yield { total: state.total }";
+    let stages =
+        "|> fold running ttl 1d init { total: 0 } step { total: state.total + n } yield { total: state.total }";
     let catalog = millstream::builtins::catalog();
     let mut first = started(stages, &catalog);
     first.give("xs", &numbers(&[1, 2])).unwrap();

@@ -16,6 +16,7 @@ mod infer;
 mod library;
 mod messages;
 mod oracle;
+mod own_operator;
 mod program;
 mod run;
 mod stages;

@@ -40,6 +40,7 @@ mod matching;
 mod ordering;
 mod projection;
 mod show;
+mod sides;
 mod spans;
 mod values;
 

@@ -39,7 +39,7 @@ pub(crate) struct Course {
 
 /// What this engine can do beyond what every version can.
 pub(crate) fn knows(what: &str) -> bool {
-    const KNOWN: &[&str] = &[];
+    const KNOWN: &[&str] = &["join over", "join latest"];
     KNOWN.contains(&what)
 }
 

@@ -14,7 +14,7 @@ use millstream::plan::operator::{
     Distribution, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
 };
 use millstream::plan::{
-    Catalog, Doc, Edge, Operator, OptionKind, OptionSpec, Planned, Port, Properties, Scope, StageContext, StageEntry,
+    Catalog, Doc, Edge, Operator, OptionKind, OptionSpec, Planned, Properties, Scope, StageContext, StageEntry,
 };
 
 /// `highest KEY, VALUE with { at_least: 10 }`: a row for each new highest value of a key.

@@ -390,23 +390,24 @@ impl Operator for Aggregate {
 }
 
 impl Aggregate {
-    /// Whether the first row, the order of a list or the cut between two windows depends on the order of rows.
-    fn order_matters(&self) -> bool {
-        let counted = matches!(self.lives, Lifetime::Window(Window::Count { .. }));
-        counted || self.grouping.calls.iter().any(|call| call.function.ordered || !call.order_by.is_empty())
-    }
-
-    /// Key columns that are columns of the input.
+    /// Keys that are columns come out as they are.
     fn repeats(&self) -> Vec<Option<(usize, usize)>> {
         let column = |key: &TypedExpr| match key.node {
             Node::Column { index, .. } => Some((0, index)),
             _ => None,
         };
-        let windows = if has_window_columns(&self.lives) { 2 } else { 0 };
-        let keys = self.grouping.keys.iter().map(column);
-        let mut repeats: Vec<_> = std::iter::repeat_n(None, windows).chain(keys).collect();
-        repeats.resize(self.output.columns.len(), None);
+        let before = if has_window_columns(&self.lives) { 2 } else { 0 };
+        let mut repeats = vec![None; self.output.columns.len()];
+        for (repeat, key) in repeats.iter_mut().skip(before).zip(&self.grouping.keys) {
+            *repeat = column(key);
+        }
         repeats
+    }
+
+    /// Whether the first row, the order of a list or the cut between two windows depends on the order of rows.
+    fn order_matters(&self) -> bool {
+        let counted = matches!(self.lives, Lifetime::Window(Window::Count { .. }));
+        counted || self.grouping.calls.iter().any(|call| call.function.ordered || !call.order_by.is_empty())
     }
 
     /// Keys, arguments and the time; every column where late rows are handed on.

@@ -410,19 +410,6 @@ impl Aggregate {
         counted || self.grouping.calls.iter().any(|call| call.function.ordered || !call.order_by.is_empty())
     }
 
-    /// Key columns that are columns of the input.
-    fn repeats(&self) -> Vec<Option<(usize, usize)>> {
-        let column = |key: &TypedExpr| match key.node {
-            Node::Column { index, .. } => Some((0, index)),
-            _ => None,
-        };
-        let windows = if has_window_columns(&self.lives) { 2 } else { 0 };
-        let keys = self.grouping.keys.iter().map(column);
-        let mut repeats: Vec<_> = std::iter::repeat_n(None, windows).chain(keys).collect();
-        repeats.resize(self.output.columns.len(), None);
-        repeats
-    }
-
     /// Keys, arguments and the time; every column where late rows are handed on.
     fn reads(&self, inputs: &[TypedExpr]) -> Option<Vec<usize>> {
         if self.late_is_read {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::aggregates::Aggregate;
-use super::program::{Edge, Key, Program, Stage, Step, time_of};
+use super::program::{Edge, Func, Key, Program, Stage, Step, nullable_result, time_of};
 use super::value::{Row, Ty, Value, order_rows, same_rows};
 use super::{fold, joins};
 
@@ -122,8 +122,9 @@ fn source_marks(edge: &Edge, rows: &[Vec<Row>], delay: i64, closing: bool) -> Ma
 }
 
 /// The marks of a stage that reads these.
-fn meet(inputs: &[&Flow], count: usize) -> Marks {
+fn meet(inputs: &[&Flow], count: usize, closing: bool) -> Marks {
     let timed: Vec<_> = inputs.iter().filter(|flow| flow.edge.time.is_some()).collect();
+    let last = if closing { count - 1 } else { count };
     let mut marks: Marks = Vec::new();
     for at in 0..count {
         let behind = |flow: &&&Flow| match flow.marks[at].1 {
@@ -132,7 +133,7 @@ fn meet(inputs: &[&Flow], count: usize) -> Marks {
         };
         let before = marks.last().and_then(|(_, after)| *after);
         let after = timed.iter().map(behind).min().flatten();
-        marks.push((before, after.max(before)));
+        marks.push((before, if at == last { Some(i64::MAX) } else { after.max(before) }));
     }
     marks
 }
@@ -154,13 +155,15 @@ fn stage(
     let table =
         other.is_some_and(|_| matches!(&step.stage, Stage::Join(j) if j.meeting == super::program::Meeting::Table));
     let inputs: Vec<&Flow> = std::iter::once(flow).chain(other.filter(|_| !table)).collect();
-    let marks = meet(&inputs, batches.count());
+    let marks = meet(&inputs, batches.count(), batches.closing);
     let given = Given { edge: &flow.edge, rows: &flow.rows };
     let mut lag = 0;
     let outcomes: Vec<Outcome> = match &step.stage {
         Stage::Aggregate { calls, by, scope, emit } => {
-            let nullable = |call: &super::program::Call| nullable_result(call, &flow.edge);
-            let of_nothing = calls.iter().all(nullable);
+            let said = |call: &super::program::Call| {
+                matches!(call.func, Func::Count | Func::CollectList) || nullable_result(call, &flow.edge)
+            };
+            let of_nothing = calls.iter().all(said);
             Aggregate { calls, by, scope, emit: *emit, of_nothing }.evaluate(&given, batches, &marks)
         }
         Stage::Dedupe { by, within, batch_time } => {
@@ -188,19 +191,6 @@ fn stage(
         expected.streams.insert(name.clone(), outcomes.iter().map(|o| o.bad.clone()).collect());
     }
     Flow { edge, rows: outcomes.into_iter().map(|o| o.out).collect(), marks, lag }
-}
-
-/// Whether a result may be null even over rows.
-fn nullable_result(call: &super::program::Call, edge: &Edge) -> bool {
-    use super::expr::Expr;
-    use super::program::Func;
-    match (&call.func, &call.arg) {
-        (Func::Count | Func::CollectList, _) | (_, None) => true,
-        // Without rows left by a filter there is nothing to say.
-        (_, Some(_)) if call.filter.is_some() => true,
-        (_, Some(Expr::Column(i, _))) => edge.columns[*i].nullable,
-        (_, Some(_)) => true,
-    }
 }
 
 /// Stages that look at one batch only.

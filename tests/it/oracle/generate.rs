@@ -151,8 +151,7 @@ impl Draft<'_> {
             for _ in 0..wanted {
                 let Some(stage) = self.stage(&edge) else { break };
                 let late = can_be_late(&stage, &edge) && self.chance.chance(60);
-                let bad =
-                    matches!(stage, Stage::Where(_) | Stage::Select(_) | Stage::Extend(_)) && self.chance.chance(30);
+                let bad = can_be_bad(&stage) && self.chance.chance(70);
                 let late = late.then(|| self.fresh('l'));
                 let bad = bad.then(|| self.fresh('z'));
                 edge = self.program.behind(&stage, &edge);

@@ -1,8 +1,11 @@
 //! `fold by user_id running ttl 7d init {..} step {..} yield {..}`: state of one's own. Typing is here and in
-//! `record` (what the state looks like); what runs in `task` and `rounds`.
+//! `record` (what the state looks like); what runs in `task`,
+//! `rounds`, `output` and `saved`.
 
+mod output;
 mod record;
 mod rounds;
+mod saved;
 mod task;
 
 use millstream_dsl::{Diagnostic, Span, ast};

@@ -156,7 +156,11 @@ fn stage(
         other.is_some_and(|_| matches!(&step.stage, Stage::Join(j) if j.meeting == super::program::Meeting::Table));
     let inputs: Vec<&Flow> = std::iter::once(flow).chain(other.filter(|_| !table)).collect();
     let marks = meet(&inputs, batches.count(), batches.closing);
-    let given = Given { edge: &flow.edge, rows: &flow.rows };
+    let rows: Vec<Vec<Row>> = match order_matters(&step.stage) {
+        true => flow.rows.iter().map(|rows| settled(rows, &flow.edge)).collect(),
+        false => flow.rows.clone(),
+    };
+    let given = Given { edge: &flow.edge, rows: &rows };
     let mut lag = 0;
     let outcomes: Vec<Outcome> = match &step.stage {
         Stage::Aggregate { calls, by, scope, emit } => {
@@ -178,7 +182,7 @@ fn stage(
             joins::evaluate(join, &given, &right, batches, &marks)
         }
         Stage::Fold(fold) => fold::evaluate(fold, &given, batches, &marks),
-        stage => flow.rows.iter().map(|rows| of_batch(stage, &flow.edge, rows)).collect(),
+        stage => rows.iter().map(|rows| of_batch(stage, &flow.edge, rows)).collect(),
     };
     for (at, outcome) in outcomes.iter().enumerate() {
         expected.late[at] += outcome.late_count;
@@ -247,11 +251,11 @@ fn of_batch(stage: &Stage, edge: &Edge, rows: &[Row]) -> Outcome {
                 }
             }
         }
-        Stage::Sort(keys) => outcome.out = sorted(rows, edge, keys, false),
-        Stage::Limit(count) => outcome.out = settled(rows, edge).into_iter().take(*count).collect(),
+        Stage::Sort(keys) => outcome.out = sorted(rows, keys, false),
+        Stage::Limit(count) => outcome.out = rows.iter().take(*count).cloned().collect(),
         Stage::Top { count, keys, per } => {
             let mut kept: Vec<(Row, usize)> = Vec::new();
-            for row in sorted(rows, edge, keys, true) {
+            for row in sorted(rows, keys, true) {
                 let key: Row = per.iter().map(|i| row[*i].clone()).collect();
                 let taken = kept.iter().position(|(k, _)| same_rows(k, &key)).unwrap_or_else(|| {
                     kept.push((key.clone(), 0));
@@ -268,6 +272,20 @@ fn of_batch(stage: &Stage, edge: &Edge, rows: &[Row]) -> Outcome {
     outcome
 }
 
+/// Whether what comes out depends on the order of rows.
+fn order_matters(stage: &Stage) -> bool {
+    use super::program::{Scope, Window};
+    match stage {
+        Stage::Sort(_) | Stage::Limit(_) | Stage::Top { .. } | Stage::Fold(_) | Stage::Dedupe { .. } => true,
+        Stage::Distinct(by) => !by.is_empty(),
+        Stage::Aggregate { calls, scope, .. } => {
+            matches!(scope, Scope::Over { window: Window::Count(_), .. })
+                || calls.iter().any(|c| matches!(c.func, Func::First | Func::Last | Func::CollectList))
+        }
+        _ => false,
+    }
+}
+
 /// Rows in an order that depends on nothing but themselves, where theirs is not said.
 fn settled(rows: &[Row], edge: &Edge) -> Vec<Row> {
     let mut rows = rows.to_vec();
@@ -278,8 +296,8 @@ fn settled(rows: &[Row], edge: &Edge) -> Vec<Row> {
 }
 
 /// In an order; nulls come last, or first under `desc`, or always last.
-fn sorted(rows: &[Row], edge: &Edge, keys: &[Key], nulls_last: bool) -> Vec<Row> {
-    let mut rows = settled(rows, edge);
+fn sorted(rows: &[Row], keys: &[Key], nulls_last: bool) -> Vec<Row> {
+    let mut rows = rows.to_vec();
     let value = |key: &Key, row: &Row| key.value.eval(row).unwrap_or_else(|_| panic!("orders do not fail"));
     rows.sort_by(|a, b| {
         let by_key = |key: &Key| {

@@ -283,7 +283,9 @@ impl Draft<'_> {
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        Ok(Intake::new(endpoint, settings, open_source(endpoint)?, edge))
+        let mut source = open_source(endpoint)?;
+        source.leave_out(&self.plan.node(id).run.unread);
+        Ok(Intake::new(endpoint, settings, source, edge))
     }
 
     fn inputs(&self, id: NodeId) -> Vec<Slot> {

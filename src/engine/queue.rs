@@ -1,6 +1,6 @@
 //! Rows that are handed in from outside instead of being read: for test blocks and for programs that use the library.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
@@ -9,7 +9,36 @@ use crate::plan::seams::{BadRow, Limits, Position, Positions, Read, Source, Spli
 
 /// The end where rows are handed in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Queue(Arc<Mutex<Waiting>>);
+pub(super) struct Queue(Arc<(Mutex<Waiting>, Condvar)>);
+
+/// The end where rows are handed in, for another thread than the one that steps.
+#[derive(Debug, Clone)]
+pub struct Inlet {
+    pub(super) queue: Queue,
+    /// Rows replace those that were there.
+    pub(super) table: bool,
+}
+
+impl Inlet {
+    /// More rows for a source, or a table's rows from now on.
+    pub fn give(&self, rows: Vec<RecordBatch>) {
+        if self.table { self.queue.replace(rows) } else { self.queue.push(rows) }
+    }
+
+    /// Says that this input will be given no more rows.
+    pub fn end(&self) {
+        self.queue.end();
+    }
+
+    /// Waits until no more than so many bytes wait to be read. False where nobody will ever read them.
+    pub fn wait_for_room(&self, bytes: usize) -> bool {
+        let held = |waiting: &Waiting| waiting.blocks.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let full = |waiting: &mut Waiting| !self.table && !waiting.closed && held(waiting) > bytes;
+        let (_, changed) = &*self.queue.0;
+        let waiting = changed.wait_while(self.queue.waiting(), full).unwrap_or_else(PoisonError::into_inner);
+        !waiting.closed
+    }
+}
 
 /// The end where they are read.
 pub(super) struct Queued {
@@ -29,6 +58,8 @@ struct Waiting {
     forgotten: usize,
     version: u64,
     ended: bool,
+    /// The reading end is gone.
+    closed: bool,
 }
 
 impl Queue {
@@ -71,7 +102,18 @@ impl Queue {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.0.1.notify_all();
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.queue.waiting().closed = true;
+        self.queue.changed();
     }
 }
 
@@ -116,6 +158,7 @@ impl Source for Queued {
             let done = number(position).saturating_sub(waiting.forgotten).min(waiting.blocks.len());
             waiting.blocks.drain(..done);
             waiting.forgotten += done;
+            self.queue.changed();
         }
         Ok(())
     }

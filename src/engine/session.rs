@@ -14,6 +14,7 @@ use crate::engine::failure::{EngineError, Failure};
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Program, Setup, Step, Watch, prepare};
+use crate::engine::queue::Inlet;
 use crate::engine::snapshot::{Snapshot, SourceState, State};
 use crate::plan::Plan;
 use crate::plan::operator::{BatchTime, Held, TaskError};
@@ -108,13 +109,18 @@ impl Session {
 
     /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.
     pub fn give(&self, input: &str, rows: Vec<RecordBatch>) -> bool {
-        let Some(queue) = self.program.queues.get(input) else { return false };
-        if self.is_table(input) {
-            queue.replace(rows)
-        } else {
-            queue.push(rows)
-        }
-        true
+        self.inlet(input).map(|inlet| inlet.give(rows)).is_some()
+    }
+
+    /// Where rows of a source or table are handed in, for another thread. None where there is no such input.
+    pub fn inlet(&self, input: &str) -> Option<Inlet> {
+        let queue = self.program.queues.get(input)?.clone();
+        Some(Inlet { queue, table: self.is_table(input) })
+    }
+
+    /// Whether no source will ever give a row again.
+    pub fn ended(&self) -> bool {
+        self.program.ended()
     }
 
     /// Hands in rows of a source that could not be read where they came from: they go where the source's bad rows go.

@@ -10,10 +10,12 @@ mod excerpt;
 mod explain;
 mod findings;
 mod fmt;
+mod graph;
 mod infer;
 mod json;
 mod list;
 mod new;
+mod plan;
 mod report;
 mod run;
 mod schema;
@@ -101,6 +103,8 @@ fn dispatch(verb: Verb, terminal: &mut Terminal) -> Outcome {
         Verb::Check(args) => check::check(&args, terminal),
         Verb::Run(args) => run::run(&args, terminal),
         Verb::Test(args) => test::test(&args, terminal),
+        Verb::Plan(args) => plan::plan(&args, terminal),
+        Verb::Graph(args) => graph::graph(&args, terminal),
         Verb::Fmt(args) => fmt::fmt(&args, terminal),
         Verb::Convert(args) => convert::convert(&args, terminal),
         Verb::Explain(args) => explain::explain(&args, terminal),

@@ -44,6 +44,10 @@ pub(crate) enum Verb {
     Run(Run),
     /// Run the test blocks of pipelines, in virtual time
     Test(Test),
+    /// Print what is run: stages, passes, state, guarantees
+    Plan(Plan),
+    /// Draw what is run
+    Graph(Graph),
     /// Lay out pipelines the one way
     Fmt(Fmt),
     /// Turn .stream into YAML or back
@@ -113,6 +117,45 @@ pub(crate) struct Run {
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+}
+
+/// Print what is run: stages, passes, state, guarantees
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream plan --verbose pipelines/revenue.stream")]
+pub(crate) struct Plan {
+    /// A .stream or .yaml file
+    pub(crate) file: PathBuf,
+    /// Also tell rule by rule how the plan came about, and why a rule did not fire
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Set a parameter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// Draw what is run
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  millstream graph --format svg pipelines/revenue.stream > revenue.svg")]
+pub(crate) struct Graph {
+    /// A .stream or .yaml file
+    pub(crate) file: PathBuf,
+    /// mermaid, dot or svg
+    #[arg(long, value_enum, default_value = "mermaid", hide_possible_values = true)]
+    pub(crate) format: GraphFormat,
+    /// Set a parameter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// How `graph` draws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// For Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// To look at.
+    Svg,
 }
 
 /// Run the test blocks of pipelines, in virtual time

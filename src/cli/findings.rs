@@ -70,6 +70,17 @@ impl Findings {
         Counts { errors, warnings: self.problems.len() - errors }
     }
 
+    /// The plan where there are no mistakes; else they are printed beside the output, and the exit code is left.
+    pub(crate) fn plan_or_complain(self, terminal: &mut Terminal) -> Result<Plan, Exit> {
+        let exit = self.exit(false);
+        if self.counts().errors > 0 {
+            let said = self.text(terminal.error_look);
+            terminal.aside(&said);
+            return Err(exit);
+        }
+        self.plan.ok_or(exit)
+    }
+
     /// What the findings mean for the exit code.
     pub(crate) fn exit(&self, deny_warnings: bool) -> Exit {
         let Counts { errors, warnings } = self.counts();

@@ -369,6 +369,7 @@ impl Operator for Aggregate {
             order_matters: self.order_matters(),
             deterministic: show::deterministic(&inputs),
             reads: self.reads(&inputs),
+            repeats: Some(self.repeats()),
             ..Properties::gathering(self.distribution())
         }
     }
@@ -389,6 +390,20 @@ impl Operator for Aggregate {
 }
 
 impl Aggregate {
+    /// Keys that are columns come out as they are.
+    fn repeats(&self) -> Vec<Option<(usize, usize)>> {
+        let column = |key: &TypedExpr| match key.node {
+            Node::Column { index, .. } => Some((0, index)),
+            _ => None,
+        };
+        let before = if has_window_columns(&self.lives) { 2 } else { 0 };
+        let mut repeats = vec![None; self.output.columns.len()];
+        for (repeat, key) in repeats.iter_mut().skip(before).zip(&self.grouping.keys) {
+            *repeat = column(key);
+        }
+        repeats
+    }
+
     /// Whether the first row, the order of a list or the cut between two windows depends on the order of rows.
     fn order_matters(&self) -> bool {
         let counted = matches!(self.lives, Lifetime::Window(Window::Count { .. }));

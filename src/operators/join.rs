@@ -462,10 +462,11 @@ impl Join {
         Recipe::new(self.modifier, ((left, &self.left), (right, &self.right)), &self.condition, mine, out)
     }
 
-    /// Which input's column each column that comes out repeats in every row.
+    /// Which input's column each column that comes out repeats in every row, so that it does not matter whether rows
+    /// are chosen by it before or after. Of an as-of join's right side it does: another row would be the latest.
     fn repeats(&self) -> Vec<Option<(usize, usize)>> {
         let left_misses = matches!(self.modifier, Some(JoinWord::Right | JoinWord::Full));
-        let right_misses = matches!(self.modifier, Some(JoinWord::Left | JoinWord::Full));
+        let right_misses = self.how.latest() || matches!(self.modifier, Some(JoinWord::Left | JoinWord::Full));
         let window = self.output.columns.len() - self.parts.len();
         let of_sides = self.parts.iter().map(|part| match part {
             Part::Left(i) | Part::Key(i, _) if !left_misses => Some((0, *i)),

@@ -36,12 +36,14 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
         let mut said = Vec::new();
         for (i, wanted) in wanted.iter().enumerate() {
             let Some(wanted) = wanted else { continue };
+            // Rows that are moved get an order that partitions do not change, and must get it here too.
             let from = place(plan, inputs[i].0);
-            if serves(operator, inputs.len(), &lying[i], wanted) {
+            let ordered = operator.properties().order_matters && plan.is_loose(inputs[i].0);
+            if !ordered && serves(operator, inputs.len(), &lying[i], wanted) {
                 in_place.insert(i);
                 said.push(Remark::fired(format!("{} takes the rows of {from} as they lie", place(plan, id))));
             } else if let Lie::Keyed { .. } = lying[i] {
-                let why = if operator.properties().order_matters {
+                let why = if ordered {
                     "its rows come in an order that partitions must not change".to_owned()
                 } else {
                     format!("{from} deals rows out by another key")
@@ -75,11 +77,6 @@ fn wanted(operator: &dyn Operator, input: usize) -> Option<Lie> {
 }
 
 fn serves(operator: &dyn Operator, inputs: usize, lying: &Lie, wanted: &Lie) -> bool {
-    let properties = operator.properties();
-    if properties.order_matters {
-        // Rows that are moved get an order that partitions do not change, and must get it here too.
-        return false;
-    }
     if lying == wanted {
         return true;
     }
@@ -87,7 +84,7 @@ fn serves(operator: &dyn Operator, inputs: usize, lying: &Lie, wanted: &Lie) -> 
         return false;
     };
     let part = !have.is_empty() && have.iter().all(|column| want.contains(column));
-    part && inputs == 1 && !properties.stateful
+    part && inputs == 1 && !operator.properties().stateful
 }
 
 /// How rows lie behind an operator: as it wanted them, or as it found them, by the columns that repeat those.

@@ -234,6 +234,9 @@ impl fmt::Display for TypedExpr {
             Node::Unknown => f.write_str("?"),
             Node::Column { name, .. } | Node::LambdaVariable(name) => f.write_str(name),
             Node::Literal(ScalarValue::Utf8(Some(s))) => write!(f, "{s:?}"),
+            Node::Literal(ScalarValue::DurationMicrosecond(Some(micros))) => {
+                f.write_str(&crate::model::time::show_duration(*micros))
+            }
             Node::Literal(value) => write!(f, "{value}"),
             Node::Negate(e) => write!(f, "-{e}"),
             Node::Not(e) => write!(f, "not {e}"),

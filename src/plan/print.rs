@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::plan::catalog::{Endpoint, EndpointEntry, OptionKind};
 use crate::plan::graph::{NodeId, Running, Work};
 use crate::plan::{Edge, Plan, PlanNode, Port};
 
@@ -37,10 +38,10 @@ impl PlanNode {
     /// One line: what it does.
     pub fn explain(&self) -> String {
         match &self.work {
-            Work::Source(endpoint) => format!("source {} = {}", self.stream, endpoint.word),
-            Work::Table(endpoint) => format!("table {} = {}", self.stream, endpoint.word),
+            Work::Source(endpoint) => format!("source {} = {}", self.stream, called(endpoint)),
+            Work::Table(endpoint) => format!("table {} = {}", self.stream, called(endpoint)),
             Work::Operator(operator) => operator.explain(),
-            Work::Sink(endpoint) => format!("into {}", endpoint.word),
+            Work::Sink(endpoint) => format!("into {}", called(endpoint)),
         }
     }
 
@@ -50,6 +51,20 @@ impl PlanNode {
             Work::Source(endpoint) | Work::Table(endpoint) | Work::Sink(endpoint) => &endpoint.word,
             Work::Operator(operator) => operator.word(),
         }
+    }
+}
+
+/// `files("out/revenue")`: the word and what it is first of all given, where that can be shown to anybody.
+fn called(endpoint: &Endpoint) -> String {
+    let args = match &endpoint.entry {
+        EndpointEntry::Source(entry) => &entry.args,
+        EndpointEntry::Sink(entry) => &entry.args,
+    };
+    let shown =
+        args.first().filter(|arg| matches!(arg.kind, OptionKind::Path | OptionKind::Text | OptionKind::Address));
+    match shown.and_then(|arg| endpoint.settings.text(arg.name)).filter(|text| !text.contains('@')) {
+        Some(text) => format!("{}({text:?})", endpoint.word),
+        None => endpoint.word.clone(),
     }
 }
 

@@ -17,6 +17,7 @@ mod library;
 mod messages;
 mod oracle;
 mod own_operator;
+mod plans;
 mod program;
 mod run;
 mod stages;

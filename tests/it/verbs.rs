@@ -4,8 +4,21 @@ use std::fs;
 
 use crate::program::{millstream, millstream_in, root};
 
-const VERBS: [&str; 11] =
-    ["check", "run", "test", "fmt", "convert", "explain", "list", "new", "infer", "schema", "completions"];
+const VERBS: [&str; 13] = [
+    "check",
+    "run",
+    "test",
+    "plan",
+    "graph",
+    "fmt",
+    "convert",
+    "explain",
+    "list",
+    "new",
+    "infer",
+    "schema",
+    "completions",
+];
 
 #[test]
 fn the_help_of_every_verb_fits_a_screen_and_ends_with_an_example() {

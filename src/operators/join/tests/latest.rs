@@ -69,6 +69,18 @@ fn the_latest_row_must_meet_the_whole_condition() {
 }
 
 #[test]
+fn what_is_chosen_of_the_right_side_cannot_be_chosen_before() {
+    let repeats = |stage: &str| join(stage, 1).properties().repeats.unwrap();
+    let left = [Some((0, 0)), Some((0, 1)), Some((0, 2))];
+    let none = [None; 3];
+    let right = [Some((1, 0)), Some((1, 1)), Some((1, 2))];
+    assert_eq!(repeats(&format!("join b {EVER}")), [left, none].concat());
+    assert_eq!(repeats("join b on a.id == b.id per batch"), [left, right].concat());
+    assert_eq!(repeats("left join b on a.id == b.id per batch"), [left, none].concat());
+    assert_eq!(repeats("full join b on a.id == b.id per batch"), [none, none].concat());
+}
+
+#[test]
 fn a_table_answers_at_once() {
     for (condition, old) in [("b.ts <= a.ts", "x 30 2 x 9 4"), ("b.ts between a.ts - 10s and a.ts", "x 30 2 - - -")] {
         let condition = condition.replace("b.", "t.");

@@ -45,5 +45,8 @@ mod spans;
 mod values;
 
 #[cfg(test)]
+#[path = "operators/tests/at_work.rs"]
+mod at_work;
+#[cfg(test)]
 #[path = "operators/tests/stepping.rs"]
 mod stepping;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 
 use crate::plan::operator::TaskError;
-use crate::plan::seams::{Limits, Position, Positions, Read, Source, Split};
+use crate::plan::seams::{BadRow, Limits, Position, Positions, Read, Source, Split};
 
 /// The end where rows are handed in.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,8 @@ pub(super) struct Queued {
 #[derive(Debug, Default)]
 struct Waiting {
     blocks: Vec<RecordBatch>,
+    /// Rows that could not be read where they came from.
+    bad: Vec<BadRow>,
     /// Blocks that were forgotten: positions count from the first one ever.
     forgotten: usize,
     version: u64,
@@ -64,6 +66,11 @@ impl Queue {
     /// More rows for a source.
     pub(super) fn push(&self, rows: Vec<RecordBatch>) {
         self.waiting().blocks.extend(rows.into_iter().filter(|r| r.num_rows() > 0));
+    }
+
+    /// Rows for a source that could not be read where they came from.
+    pub(super) fn push_bad(&self, rows: Vec<BadRow>) {
+        self.waiting().bad.extend(rows);
     }
 
     /// Other rows for a table.
@@ -80,7 +87,8 @@ impl Queue {
 
     /// Whether rows wait to be read.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting().blocks.is_empty()
+        let waiting = self.waiting();
+        waiting.blocks.is_empty() && waiting.bad.is_empty()
     }
 
     /// The reading end of a source.
@@ -114,7 +122,7 @@ impl Source for Queued {
         let split = Split { id: "queue".into() };
         let read = known.get(&split).map_or(0, number);
         let waiting = self.queue.waiting();
-        let more = read < waiting.forgotten + waiting.blocks.len();
+        let more = read < waiting.forgotten + waiting.blocks.len() || !waiting.bad.is_empty();
         Ok(if more { vec![split] } else { Vec::new() })
     }
 
@@ -140,7 +148,8 @@ impl Source for Queued {
         let read = waiting.forgotten + skip + blocks.len();
         let bytes = blocks.iter().map(|b| b.get_array_memory_size() as u64).sum();
         let exhausted = skip + blocks.len() == waiting.blocks.len();
-        Ok(Read { blocks, to: Position((read as u64).to_le_bytes().to_vec()), bytes, exhausted, ..Read::default() })
+        let bad = std::mem::take(&mut waiting.bad);
+        Ok(Read { blocks, bad, to: Position((read as u64).to_le_bytes().to_vec()), bytes, exhausted })
     }
 
     fn ack(&mut self, _: &Split, position: &Position) -> Result<(), TaskError> {
@@ -156,7 +165,7 @@ impl Source for Queued {
 
     fn ended(&self) -> bool {
         let waiting = self.queue.waiting();
-        waiting.ended && waiting.blocks.is_empty()
+        waiting.ended && waiting.blocks.is_empty() && waiting.bad.is_empty()
     }
 
     fn version(&mut self) -> Option<u64> {

@@ -18,7 +18,7 @@ use crate::engine::queue::Inlet;
 use crate::engine::snapshot::{Snapshot, SourceState, State};
 use crate::plan::Plan;
 use crate::plan::operator::{BatchTime, Held, TaskError};
-use crate::plan::seams::{Position, Split};
+use crate::plan::seams::{BadRow, Position, Split};
 
 /// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
 const EXPIRY: i64 = 1_000_000;
@@ -121,6 +121,13 @@ impl Session {
     /// Whether no source will ever give a row again.
     pub fn ended(&self) -> bool {
         self.program.ended()
+    }
+
+    /// Hands in rows of a source that could not be read where they came from: they go where the source's bad rows go.
+    /// False where there is no such source.
+    pub fn give_bad(&self, source: &str, rows: Vec<BadRow>) -> bool {
+        let queue = self.program.queues.get(source).filter(|_| !self.is_table(source));
+        queue.map(|queue| queue.push_bad(rows)).is_some()
     }
 
     /// Says that no more rows will be handed in.

@@ -75,14 +75,9 @@ impl Lasting {
     }
 
     fn saved_pace(&self) -> Result<RecordBatch, TaskError> {
-        let fields = vec![
-            Field::new("_group", DataType::UInt8, true),
-            Field::new("last", DataType::Int64, true),
-        ];
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt8Array::from(vec![None::<u8>])),
-            Arc::new(Int64Array::from(vec![self.pace.last()])),
-        ];
+        let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new("last", DataType::Int64, true)];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(UInt8Array::from(vec![None::<u8>])), Arc::new(Int64Array::from(vec![self.pace.last()]))];
         RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)
     }
 

@@ -25,6 +25,7 @@ pub use accounts::{BatchReport, MeterCount, OperatorCount, Report, SinkCount, So
 pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};
+pub use queue::Inlet;
 pub use run::{RunSettings, run};
 pub use session::{Opening, Session, Stepped};
 

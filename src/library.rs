@@ -30,6 +30,7 @@
 //! ```
 
 mod add;
+mod feeder;
 mod mistakes;
 pub mod own;
 mod running;
@@ -44,8 +45,9 @@ use crate::load;
 use crate::plan::{Catalog, Plan};
 
 pub use add::Listed;
+pub use feeder::{Feeder, NotGiven};
 pub use mistakes::Mistakes;
-pub use running::{Batch, NotGiven, Running, Start};
+pub use running::{Batch, Running, Start};
 
 /// A pipeline without mistakes.
 #[derive(Debug)]

@@ -40,9 +40,13 @@ mod matching;
 mod ordering;
 mod projection;
 mod show;
+mod sides;
 mod spans;
 mod values;
 
+#[cfg(test)]
+#[path = "operators/tests/at_work.rs"]
+mod at_work;
 #[cfg(test)]
 #[path = "operators/tests/stepping.rs"]
 mod stepping;

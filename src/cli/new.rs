@@ -29,6 +29,7 @@ pub(crate) fn new(args: &New, terminal: &mut Terminal) -> Outcome {
         writeln!(terminal.out(), "{shown}/{name}")?;
     }
     writeln!(terminal.out(), "\nnext:\n  millstream check {shown}/pipeline.stream")?;
+    writeln!(terminal.out(), "  millstream test {shown}/pipeline.stream")?;
     writeln!(terminal.out(), "  millstream run {shown}/pipeline.stream --once")?;
     Ok(Exit::Clean)
 }

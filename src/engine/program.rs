@@ -373,7 +373,9 @@ impl Draft<'_> {
     fn settle_orders(&mut self) {
         let ids: BTreeMap<usize, NodeId> = self.numbers.iter().map(|(id, number)| (*number, *id)).collect();
         let matters = |number: &usize| match &self.plan.node(ids[number]).work {
-            Work::Operator(operator) => operator.properties().order_matters,
+            Work::Operator(operator) => {
+                operator.properties().order_matters && !self.plan.has_keys_in_order(ids[number])
+            }
             _ => false,
         };
         let settle = |stage: &Stage| {

@@ -1,15 +1,44 @@
 //! Rows that are handed in from outside instead of being read: for test blocks and for programs that use the library.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
 use crate::plan::operator::TaskError;
-use crate::plan::seams::{Limits, Position, Positions, Read, Source, Split};
+use crate::plan::seams::{BadRow, Limits, Position, Positions, Read, Source, Split};
 
 /// The end where rows are handed in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Queue(Arc<Mutex<Waiting>>);
+pub(super) struct Queue(Arc<(Mutex<Waiting>, Condvar)>);
+
+/// The end where rows are handed in, for another thread than the one that steps.
+#[derive(Debug, Clone)]
+pub struct Inlet {
+    pub(super) queue: Queue,
+    /// Rows replace those that were there.
+    pub(super) table: bool,
+}
+
+impl Inlet {
+    /// More rows for a source, or a table's rows from now on.
+    pub fn give(&self, rows: Vec<RecordBatch>) {
+        if self.table { self.queue.replace(rows) } else { self.queue.push(rows) }
+    }
+
+    /// Says that this input will be given no more rows.
+    pub fn end(&self) {
+        self.queue.end();
+    }
+
+    /// Waits until no more than so many bytes wait to be read. False where nobody will ever read them.
+    pub fn wait_for_room(&self, bytes: usize) -> bool {
+        let held = |waiting: &Waiting| waiting.blocks.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let full = |waiting: &mut Waiting| !self.table && !waiting.closed && held(waiting) > bytes;
+        let (_, changed) = &*self.queue.0;
+        let waiting = changed.wait_while(self.queue.waiting(), full).unwrap_or_else(PoisonError::into_inner);
+        !waiting.closed
+    }
+}
 
 /// The end where they are read.
 pub(super) struct Queued {
@@ -23,16 +52,25 @@ pub(super) struct Queued {
 #[derive(Debug, Default)]
 struct Waiting {
     blocks: Vec<RecordBatch>,
+    /// Rows that could not be read where they came from.
+    bad: Vec<BadRow>,
     /// Blocks that were forgotten: positions count from the first one ever.
     forgotten: usize,
     version: u64,
     ended: bool,
+    /// The reading end is gone.
+    closed: bool,
 }
 
 impl Queue {
     /// More rows for a source.
     pub(super) fn push(&self, rows: Vec<RecordBatch>) {
         self.waiting().blocks.extend(rows.into_iter().filter(|r| r.num_rows() > 0));
+    }
+
+    /// Rows for a source that could not be read where they came from.
+    pub(super) fn push_bad(&self, rows: Vec<BadRow>) {
+        self.waiting().bad.extend(rows);
     }
 
     /// Other rows for a table.
@@ -49,7 +87,8 @@ impl Queue {
 
     /// Whether rows wait to be read.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting().blocks.is_empty()
+        let waiting = self.waiting();
+        waiting.blocks.is_empty() && waiting.bad.is_empty()
     }
 
     /// The reading end of a source.
@@ -63,7 +102,18 @@ impl Queue {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.0.1.notify_all();
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.queue.waiting().closed = true;
+        self.queue.changed();
     }
 }
 
@@ -72,7 +122,7 @@ impl Source for Queued {
         let split = Split { id: "queue".into() };
         let read = known.get(&split).map_or(0, number);
         let waiting = self.queue.waiting();
-        let more = read < waiting.forgotten + waiting.blocks.len();
+        let more = read < waiting.forgotten + waiting.blocks.len() || !waiting.bad.is_empty();
         Ok(if more { vec![split] } else { Vec::new() })
     }
 
@@ -98,7 +148,8 @@ impl Source for Queued {
         let read = waiting.forgotten + skip + blocks.len();
         let bytes = blocks.iter().map(|b| b.get_array_memory_size() as u64).sum();
         let exhausted = skip + blocks.len() == waiting.blocks.len();
-        Ok(Read { blocks, to: Position((read as u64).to_le_bytes().to_vec()), bytes, exhausted, ..Read::default() })
+        let bad = std::mem::take(&mut waiting.bad);
+        Ok(Read { blocks, bad, to: Position((read as u64).to_le_bytes().to_vec()), bytes, exhausted })
     }
 
     fn ack(&mut self, _: &Split, position: &Position) -> Result<(), TaskError> {
@@ -107,13 +158,14 @@ impl Source for Queued {
             let done = number(position).saturating_sub(waiting.forgotten).min(waiting.blocks.len());
             waiting.blocks.drain(..done);
             waiting.forgotten += done;
+            self.queue.changed();
         }
         Ok(())
     }
 
     fn ended(&self) -> bool {
         let waiting = self.queue.waiting();
-        waiting.ended && waiting.blocks.is_empty()
+        waiting.ended && waiting.blocks.is_empty() && waiting.bad.is_empty()
     }
 
     fn version(&mut self) -> Option<u64> {

@@ -14,10 +14,11 @@ use crate::engine::failure::{EngineError, Failure};
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Program, Setup, Step, Watch, prepare};
+use crate::engine::queue::Inlet;
 use crate::engine::snapshot::{Snapshot, SourceState, State};
 use crate::plan::Plan;
 use crate::plan::operator::{BatchTime, Held, TaskError};
-use crate::plan::seams::{Position, Split};
+use crate::plan::seams::{BadRow, Position, Split};
 
 /// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
 const EXPIRY: i64 = 1_000_000;
@@ -108,13 +109,25 @@ impl Session {
 
     /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.
     pub fn give(&self, input: &str, rows: Vec<RecordBatch>) -> bool {
-        let Some(queue) = self.program.queues.get(input) else { return false };
-        if self.is_table(input) {
-            queue.replace(rows)
-        } else {
-            queue.push(rows)
-        }
-        true
+        self.inlet(input).map(|inlet| inlet.give(rows)).is_some()
+    }
+
+    /// Where rows of a source or table are handed in, for another thread. None where there is no such input.
+    pub fn inlet(&self, input: &str) -> Option<Inlet> {
+        let queue = self.program.queues.get(input)?.clone();
+        Some(Inlet { queue, table: self.is_table(input) })
+    }
+
+    /// Whether no source will ever give a row again.
+    pub fn ended(&self) -> bool {
+        self.program.ended()
+    }
+
+    /// Hands in rows of a source that could not be read where they came from: they go where the source's bad rows go.
+    /// False where there is no such source.
+    pub fn give_bad(&self, source: &str, rows: Vec<BadRow>) -> bool {
+        let queue = self.program.queues.get(source).filter(|_| !self.is_table(source));
+        queue.map(|queue| queue.push_bad(rows)).is_some()
     }
 
     /// Says that no more rows will be handed in.

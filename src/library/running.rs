@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 
 use crate::engine::{BatchReport, Clock, EngineError, Opening, RealClock, Session, Stepped, Watch};
-use crate::formats::conform::conform;
-use crate::model::Schema;
 use crate::optimize::optimize_watched;
 use crate::plan::graph::Work;
 use crate::plan::{Plan, Port};
 
+use super::feeder::{Feeder, Given, NotGiven};
+
 /// The word of the source that a program fills.
 const QUEUE: &str = "queue";
+
+/// How long `every: 0s` waits behind a batch without rows.
+const IDLE: i64 = 1_000;
 
 /// How a pipeline is started.
 #[derive(Clone)]
@@ -50,8 +54,8 @@ impl Default for Start {
 pub struct Running {
     session: Session,
     clock: Arc<dyn Clock>,
-    /// The columns of what is given by the program.
-    given: BTreeMap<String, Schema>,
+    /// What is given by the program.
+    given: BTreeMap<String, Given>,
 }
 
 impl Running {
@@ -63,7 +67,8 @@ impl Running {
                 && (start.give_all || endpoint.word == QUEUE)
                 && let Some(edge) = plan.edge(id, &Port::Out)
             {
-                given.insert(node.stream.clone(), edge.schema.clone());
+                let buffer = endpoint.settings.size("buffer").and_then(|bytes| usize::try_from(bytes).ok());
+                given.insert(node.stream.clone(), Given { columns: edge.schema.to_arrow(), buffer });
             }
         }
         let opening = Opening {
@@ -83,20 +88,21 @@ impl Running {
     }
 
     /// Gives rows to a `queue()`: more for a source, all there are for a table. Columns are found by name and may
-    /// be of types that can be read as the declared ones.
+    /// be of types that can be read as the declared ones. Never waits.
     pub fn give(&self, name: &str, rows: &RecordBatch) -> Result<(), NotGiven> {
-        let not = |why: String| NotGiven { name: name.to_owned(), why };
-        let Some(schema) = self.given.get(name) else {
-            let all: Vec<_> = self.given.keys().map(|name| format!("`{name}`")).collect();
-            let these = if all.is_empty() { "nothing does".into() } else { format!("{} do", all.join(", ")) };
-            return Err(not(format!("it does not take rows from the program; {these}")));
-        };
-        let (fitting, bad) = conform(rows, &schema.to_arrow()).map_err(not)?;
-        if let Some(first) = bad.first() {
-            return Err(not(format!("row {} has {}", first.line + 1, first.reason)));
-        }
-        self.session.give(name, vec![fitting]);
+        let feeder = self.feeder(name)?;
+        feeder.inlet.give(vec![feeder.fitting(rows)?]);
         Ok(())
+    }
+
+    /// Gives rows from other threads, while this one steps.
+    pub fn feeder(&self, name: &str) -> Result<Feeder, NotGiven> {
+        if let (Some(given), Some(inlet)) = (self.given.get(name), self.session.inlet(name)) {
+            return Ok(Feeder { name: name.to_owned(), given: given.clone(), inlet });
+        }
+        let all: Vec<_> = self.given.keys().map(|name| format!("`{name}`")).collect();
+        let these = if all.is_empty() { "no input does".into() } else { format!("those that do: {}", all.join(", ")) };
+        Err(NotGiven { name: name.to_owned(), why: format!("it takes none from the program; {these}") })
     }
 
     /// Whether rows that were given wait for a batch.
@@ -113,6 +119,30 @@ impl Running {
     /// Runs a batch of that time, in microseconds since 1970 UTC.
     pub fn step_at(&mut self, micros: i64) -> Result<Batch, EngineError> {
         self.session.step(micros).map(Batch::of)
+    }
+
+    /// Runs batch after batch when they are due, until `stop` becomes true or every source has come to its end; in the
+    /// latter case all open windows close with a last batch. `each` is shown every batch.
+    pub fn run(&mut self, stop: &AtomicBool, mut each: impl FnMut(&Batch)) -> Result<(), EngineError> {
+        while !stop.load(Ordering::Relaxed) {
+            let time = self.session.next_time(self.clock.now());
+            self.clock.wait_until(time, stop);
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let batch = self.step_at(time)?;
+            each(&batch);
+            let nothing = batch.report.sources.iter().all(|source| source.rows == 0);
+            if nothing && self.session.ended() {
+                let time = self.session.next_time(self.clock.now());
+                each(&Batch::of(self.session.close(time)?));
+                return Ok(());
+            }
+            if nothing && self.session.interval() == 0 {
+                self.clock.wait_until(self.clock.now() + IDLE, stop);
+            }
+        }
+        Ok(())
     }
 
     /// Runs a last, empty batch in which every open window closes.
@@ -163,20 +193,3 @@ impl Batch {
         self.streams.get(name).map_or(&[], Vec::as_slice)
     }
 }
-
-/// Rows that an input did not take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotGiven {
-    /// The input.
-    pub name: String,
-    /// Why, in a sentence.
-    pub why: String,
-}
-
-impl fmt::Display for NotGiven {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` was given no rows: {}", self.name, self.why)
-    }
-}
-
-impl std::error::Error for NotGiven {}

@@ -1,10 +1,17 @@
-//! `cogroup clicks using user_id`: for each key the rows of both streams, as two lists.
+//! `cogroup clicks using user_id`: for each key the rows of both streams, as two lists. Typing is here, running in
+//! `lists` and `run`.
+
+mod lists;
+mod run;
 
 use millstream_dsl::{Diagnostic, ast};
 
 use crate::model::{Column, Schema, Slot, Type};
+use crate::operators::cogroup::lists::Lists;
+use crate::operators::cogroup::run::InWindows;
 use crate::operators::input;
 use crate::operators::lifetime::{self, Lifetime};
+use crate::operators::sides::{Side, Windowed};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::context::Other;
 use crate::plan::operator::{Distribution, NotRunnable, Task};
@@ -20,8 +27,8 @@ pub fn entry() -> StageEntry {
     )
     .details(
         "Each key that occurs on either side gives one row: the key, a list of the left rows under the left stream's \
-         name and one of the right rows under the right stream's. Without a scope it looks at one batch, as \
-         `per batch` says.",
+         name and one of the right rows under the right stream's, as they came. Rows without a key are together. \
+         Without a scope it looks at one batch, as `per batch` says; with a window a row comes when it closes.",
     )
     .example("cogroup clicks using user_id")
     .alias("coGroup")
@@ -81,8 +88,18 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     });
     let late = late.map(|(fate, _)| fate).filter(|_| can_be_late);
     let sides = input::side(late, Port::Late, || crate::operators::envelope::envelope(&left, &right));
-    let operator = Cogroup { keys, key_names: key_names(call), right_name: right_name.name, lives };
+    let (of_left, of_right) = keys.iter().copied().unzip();
+    let lists =
+        Lists { sides: (side("left", &left, of_left), side("right", &right, of_right)), schema: out.schema.to_arrow() };
+    let interval = ctx.interval();
+    let operator = Cogroup { keys, key_names: key_names(call), right_name: right_name.name, lives, lists, interval };
     Some(Planned { keeps_qualifiers: false, sides, can_be_late, ..input::passing(call, Box::new(operator), out) })
+}
+
+/// What is known of an input when the stage runs.
+fn side(name: &'static str, edge: &Edge, keys: Vec<usize>) -> Side {
+    let time = edge.time.as_ref().and_then(|t| Some((edge.schema.position(&t.column)?, i64::from(t.ends_window))));
+    Side::new(name, &edge.schema, keys, time)
 }
 
 fn using<'a>(call: &StageCall<'a>) -> &'a [ast::Ident] {
@@ -205,6 +222,9 @@ struct Cogroup {
     key_names: Vec<String>,
     right_name: String,
     lives: Lifetime,
+    lists: Lists,
+    /// How often a batch comes, in microseconds.
+    interval: i64,
 }
 
 impl Operator for Cogroup {
@@ -219,10 +239,17 @@ impl Operator for Cogroup {
     fn properties(&self) -> Properties {
         let (left, right) = self.keys.iter().copied().unzip();
         let stateful = self.lives != Lifetime::Batch;
-        Properties { stateful, ..Properties::gathering(Distribution::ByKey(vec![left, right])) }
+        Properties { stateful, order_matters: true, ..Properties::gathering(Distribution::ByKey(vec![left, right])) }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        Err(NotRunnable::not_yet("stage", "cogroup"))
+        if self.lives == Lifetime::Batch {
+            return Ok(run::of_batch(self.lists.clone()));
+        }
+        let windows = Windowed::new(&self.lives, self.interval)?;
+        Ok(Task::Keyed(Box::new(InWindows::new(self.lists.clone(), windows)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,19 @@
 //! `left join clicks on ...`: rows of two inputs side by side. Typing is here and in `condition`, `scope` (how
 //! partners find each other) and `output` (what comes out). Running starts in `recipe`, what all joins need; `batch`,
-//! `bounded` bring the rows together.
+//! `bounded`, `window` and `latest` bring the rows together, each in its own way.
 
-mod arrivals;
 mod batch;
 mod bounded;
 mod condition;
+mod latest;
+mod meeting;
 mod output;
 mod pairing;
 mod recipe;
 mod rows;
 mod scope;
 mod truth;
-mod waiting;
+mod window;
 
 use std::sync::Arc;
 
@@ -23,10 +24,14 @@ use crate::model::Schema;
 use crate::operators::envelope::envelope;
 use crate::operators::join::bounded::{Bounded, Within};
 use crate::operators::join::condition::{Condition, Kind, Sides, analyse};
+use crate::operators::join::latest::{Latest, Reach};
 use crate::operators::join::output::{Inputs, Part};
-use crate::operators::join::recipe::{Recipe, SideSpec};
+use crate::operators::join::recipe::Recipe;
 use crate::operators::join::rows::Beside;
 use crate::operators::join::scope::How;
+use crate::operators::join::window::InWindows;
+use crate::operators::lifetime::Lifetime;
+use crate::operators::sides::{Side, Windowed};
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, OptionKind, StageCall};
 use crate::plan::context::Other;
@@ -96,7 +101,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     out.time = output::time(&inputs, &out, &parts, how.wait(inputs.modifier));
     if let How::Window { window, .. } = &how {
         let delay = draft.left.time.as_ref().and_then(|t| t.delay).zip(draft.right.time.as_ref().and_then(|t| t.delay));
-        let on_batch_time = matches!(window, crate::operators::lifetime::Lifetime::BatchWindow(_));
+        let on_batch_time = matches!(window, Lifetime::BatchWindow(_));
         out = output::windowed(out, delay.map(|(a, b)| a.max(b)));
         out.time = out.time.filter(|_| !on_batch_time);
     }
@@ -110,7 +115,7 @@ fn plan(call: &StageCall<'_>, ctx: &mut dyn StageContext) -> Option<Planned> {
     let late = late.map(|(fate, _)| fate).filter(|_| can_be_late);
     let sides = input::side(late, Port::Late, || envelope(&draft.left, &draft.right));
     let span = input::word_span(call);
-    let operator = draft.operator(how, parts, out.schema.clone());
+    let operator = draft.operator(how, parts, out.schema.clone(), ctx.interval());
     Some(Planned { operator: Box::new(operator), out, keeps_qualifiers: true, sides, can_be_late, span })
 }
 
@@ -328,7 +333,7 @@ impl Draft<'_> {
         }
     }
 
-    fn operator(self, how: How, parts: Vec<Part>, output: Schema) -> Join {
+    fn operator(self, how: How, parts: Vec<Part>, output: Schema, interval: i64) -> Join {
         let sides = self.sides();
         let older = |edge: &Edge| i64::from(edge.time.as_ref().is_some_and(|time| time.ends_window));
         Join {
@@ -342,6 +347,7 @@ impl Draft<'_> {
             condition: self.condition,
             using: self.using.len(),
             how,
+            interval,
             parts,
             output,
             known: Arc::default(),
@@ -366,6 +372,8 @@ struct Join {
     /// How many of the equalities were written as `using`.
     using: usize,
     how: How,
+    /// How often a batch comes, in microseconds.
+    interval: i64,
     /// Where the columns that come out come from, behind those of the window.
     parts: Vec<Part>,
     output: Schema,
@@ -401,6 +409,7 @@ impl Operator for Join {
         Properties {
             stateful: self.how.stateful(),
             keeps_order: self.table,
+            order_matters: self.how.latest(),
             deterministic: show::deterministic(&self.condition.all),
             repeats: Some(self.repeats()),
             mark_lag: self.how.lag(self.modifier, self.older),
@@ -409,15 +418,29 @@ impl Operator for Join {
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
-        match &self.how {
-            How::Table => batch::of_table(self.recipe(beside_a_table)?, Arc::clone(&self.known)),
-            How::Batch => batch::of_streams(self.recipe(by_key)?),
-            How::Bounded { lower, upper, latest: false } => {
-                let within = Within { lower: *lower, upper: *upper };
-                Ok(Task::Keyed(Box::new(Bounded::new(self.recipe(within_bounds)?, within, self.older)?)))
+        Ok(Task::Keyed(match &self.how {
+            How::Table => return batch::of_table(self.recipe(beside_a_table)?, Arc::clone(&self.known)),
+            How::LatestOfTable { lower, upper } => {
+                let reach = Reach { lower: *lower, upper: *upper };
+                let recipe = self.recipe(beside_a_table_by_time)?;
+                return latest::of_table(recipe, reach, Arc::clone(&self.known));
             }
-            _ => Err(NotRunnable::not_yet("stage", "join")),
-        }
+            How::Batch => return batch::of_streams(self.recipe(by_key)?),
+            How::Window { window } => {
+                Box::new(InWindows::new(self.recipe(by_key)?, Windowed::new(window, self.interval)?)?)
+            }
+            How::Bounded { lower, upper, latest: false } => {
+                Box::new(Bounded::new(self.recipe(within_bounds)?, Within { lower: *lower, upper: *upper })?)
+            }
+            How::Bounded { lower, upper, latest: true } => {
+                let reach = Reach { lower: Some(*lower), upper: *upper };
+                Box::new(Latest::new(self.recipe(within_bounds)?, reach)?)
+            }
+            How::Latest { upper } => {
+                let reach = Reach { lower: None, upper: *upper };
+                Box::new(Latest::new(self.recipe(within_bounds)?, reach)?)
+            }
+        }))
     }
 
     fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {
@@ -432,16 +455,18 @@ impl Join {
     /// What all ways of running it need.
     fn recipe(&self, mine: fn(Kind) -> Kind) -> Result<Recipe, NotRunnable> {
         let (left_keys, right_keys) = self.condition.pairs.iter().copied().unzip();
-        let left = SideSpec { name: "left", schema: &self.left, keys: left_keys, time: self.times.0 };
-        let right = SideSpec { name: "right", schema: &self.right, keys: right_keys, time: self.times.1 };
+        let time = |column: Option<usize>, older| column.map(|column| (column, older));
+        let left = Side::new("left", &self.left, left_keys, time(self.times.0, self.older.0));
+        let right = Side::new("right", &self.right, right_keys, time(self.times.1, self.older.1));
         let out = Beside { parts: self.parts.clone(), schema: self.output.to_arrow() };
-        Recipe::new(self.modifier, (left, right), &self.condition, mine, out)
+        Recipe::new(self.modifier, ((left, &self.left), (right, &self.right)), &self.condition, mine, out)
     }
 
-    /// Which input's column each column that comes out repeats in every row.
+    /// Which input's column each column that comes out repeats in every row, so that it does not matter whether rows
+    /// are chosen by it before or after. Of an as-of join's right side it does: another row would be the latest.
     fn repeats(&self) -> Vec<Option<(usize, usize)>> {
         let left_misses = matches!(self.modifier, Some(JoinWord::Right | JoinWord::Full));
-        let right_misses = matches!(self.modifier, Some(JoinWord::Left | JoinWord::Full));
+        let right_misses = self.how.latest() || matches!(self.modifier, Some(JoinWord::Left | JoinWord::Full));
         let window = self.output.columns.len() - self.parts.len();
         let of_sides = self.parts.iter().map(|part| match part {
             Part::Left(i) | Part::Key(i, _) if !left_misses => Some((0, *i)),
@@ -462,10 +487,15 @@ fn beside_a_table(kind: Kind) -> Kind {
     if matches!(kind, Kind::Bound | Kind::Right) { Kind::Both } else { kind }
 }
 
+/// The same, where bounds are looked after.
+fn beside_a_table_by_time(kind: Kind) -> Kind {
+    if kind == Kind::Right { Kind::Both } else { kind }
+}
+
 /// Equalities and bounds bring rows together.
 fn within_bounds(kind: Kind) -> Kind {
     kind
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,6 +12,10 @@ pub fn entry() -> SinkEntry {
             "calls a function of the program that runs the pipeline as a library",
             "foreach(\"NAME\")",
         )
+        .details(
+            "With `millstream::library`: `own::foreach(&mut catalog, \"store\", |batch, rows| ...)`. It is called for every \
+             batch that has rows; when it fails it is called again, with the same number.",
+        )
         .example("from orders |> into foreach(\"store\")")
         .alias("foreachRDD")
         .alias("foreachBatch"),

@@ -13,6 +13,11 @@ pub fn entry() -> SourceEntry {
             "takes the rows that a program pushes in through the library",
             "queue() { schema: TYPE }",
         )
+        .details(
+            "With `millstream::library`: `running.give(\"orders\", &rows)` between two steps, or a feeder from any thread, \
+             which waits while more than `buffer` is waiting. What is given must have the declared columns, by name; \
+             rows with null where none may be are refused.",
+        )
         .example("source orders = queue() { schema: { id: string, amount: float64 } }")
         .alias("queueStream"),
         args: Vec::new(),

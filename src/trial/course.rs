@@ -8,9 +8,11 @@ use millstream_dsl::{Diagnostic, Span};
 
 use crate::engine::{EngineError, Opening, Session, Watch};
 use crate::model::Schema;
+use crate::plan::Port;
 use crate::plan::catalog::Endpoint;
 use crate::plan::graph::Work;
 use crate::plan::scenario::{Action, Counted, ExpectedRow, ExpectedRows, Scenario};
+use crate::plan::seams::BadRow;
 use crate::trial::compare::{Demand, Row, Wanted, difference};
 use crate::trial::mismatch::Mismatch;
 use crate::trial::tally::Tally;
@@ -33,6 +35,8 @@ pub(super) struct Course<'a> {
     clock: i64,
     /// Rows for the next batch, by source.
     waiting: Vec<(String, Vec<RecordBatch>)>,
+    /// Rows for the next batch that could not be read, by source.
+    bad: Vec<(String, Vec<BadRow>)>,
     /// The rows of tables.
     tables: BTreeMap<String, Vec<RecordBatch>>,
     /// What streams gave, in each batch that it was not nothing.
@@ -61,6 +65,7 @@ impl<'a> Course<'a> {
             opening,
             clock: (START + interval - 1).div_euclid(interval) * interval,
             waiting: Vec::new(),
+            bad: Vec::new(),
             tables: BTreeMap::new(),
             gave: BTreeMap::new(),
             taken: BTreeMap::new(),
@@ -85,9 +90,32 @@ impl<'a> Course<'a> {
     pub(super) fn give_file(&mut self, input: &str, path: &std::path::Path, at: Span) -> Done {
         let (endpoint, schema) = self.input(input, at)?;
         let path = self.setting.base.join(path);
-        let rows = given::from_file(&path, &endpoint, &schema, self.setting.formats).map_err(|why| failed(at, why))?;
-        self.hand_in(input, rows);
+        let given = given::from_file(&path, &endpoint, &schema, self.setting.formats).map_err(|why| failed(at, why))?;
+        if let Some(bad) = given.bad.first().filter(|_| !self.handles_bad(input)) {
+            let (line, place, reason) = (bad.line, &bad.place, &bad.reason);
+            let more = match given.bad.len() {
+                1 => String::new(),
+                2 => " (and another row)".into(),
+                n => format!(" (and {} more rows)", n - 1),
+            };
+            let message = format!("line {line} of `{place}` is no row of `{input}`: {reason}{more}");
+            let help =
+                format!("where `{input}` says what becomes of bad rows (`bad to x`, `bad drop`), they may be given");
+            return Err(Failed::of(Diagnostic::error("", at, message).help(help)));
+        }
+        self.hand_in(input, given.rows);
+        if !given.bad.is_empty() {
+            self.bad.push((input.to_owned(), given.bad));
+        }
         Ok(())
+    }
+
+    /// Whether it is said what becomes of rows of a source that cannot be read.
+    fn handles_bad(&self, source: &str) -> bool {
+        let plan = self.setting.plan;
+        let Some((node, _)) = plan.stream(source).filter(|_| !self.is_table(source)) else { return false };
+        plan.node(node).fates.contains_key(&Port::Bad)
+            || plan.streams().any(|(_, of, port)| of == node && *port == Port::Bad)
     }
 
     fn hand_in(&mut self, input: &str, rows: Vec<RecordBatch>) {
@@ -203,7 +231,7 @@ impl<'a> Course<'a> {
     }
 
     fn step_waiting(&mut self, at: Span) -> Done {
-        while !self.waiting.is_empty() || self.session.has_waiting() {
+        while !self.waiting.is_empty() || !self.bad.is_empty() || self.session.has_waiting() {
             self.step(at)?;
         }
         Ok(())
@@ -212,6 +240,9 @@ impl<'a> Course<'a> {
     fn batch(&mut self, time: i64, at: Span) -> Done {
         for (input, rows) in self.waiting.drain(..) {
             self.session.give(&input, rows);
+        }
+        for (source, rows) in self.bad.drain(..) {
+            self.session.give_bad(&source, rows);
         }
         self.clock = time;
         let done = self.session.step(time).map_err(|error| broken(error, at))?;
@@ -300,14 +331,9 @@ fn wanted(expected: &ExpectedRows, schema: &Schema) -> Result<(Demand, Vec<Wante
 }
 
 fn rows<'r>(blocks: impl Iterator<Item = &'r RecordBatch>, schema: &Schema) -> Result<Vec<Row>, String> {
-    let mut rows: Vec<Row> = Vec::new();
+    let mut all: Vec<Row> = Vec::new();
     for block in blocks {
-        let first = rows.len();
-        rows.extend((0..block.num_rows()).map(|_| Vec::with_capacity(schema.columns.len())));
-        for (column, array) in schema.columns.iter().zip(block.columns()) {
-            let values = Value::of_column(&column.slot.ty, array).map_err(|e| e.to_string())?;
-            rows[first..].iter_mut().zip(values).for_each(|(row, value)| row.push(value));
-        }
+        all.extend(Value::of_rows(schema, block).map_err(|e| e.to_string())?);
     }
-    Ok(rows)
+    Ok(all)
 }

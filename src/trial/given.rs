@@ -10,7 +10,7 @@ use datafusion_common::ScalarValue;
 
 use crate::model::Schema;
 use crate::plan::catalog::{Endpoint, FormatCall, find};
-use crate::plan::seams::{FormatCodec, Piece};
+use crate::plan::seams::{BadRow, FormatCodec, Piece};
 use crate::plan::{FormatEntry, Settings};
 
 /// Cells that have been checked against the schema. `Err` is a sentence.
@@ -27,13 +27,20 @@ pub(super) fn from_cells(rows: &[Vec<ScalarValue>], schema: &Schema) -> Result<R
     RecordBatch::try_new(schema.to_arrow(), columns).map_err(|e| e.to_string())
 }
 
+/// Rows, and those that could not be read.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub(super) rows: Vec<RecordBatch>,
+    pub(super) bad: Vec<BadRow>,
+}
+
 /// Every row of a file. `Err` is a sentence.
 pub(super) fn from_file(
     path: &Path,
     endpoint: &Endpoint,
     schema: &Schema,
     formats: &[Arc<FormatEntry>],
-) -> Result<Vec<RecordBatch>, String> {
+) -> Result<Given, String> {
     let shown = path.display();
     let codec = codec(path, endpoint, schema, formats)?;
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
@@ -44,16 +51,9 @@ pub(super) fn from_file(
     let (front, rest) = bytes.split_at(header);
     let piece = Piece { header: front, bytes: rest, last: true, records: usize::MAX };
     let decoded = codec.decode(&piece).map_err(|e| format!("`{shown}` cannot be read: {e}"))?;
-    if let Some(bad) = decoded.bad.first() {
-        let line = bad.line + 1 + u64::from(header > 0);
-        let more = match decoded.bad.len() {
-            1 => String::new(),
-            2 => " (and another row)".into(),
-            n => format!(" (and {} more rows)", n - 1),
-        };
-        return Err(format!("line {line} of `{shown}` is no row of `{}`: {}{more}", endpoint.name, bad.reason));
-    }
-    Ok(decoded.blocks)
+    let place = path.file_name().unwrap_or_default().to_string_lossy();
+    let named = |bad: BadRow| BadRow { place: place.to_string(), line: bad.line + 1 + u64::from(header > 0), ..bad };
+    Ok(Given { rows: decoded.blocks, bad: decoded.bad.into_iter().map(named).collect() })
 }
 
 /// The source's own format; for a source without one the format that the file's ending names.

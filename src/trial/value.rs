@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
     Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -15,8 +15,8 @@ use datafusion_common::ScalarValue;
 use millstream_dsl::print;
 use serde_json::json;
 
-use crate::model::Type;
 use crate::model::time::show_duration;
+use crate::model::{Schema, Type};
 
 /// How far apart two floats may be, as a part of the larger one, before they are two values: results may be added up
 /// in another order than the one a person calculated in.
@@ -78,6 +78,17 @@ impl Value {
         let wanted = ty.to_arrow();
         let column = if *column.data_type() == wanted { column.clone() } else { cast(column, &wanted)? };
         Ok((0..column.len()).map(|row| Value::at(ty, &column, row)).collect())
+    }
+
+    /// Every row of a block.
+    pub fn of_rows(schema: &Schema, block: &RecordBatch) -> Result<Vec<Vec<Value>>, ArrowError> {
+        let width = schema.columns.len();
+        let mut rows: Vec<Vec<Value>> = (0..block.num_rows()).map(|_| Vec::with_capacity(width)).collect();
+        for (column, array) in schema.columns.iter().zip(block.columns()) {
+            let values = Value::of_column(&column.slot.ty, array)?;
+            rows.iter_mut().zip(values).for_each(|(row, value)| row.push(value));
+        }
+        Ok(rows)
     }
 
     /// A value of a column that has the type's own layout.

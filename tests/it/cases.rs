@@ -248,15 +248,9 @@ impl Run {
         let schema = self.schema(stream)?;
         let mut lines = Vec::new();
         for block in self.gave.remove(stream).unwrap_or_default() {
-            let columns = schema.columns.iter().zip(block.columns());
-            let cells: Vec<Vec<Value>> = columns
-                .map(|(column, array)| Value::of_column(&column.slot.ty, array))
-                .collect::<Result<_, _>>()
-                .map_err(said)?;
-            for row in 0..block.num_rows() {
-                let cell = |(i, c): (usize, &millstream::model::Column)| (c.name.clone(), cells[i][row].to_json());
-                let object: serde_json::Map<_, _> = schema.columns.iter().enumerate().map(cell).collect();
-                lines.push(serde_json::Value::from(object).to_string() + "\n");
+            for row in Value::of_rows(&schema, &block).map_err(said)? {
+                let cells = schema.columns.iter().zip(&row).map(|(c, value)| (c.name.clone(), value.to_json()));
+                lines.push(serde_json::Value::Object(cells.collect()).to_string() + "\n");
             }
         }
         if !in_order {

@@ -64,7 +64,7 @@ fn given_rows_are_cast_to_the_declared_types_and_others_are_refused_in_a_sentenc
     let refused = running.give("xs", &RecordBatch::try_from_iter([("m", text)]).unwrap()).unwrap_err();
     assert_eq!(refused.to_string(), "`xs` was given no rows: column `n` is missing");
     let refused = running.give("zs", &numbers(&[1])).unwrap_err();
-    let why = "it does not take rows from the program; `xs` do";
+    let why = "it takes none from the program; those that do: `xs`";
     assert_eq!(refused.to_string(), format!("`zs` was given no rows: {why}"));
 }
 
@@ -216,4 +216,50 @@ fn what_a_pipeline_remembers_goes_on_in_another_one() {
     second.restore(&saved).unwrap();
     second.give("xs", &numbers(&[4])).unwrap();
     assert_eq!(column(second.step_at(2 * SECOND).unwrap().stream("ys"), "total"), [7]);
+}
+
+#[test]
+fn rows_come_from_other_threads_until_they_say_that_it_is_over() {
+    let text = "pipeline p { every: 0s }\nsource xs = queue() { schema: { n: int64 }, buffer: 1kb } bad drop\n\
+                stream ys = from xs |> fold running ttl 1d init { sum: 0 } step { sum: state.sum + n } yield { sum: state.sum }\n\
+                from ys |> into discard\n";
+    let mut running = Pipeline::from_text(text, &millstream::builtins::catalog()).unwrap().start().unwrap();
+    let feeders: Vec<_> = (0..4).map(|_| running.feeder("xs").unwrap()).collect();
+    let mut sums = Vec::new();
+    std::thread::scope(|threads| {
+        let last = running.feeder("xs").unwrap();
+        let givers: Vec<_> = feeders
+            .iter()
+            .map(|feeder| threads.spawn(|| (0..50).for_each(|_| feeder.give(&numbers(&[1; 100])).unwrap())))
+            .collect();
+        threads.spawn(move || {
+            givers.into_iter().for_each(|giver| giver.join().unwrap());
+            last.end();
+        });
+        running.run(&false.into(), |batch| sums.extend(column(batch.stream("ys"), "sum"))).unwrap();
+    });
+    assert_eq!(sums.last(), Some(&(4 * 50 * 100)));
+    drop(running);
+    let refused = feeders[0].give(&numbers(&[1])).unwrap_err();
+    assert_eq!(refused.to_string(), "`xs` was given no rows: the pipeline is no more");
+}
+
+/// Spark drops rows between two windows without a word; here `check` warns, and a pipeline that runs all the same counts
+/// them as filtered.
+#[test]
+fn rows_between_windows_are_left_out_and_counted() {
+    let stages = "|> aggregate count() as n over sliding(1s, every 3s) on batch time |> select n";
+    let catalog = millstream::builtins::catalog();
+    let gaps = pipeline(stages, &catalog);
+    assert!(gaps.warnings().problems.iter().any(|problem| problem.code == "slide-gap"), "{}", gaps.warnings());
+    let mut running = gaps.start().unwrap();
+    let mut counts = Vec::new();
+    let mut filtered = 0;
+    for batch in 1..=6 {
+        running.give("xs", &numbers(&vec![1; batch])).unwrap();
+        let done = running.step_at(SECOND * i64::try_from(batch).unwrap()).unwrap();
+        counts.extend(column(done.stream("ys"), "n"));
+        filtered += done.report.operators.iter().map(|operator| operator.filtered).sum::<u64>();
+    }
+    assert_eq!((counts, filtered), (vec![3, 6], 1 + 2 + 4 + 5));
 }

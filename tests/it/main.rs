@@ -16,6 +16,7 @@ mod infer;
 mod library;
 mod messages;
 mod oracle;
+mod own_operator;
 mod plans;
 mod program;
 mod run;

@@ -136,3 +136,26 @@ fn ctrl_c_ends_a_run_after_the_batch() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains(" rows in, "), "{said}");
 }
+
+#[test]
+fn rows_go_through_a_program_beside_the_pipeline_and_are_measured() {
+    let pipeline = "pipeline p { every: 1s }\n\
+        source orders = files(\"in/*.json\") { format: json, schema: { id: string, amount: int64 } } bad drop\n\
+        stream scored = from orders |> meter seen = count(), biggest = max(amount)\n\
+          |> through exec(\"./score.sh --x 'a b'\") with { format: csv, schema: { id: string, what: string } } bad drop\n\
+        from scored |> into files(\"out\") { format: csv }\n";
+    let script = "#!/bin/sh\ncat > /dev/null\necho id,what\necho \"$1,$2\"\nprintf 'half a line\\n'\necho told >&2\n";
+    let folder = folder(
+        pipeline,
+        &[("in/a.json", "{\"id\": \"1\", \"amount\": 5}\n{\"id\": \"2\", \"amount\": 7}\n"), ("score.sh", script)],
+    );
+    let mut rights = fs::metadata(folder.path().join("score.sh")).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut rights, 0o755);
+    fs::set_permissions(folder.path().join("score.sh"), rights).unwrap();
+    let elsewhere = TempDir::new().unwrap();
+    let path = folder.path().join("p.stream");
+    let ran = millstream_in(elsewhere.path(), &["run", path.to_str().unwrap(), "--once"], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("seen of scored: 2\nbiggest of scored: 7\n"), "{}", ran.err);
+    assert_eq!(written(&folder.path().join("out")), "id,what\n--x,a b\n");
+}

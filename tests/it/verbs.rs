@@ -104,6 +104,7 @@ fn a_new_folder_checks_without_a_word_and_runs() {
     assert_eq!(ran.code, 0, "{}", ran.out);
     let ran = millstream_in(folder.path(), &["fmt", "--check", "shop"], "");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""));
+    assert_eq!(millstream_in(folder.path(), &["test", "shop"], "").code, 0);
     let ran = millstream_in(folder.path(), &["run", "shop/pipeline.stream", "--once"], "");
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.lines().any(|line| line.split_whitespace().eq(["books", "41.50", "2"])), "{}", ran.out);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion_common::{Result, ScalarValue, internal_err};
+use datafusion_common::{HashSet, Result, ScalarValue, internal_err};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion_functions_aggregate::array_agg::array_agg_udaf;
@@ -41,8 +41,11 @@ impl AggregateUDFImpl for Collect {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let DataType::List(element) = args.return_type() else { return internal_err!("`{}` makes lists", self.name) };
+        if self.distinct {
+            return Ok(Box::new(Different::new(element.data_type())));
+        }
         let empty = ScalarValue::List(ScalarValue::new_list_nullable(&[], element.data_type()));
-        let args = AccumulatorArgs { is_distinct: self.distinct, ignore_nulls: true, ..args };
+        let args = AccumulatorArgs { ignore_nulls: true, ..args };
         Ok(Box::new(OrEmpty { inner: array_agg_udaf().accumulator(args)?, empty }))
     }
 
@@ -78,5 +81,52 @@ impl Accumulator for OrEmpty {
 
     fn size(&self) -> usize {
         size_of_val(self) + self.inner.size()
+    }
+}
+
+/// Different values in the order in which they first come. DataFusion gives them in the order of a hash table.
+#[derive(Debug)]
+struct Different {
+    element: DataType,
+    values: Vec<ScalarValue>,
+    seen: HashSet<ScalarValue>,
+}
+
+impl Different {
+    fn new(element: &DataType) -> Self {
+        Different { element: element.clone(), values: Vec::new(), seen: HashSet::default() }
+    }
+}
+
+impl Accumulator for Different {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        for row in 0..columns[0].len() {
+            let value = ScalarValue::try_from_array(&columns[0], row)?;
+            if !value.is_null() && self.seen.insert(value.clone()) {
+                self.values.push(value.compacted());
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let lists = states[0].as_list::<i32>();
+        for list in lists.iter().flatten() {
+            self.update_batch(&[list])?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::List(ScalarValue::new_list_nullable(&self.values, &self.element)))
+    }
+
+    fn size(&self) -> usize {
+        // The values are held twice.
+        size_of_val(self) + 2 * self.values.iter().map(ScalarValue::size).sum::<usize>()
     }
 }

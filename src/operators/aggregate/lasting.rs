@@ -347,7 +347,8 @@ impl Lasting {
 
     /// Windows of batch time go on without rows: where all rows are one group there is a result of none.
     fn empty_windows(&self, moment: &Moment, spans: &Spans, raw: &Raw) -> Result<Option<RecordBatch>, TaskError> {
-        let Some(tick) = moment.tick.filter(|_| self.store.grouping.key_types().is_empty()) else { return Ok(None) };
+        let without_keys = self.store.grouping.key_types().is_empty();
+        let Some(tick) = moment.tick.filter(|_| without_keys) else { return Ok(None) };
         let empty: Vec<_> = spans.ending(tick.after, tick.until).filter(|span| !raw.spans.contains(span)).collect();
         if empty.is_empty() {
             return Ok(None);

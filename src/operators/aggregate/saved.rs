@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt8Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema};
 
 use crate::operators::aggregate::lasting::{Lasting, Scope};
@@ -42,7 +42,7 @@ impl Lasting {
             let (places, values) = shown.to_save()?;
             tables.push(SavedTable { name: "shown".into(), rows: vec![self.saved_shown(&places, values)?] });
         }
-        tables.push(SavedTable { name: "pace".into(), rows: vec![self.pace.save()?] });
+        tables.push(SavedTable { name: "pace".into(), rows: vec![self.saved_pace()?] });
         if let Scope::BatchWindows(ticks, _) = &self.scope {
             tables.push(ticks.save("clock")?);
         }
@@ -72,6 +72,13 @@ impl Lasting {
             places.iter().map(|(_, number)| if by_window { 0 } else { head(*number).start }).collect::<Vec<_>>().into();
         let ends: Int64Array = places.iter().map(|(end, _)| *end).collect::<Vec<_>>().into();
         self.keyed(&keys, &[("start", Arc::new(starts) as ArrayRef), ("at", Arc::new(ends) as ArrayRef)], "v", values)
+    }
+
+    fn saved_pace(&self) -> Result<RecordBatch, TaskError> {
+        let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new("last", DataType::Int64, true)];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(UInt8Array::from(vec![None::<u8>])), Arc::new(Int64Array::from(vec![self.pace.last()]))];
+        RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)
     }
 
     fn is_by_window(&self) -> bool {
@@ -125,7 +132,8 @@ impl Lasting {
             tables.iter().filter(|table| table.name == "clock").try_for_each(|table| ticks.load(table))?;
         }
         for rows in of("pace") {
-            self.pace.load(numbers(&rows, "last")?.value(0));
+            let last = numbers(&rows, "last")?;
+            self.pace.load(last.is_valid(0).then(|| last.value(0)));
         }
         of("cells").iter().try_for_each(|rows| self.load_cells(rows))?;
         let kept: Vec<usize> = self.store.kept().map(|(i, _)| i).collect();

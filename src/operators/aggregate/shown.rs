@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt8Array};
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion_common::HashMap;
 use std::collections::BTreeMap;
 
 use crate::operators::known::RowBytes;
-use crate::operators::values::{batch_of, bug};
+use crate::operators::values::batch_of;
 use crate::plan::operator::TaskError;
 
 /// What a result is known by: the end of its window and the number of its key, or no window and the number of its cell.
@@ -154,17 +154,13 @@ impl Pace {
         due
     }
 
-    /// The row to save, of no group.
-    pub(super) fn save(&self) -> Result<RecordBatch, TaskError> {
-        let last: Int64Array = self.last.iter().copied().collect::<Vec<_>>().into();
-        let group = UInt8Array::from(vec![None::<u8>; self.last.iter().count()]);
-        let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new("last", DataType::Int64, false)];
-        let columns: Vec<ArrayRef> = vec![Arc::new(group), Arc::new(last)];
-        RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)
+    /// When results last came.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.last
     }
 
     /// Takes over what was saved.
-    pub(super) fn load(&mut self, last: i64) {
-        self.last = Some(last);
+    pub(super) fn load(&mut self, last: Option<i64>) {
+        self.last = last;
     }
 }

@@ -1,6 +1,7 @@
 //! Steps the records of a batch's keys row by row, but many at once: first the first row of every key, then the second
 //! rows, and so on. A batch of many keys costs few evaluations, and each key still sees its rows in their order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
@@ -12,8 +13,8 @@ use datafusion_common::HashMap;
 use crate::expressions::Compiled;
 use crate::model::Schema;
 use crate::operators::values::{batch_of, bug, take_batch};
-use crate::plan::TypedExpr;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
+use crate::plan::{Node, TypedExpr};
 
 /// A batch's rows, round by round.
 pub(super) struct Rounds {
@@ -93,7 +94,9 @@ pub(super) struct Expired {
 /// How records go on.
 pub(super) struct Stepper {
     step: Compiled,
-    /// The row's columns, then the record's fields.
+    /// The columns of a row that a step reads: a batch may have as many rounds as rows, each cuts them all.
+    reads: Vec<usize>,
+    /// Those columns, then the record's fields.
     schema: SchemaRef,
 }
 
@@ -110,8 +113,18 @@ pub(super) struct Course<'a> {
 
 impl Stepper {
     pub(super) fn new(step: &[TypedExpr], input: &Schema, state: &Schema) -> Result<Self, NotRunnable> {
-        let both = Schema::new(input.columns.iter().chain(&state.columns).cloned().collect());
-        Ok(Stepper { step: Compiled::new(step, &both)?, schema: relaxed(&both) })
+        let width = input.columns.len();
+        let reads: BTreeSet<usize> = step.iter().flat_map(TypedExpr::columns).filter(|i| *i < width).collect();
+        let reads: Vec<usize> = reads.into_iter().collect();
+        let moved = |index: usize| reads.binary_search(&index).unwrap_or_else(|_| index - width + reads.len());
+        let place = &mut |expr: TypedExpr| match expr.node {
+            Node::Column { index, name } => TypedExpr { node: Node::Column { index: moved(index), name }, ..expr },
+            node => TypedExpr { node, ..expr },
+        };
+        let step: Vec<TypedExpr> = step.iter().map(|expr| expr.rebuilt(place)).collect();
+        let read = reads.iter().map(|i| &input.columns[*i]);
+        let both = Schema::new(read.chain(&state.columns).cloned().collect());
+        Ok(Stepper { step: Compiled::new(&step, &both)?, schema: relaxed(&both), reads })
     }
 
     /// Steps through all rows. `rows` stand in the order of the rounds.
@@ -123,6 +136,7 @@ impl Stepper {
         course: &Course<'_>,
     ) -> Result<After, TaskError> {
         let Before { mut fields, mut last } = before;
+        let rows = rows.project(&self.reads).map_err(bug)?;
         let (mut after, mut ends) = (Vec::new(), Vec::new());
         let (mut failures, mut expired) = (Vec::new(), Vec::new());
         let mut fresh: Option<Vec<ArrayRef>> = None;

@@ -2,39 +2,29 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{concat_batches, interleave};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use datafusion_common::HashMap;
 
 use crate::expressions::Compiled;
 use crate::model::Schema;
 use crate::operators::carry;
 use crate::operators::fold::Fold;
-use crate::operators::fold::rounds::{After, Before, Course, Rounds, Stepper, joined, ordered, relaxed};
-use crate::operators::known::{Known, RowBytes, Timers, groups};
+use crate::operators::fold::rounds::{After, Before, Course, Rounds, Stepper, ordered};
+use crate::operators::known::{Known, RowBytes, Timers};
 use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::Lifetime;
-use crate::operators::values::{batch_of, bug, take_batch, take_rows};
+use crate::operators::values::{batch_of, bug};
 use crate::plan::operator::{BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
 use crate::plan::{Edge, Port, TypedExpr};
 
-/// The name and the layout of what is saved: `_group`, a `key.NAME` for each column of the key, a `state.NAME` for
-/// each field of the record, and `last`, when it was last stepped, in microseconds ([`UNKNOWN`] where no time is known
-/// yet). Fixed: state of older versions has it.
-const RECORDS: &str = "records";
-const LAST: &str = "last";
-/// A row of no group once the table's records have been taken over.
-const BEGUN: &str = "begun";
-
 /// When a record was last stepped that came from the table before any time was known.
-const UNKNOWN: i64 = i64::MIN;
+pub(super) const UNKNOWN: i64 = i64::MIN;
 
 /// What tells the time for a ttl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Clock {
+pub(super) enum Clock {
     /// Nothing expires.
     Still,
     /// Rows, and the watermark where they stop.
@@ -44,42 +34,42 @@ enum Clock {
 }
 
 /// A record that is kept.
-struct Record {
-    fields: Box<[u8]>,
-    last: i64,
+pub(super) struct Record {
+    pub(super) fields: Box<[u8]>,
+    pub(super) last: i64,
 }
 
 /// The records of one partition.
 pub(super) struct FoldTask {
-    key: Vec<usize>,
-    keys: Schema,
-    state: Schema,
-    input: SchemaRef,
-    schema: SchemaRef,
+    pub(super) key: Vec<usize>,
+    pub(super) keys: Schema,
+    pub(super) state: Schema,
+    pub(super) input: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// The columns that bad rows keep.
-    kept: Vec<usize>,
-    aside: SchemaRef,
-    clock: Clock,
-    ttl: i64,
-    per_batch: bool,
-    every_batch: bool,
+    pub(super) kept: Vec<usize>,
+    pub(super) aside: SchemaRef,
+    pub(super) clock: Clock,
+    pub(super) ttl: i64,
+    pub(super) per_batch: bool,
+    pub(super) every_batch: bool,
     /// Key and field columns of the table that records start from.
-    seed: Option<(Vec<usize>, Vec<usize>)>,
+    pub(super) seed: Option<(Vec<usize>, Vec<usize>)>,
     /// Whether the table's records were taken over, where a row comes out for every key with every batch.
-    begun: bool,
-    init: Compiled,
-    stepper: Stepper,
+    pub(super) begun: bool,
+    pub(super) init: Compiled,
+    pub(super) stepper: Stepper,
     /// Over the row and its record, or over key and record where rows come out for keys.
-    yields: Compiled,
+    pub(super) yields: Compiled,
     /// Over key and record.
-    expiry: Option<Compiled>,
-    known: Known,
-    codec: RowBytes,
-    records: Vec<Option<Record>>,
-    bytes: usize,
-    timers: Timers,
+    pub(super) expiry: Option<Compiled>,
+    pub(super) known: Known,
+    pub(super) codec: RowBytes,
+    pub(super) records: Vec<Option<Record>>,
+    pub(super) bytes: usize,
+    pub(super) timers: Timers,
     /// Records from the table whose time begins with the first watermark.
-    waiting: Vec<u32>,
+    pub(super) waiting: Vec<u32>,
 }
 
 impl FoldTask {
@@ -217,7 +207,7 @@ impl FoldTask {
         Ok(())
     }
 
-    fn set(&mut self, number: u32, fields: &[u8], last: i64) {
+    pub(super) fn set(&mut self, number: u32, fields: &[u8], last: i64) {
         let slot = &mut self.records[number as usize];
         let timed = slot.as_ref().is_some_and(|record| record.last != UNKNOWN);
         self.bytes -= slot.as_ref().map_or(0, |record| record.fields.len());
@@ -233,106 +223,6 @@ impl FoldTask {
             self.bytes -= record.fields.len();
         }
         self.known.forget(number);
-    }
-
-    /// What comes out for the rows of a batch.
-    fn hand_on(
-        &self,
-        rows: &RecordBatch,
-        rounds: &Rounds,
-        after: &After,
-        batch: &BatchTime,
-        out: &mut Evaluated,
-    ) -> Result<(), TaskError> {
-        let order = rounds.order();
-        let mut bad: Vec<(u32, String)> =
-            after.failures.iter().map(|(place, why)| (order[*place as usize], why.clone())).collect();
-        bad.sort_by_key(|(row, _)| *row);
-        let is_bad = |row: &u32| bad.binary_search_by_key(row, |(row, _)| *row).is_ok();
-        let good: Vec<u32> = (0..rows.num_rows() as u32).filter(|row| bad.is_empty() || !is_bad(row)).collect();
-        let revealed = self.revealed(rows, &order, after, batch)?;
-        if self.every_batch {
-            out.taken += good.len();
-            out.rows.extend(revealed.map(|(rows, _)| (Port::Out, rows)));
-            out.rows.extend(self.set_aside(rows, &bad)?);
-            return Ok(());
-        }
-        let places: UInt32Array = good.iter().map(|row| rounds.places[*row as usize]).collect();
-        let mut columns = take_batch(rows, &UInt32Array::from(good.clone()))?.columns().to_vec();
-        for field in &after.rows {
-            columns.push(take_rows(field, &places)?);
-        }
-        let both = Schema::from_arrow(self.input.fields()).ok_or_else(|| bug("columns without a type"))?;
-        let both = Schema::new(both.columns.iter().chain(&self.state.columns).cloned().collect());
-        let computed = self.yields.eval(&batch_of(&relaxed(&both), columns, good.len())?, batch)?;
-        let fine: UInt32Array = match &computed.failed {
-            None => (0..good.len() as u32).collect(),
-            Some(failed) => (0..good.len() as u32).filter(|i| !failed.value(*i as usize)).collect(),
-        };
-        let columns = computed.columns.iter().map(|column| take_rows(column, &fine)).collect::<Result<_, _>>()?;
-        let yielded = batch_of(&self.schema, columns, fine.len())?;
-        out.handed = Some(out.handed.unwrap_or(0) + fine.len());
-        bad.extend(computed.failures.iter().map(|(i, why)| (good[i], why.to_owned())));
-        bad.sort_by_key(|(row, _)| *row);
-        let fine: Vec<u32> = fine.values().iter().map(|i| good[*i as usize]).collect();
-        let yielded = match revealed {
-            Some((expired, at)) => merged(&yielded, &fine, &expired, &at)?,
-            None => yielded,
-        };
-        out.rows.push((Port::Out, yielded));
-        out.rows.extend(self.set_aside(rows, &bad)?);
-        Ok(())
-    }
-
-    /// What comes out for records that were over when a row came, and the rows they come out before.
-    fn revealed(
-        &self,
-        rows: &RecordBatch,
-        order: &[u32],
-        after: &After,
-        batch: &BatchTime,
-    ) -> Result<Option<(RecordBatch, Vec<u32>)>, TaskError> {
-        if self.expiry.is_none() || after.expired.is_empty() {
-            return Ok(None);
-        }
-        let mut expired: Vec<_> = after.expired.iter().map(|e| (order[e.place as usize], &e.fields)).collect();
-        expired.sort_by_key(|(row, _)| *row);
-        let at: Vec<u32> = expired.iter().map(|(row, _)| *row).collect();
-        let fields = joined(&expired.iter().map(|(_, fields)| (*fields).clone()).collect::<Vec<_>>())?;
-        let picked = UInt32Array::from(at.clone());
-        let keys = self.key.iter().map(|i| take_rows(rows.column(*i), &picked)).collect::<Result<Vec<_>, _>>()?;
-        let out = self.of_records(self.expiry.as_ref(), keys, fields, at.len(), batch)?;
-        Ok(Some((out, at)))
-    }
-
-    /// What comes out for records by themselves.
-    fn of_records(
-        &self,
-        values: Option<&Compiled>,
-        keys: Vec<ArrayRef>,
-        fields: Vec<ArrayRef>,
-        count: usize,
-        batch: &BatchTime,
-    ) -> Result<RecordBatch, TaskError> {
-        let values = values.ok_or_else(|| bug("nothing comes out for a record"))?;
-        let both = Schema::new(self.keys.columns.iter().chain(&self.state.columns).cloned().collect());
-        let columns = keys.into_iter().chain(fields).collect();
-        let computed = values.eval(&batch_of(&relaxed(&both), columns, count)?, batch)?;
-        match computed.failures.iter().next() {
-            Some((_, why)) => Err(TaskError::Stop(format!("what `fold` gives for a record cannot be computed: {why}"))),
-            None => batch_of(&self.schema, computed.columns, count),
-        }
-    }
-
-    fn set_aside(&self, rows: &RecordBatch, bad: &[(u32, String)]) -> Result<Option<(Port, RecordBatch)>, TaskError> {
-        if bad.is_empty() {
-            return Ok(None);
-        }
-        let picked: UInt32Array = bad.iter().map(|(row, _)| *row).collect();
-        let kept = self.kept.iter().map(|i| take_rows(rows.column(*i), &picked));
-        let mut columns = kept.collect::<Result<Vec<_>, _>>()?;
-        columns.push(Arc::new(StringArray::from_iter_values(bad.iter().map(|(_, why)| why))));
-        Ok(Some((Port::Bad, batch_of(&self.aside, columns, bad.len())?)))
     }
 
     /// Drops the records whose time is over, and says what comes out for them: what was over first comes first.
@@ -367,13 +257,13 @@ impl FoldTask {
         self.of_records(values, keys, self.fields(numbers)?, numbers.len(), batch)
     }
 
-    fn fields(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>, TaskError> {
+    pub(super) fn fields(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>, TaskError> {
         let records = numbers.iter().filter_map(|number| self.records[*number as usize].as_ref());
         self.codec.decode(records.map(|record| &*record.fields))
     }
 
     /// The keys that have a record, by number.
-    fn living(&self) -> Vec<u32> {
+    pub(super) fn living(&self) -> Vec<u32> {
         (0..self.records.len() as u32).filter(|number| self.records[*number as usize].is_some()).collect()
     }
 
@@ -412,52 +302,6 @@ impl FoldTask {
             }
         }
     }
-
-    fn saved_schema(&self) -> SchemaRef {
-        let mut fields = vec![Field::new("_group", DataType::UInt8, true)];
-        let named = |prefix: &'static str| {
-            move |c: &crate::model::Column| Field::new(format!("{prefix}.{}", c.name), c.slot.ty.to_arrow(), true)
-        };
-        fields.extend(self.keys.columns.iter().map(named("key")));
-        fields.extend(self.state.columns.iter().map(named("state")));
-        fields.push(Field::new(LAST, DataType::Int64, false));
-        Arc::new(ArrowSchema::new(fields))
-    }
-
-    fn load_records(&mut self, rows: &RecordBatch) -> Result<(), TaskError> {
-        let column = |name: String| {
-            rows.column_by_name(&name).cloned().ok_or_else(|| bug(format!("saved records lack `{name}`")))
-        };
-        let all = |prefix: &str, schema: &Schema| {
-            schema.names().map(|name| column(format!("{prefix}.{name}"))).collect::<Result<Vec<_>, _>>()
-        };
-        let fields = self.codec.encode(&all("state", &self.state)?, rows.num_rows())?;
-        let last = column(LAST.into())?;
-        let last = last.as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved times are no times"))?;
-        let numbers = self.known.assign(&all("key", &self.keys)?, rows.num_rows())?;
-        self.records.resize_with(self.known.end(), || None);
-        for (row, number) in numbers.into_iter().enumerate() {
-            self.set(number, fields.row(row), last.value(row));
-            self.waiting.extend((last.value(row) == UNKNOWN).then_some(number));
-        }
-        Ok(())
-    }
-}
-
-/// Rows with others before some of them: those of `first` before the row of `rows` that has the same number.
-fn merged(rows: &RecordBatch, numbers: &[u32], first: &RecordBatch, at: &[u32]) -> Result<RecordBatch, TaskError> {
-    let both = concat_batches(rows.schema_ref(), [rows, first]).map_err(bug)?;
-    let mut order = Vec::with_capacity(both.num_rows());
-    let mut next = 0;
-    for (i, number) in numbers.iter().enumerate() {
-        while next < at.len() && at[next] <= *number {
-            order.push((rows.num_rows() + next) as u32);
-            next += 1;
-        }
-        order.push(i as u32);
-    }
-    order.extend((next..at.len()).map(|i| (rows.num_rows() + i) as u32));
-    take_batch(&both, &UInt32Array::from(order))
 }
 
 impl KeyedTask for FoldTask {
@@ -497,37 +341,11 @@ impl KeyedTask for FoldTask {
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
-        if self.per_batch {
-            return Ok(Vec::new());
-        }
-        let numbers = self.living();
-        let keys = self.known.columns(&numbers)?;
-        let last = numbers.iter().filter_map(|number| self.records[*number as usize].as_ref()).map(|r| r.last);
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(groups(&keys, numbers.len())?)];
-        columns.extend(keys);
-        columns.extend(self.fields(&numbers)?);
-        columns.push(Arc::new(Int64Array::from_iter_values(last)));
-        let rows = batch_of(&self.saved_schema(), columns, numbers.len())?;
-        let mut tables = vec![SavedTable { name: RECORDS.into(), rows: vec![rows] }];
-        if self.begun {
-            let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new(BEGUN, DataType::Boolean, false)];
-            let columns: Vec<ArrayRef> =
-                vec![Arc::new(UInt8Array::from(vec![None::<u8>])), Arc::new(BooleanArray::from(vec![true]))];
-            let rows = batch_of(&Arc::new(ArrowSchema::new(fields)), columns, 1)?;
-            tables.push(SavedTable { name: BEGUN.into(), rows: vec![rows] });
-        }
-        Ok(tables)
+        self.saved()
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {
-        for table in tables {
-            match table.name.as_str() {
-                RECORDS => table.rows.iter().try_for_each(|rows| self.load_records(rows))?,
-                BEGUN => self.begun |= table.rows.iter().any(|rows| rows.num_rows() > 0),
-                other => return Err(bug(format!("`fold` has no state `{other}`"))),
-            }
-        }
-        Ok(())
+        self.loaded(tables)
     }
 
     fn held(&self) -> Held {

@@ -154,7 +154,7 @@ fn records_of_any_type_survive() {
         step { d: state.d + (d ?? 0.00), x: state.x + (x ?? 0.1e0), m: m, l: [n, state.l[0] ?? 0], s: { a: n, t: k }, ts: ts }";
     let mut bench = Bench::untimed(fold);
     let line = r#"{"k": "a", "n": 3, "d": "1.25", "m": {"p": 1, "q": 2}, "ts": 5}"#.to_owned();
-    bench.step(&[line.clone()], None);
+    bench.step(std::slice::from_ref(&line), None);
     bench.restart(3);
     let came = bench.step(&[line], None);
     let expected = r#"{"k":"a","d":2.50,"x":0.2,"m":{"p":1,"q":2},"l":[3,3],"s":{"a":3,"t":"a"},"ts":"1970-01-01T00:00:00.000005Z"}"#;

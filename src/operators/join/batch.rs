@@ -16,11 +16,11 @@ use crate::plan::operator::{Evaluated, NotRunnable, Task, TaskError};
 
 /// Rows of both inputs in the same batch.
 pub(super) fn of_streams(recipe: Recipe) -> Result<Task, NotRunnable> {
-    recipe.key_numbers()?;
+    recipe.right.rows.key_numbers()?;
     Ok(gathering(recipe.out.schema.clone(), move |inputs, batch| {
         let [left, right] = two(inputs)?;
-        let left = recipe.left.sift(concat_batches(&recipe.left.schema, &left).map_err(bug)?, batch)?;
-        let right = recipe.right.sift(concat_batches(&recipe.right.schema, &right).map_err(bug)?, batch)?;
+        let left = recipe.left.sift(concat_batches(&recipe.left.rows.schema, &left).map_err(bug)?, batch)?;
+        let right = recipe.right.sift(concat_batches(&recipe.right.rows.schema, &right).map_err(bug)?, batch)?;
         let (mut of_left, mut of_right, count) = recipe.numbered(&left.rows, &right.rows)?;
         left.unnumber(&mut of_left);
         right.unnumber(&mut of_right);
@@ -37,15 +37,15 @@ pub(super) fn of_streams(recipe: Recipe) -> Result<Task, NotRunnable> {
 
 /// Rows of a stream with those of a table, which is hashed once for all tasks as long as it stays the same.
 pub(super) fn of_table(recipe: Recipe, known: Arc<Known>) -> Result<Task, NotRunnable> {
-    recipe.key_numbers()?;
+    recipe.right.rows.key_numbers()?;
     Ok(gathering(recipe.out.schema.clone(), move |inputs, batch| {
         let [left, right] = two(inputs)?;
         if left.iter().all(|rows| rows.num_rows() == 0) {
             return Ok(Evaluated::default());
         }
-        let table = known.hashed(&recipe, &right)?;
-        let left = recipe.left.sift(concat_batches(&recipe.left.schema, &left).map_err(bug)?, batch)?;
-        let mut numbers = table.numbers.find(&recipe.left.key(&left.rows), left.rows.num_rows())?;
+        let table = known.hashed(&recipe, &right, Ok)?;
+        let left = recipe.left.sift(concat_batches(&recipe.left.rows.schema, &left).map_err(bug)?, batch)?;
+        let mut numbers = table.numbers.find(&recipe.left.rows.key(&left.rows), left.rows.num_rows())?;
         left.unnumber(&mut numbers);
         let pairing = Pairing {
             left: &left.rows,
@@ -72,8 +72,8 @@ impl Recipe {
         left: &RecordBatch,
         right: &RecordBatch,
     ) -> Result<(Vec<u32>, Vec<u32>, usize), TaskError> {
-        let mut keys = self.key_numbers().map_err(|e| bug(e.0))?;
-        let (a, b) = (self.left.key(left), self.right.key(right));
+        let mut keys = self.right.rows.key_numbers().map_err(|e| bug(e.0))?;
+        let (a, b) = (self.left.rows.key(left), self.right.rows.key(right));
         let (of_left, of_right) = if left.num_rows() < right.num_rows() {
             let of_left = keys.assign(&a, left.num_rows())?;
             (of_left, keys.find(&b, right.num_rows())?)
@@ -85,12 +85,12 @@ impl Recipe {
     }
 
     /// What came of the left rows.
-    fn evaluated(&self, joined: Joined, left: &RecordBatch) -> Result<Evaluated, TaskError> {
+    pub(super) fn evaluated(&self, joined: Joined, left: &RecordBatch) -> Result<Evaluated, TaskError> {
         let (bad, reasons): (Vec<u32>, Vec<String>) = joined.bad.into_iter().unzip();
         let filtered = left.num_rows() - joined.handed - bad.len();
         let mut rows: Vec<_> = joined.rows.into_iter().map(|rows| (Port::Out, rows)).collect();
         if !bad.is_empty() {
-            rows.push(self.left.aside(Port::Bad, &take_batch(left, &UInt32Array::from(bad))?, &reasons)?);
+            rows.push(self.left.rows.aside(Port::Bad, &take_batch(left, &UInt32Array::from(bad))?, &reasons)?);
         }
         Ok(Evaluated { rows, filtered, handed: Some(joined.handed), ..Evaluated::default() })
     }
@@ -113,16 +113,21 @@ pub(super) struct Hashed {
 }
 
 impl Known {
-    /// The table by key; hashed anew where it is not the one of before.
-    pub(super) fn hashed(&self, recipe: &Recipe, blocks: &[RecordBatch]) -> Result<Arc<Hashed>, TaskError> {
+    /// The table by key, its rows in the order that `order` gives them; hashed anew where it is not the one of before.
+    pub(super) fn hashed(
+        &self,
+        recipe: &Recipe,
+        blocks: &[RecordBatch],
+        order: impl FnOnce(RecordBatch) -> Result<RecordBatch, TaskError>,
+    ) -> Result<Arc<Hashed>, TaskError> {
         // Whoever panicked while hashing left nothing half done behind.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hashed) = known.as_ref().filter(|hashed| same(&hashed.blocks, blocks)) {
             return Ok(Arc::clone(hashed));
         }
-        let rows = concat_batches(&recipe.right.schema, blocks).map_err(bug)?;
-        let mut numbers = recipe.key_numbers().map_err(|e| bug(e.0))?;
-        let of_rows = numbers.assign(&recipe.right.key(&rows), rows.num_rows())?;
+        let rows = order(concat_batches(&recipe.right.rows.schema, blocks).map_err(bug)?)?;
+        let mut numbers = recipe.right.rows.key_numbers().map_err(|e| bug(e.0))?;
+        let of_rows = numbers.assign(&recipe.right.rows.key(&rows), rows.num_rows())?;
         let partners = Buckets::new(&of_rows, numbers.len());
         let hashed = Arc::new(Hashed { blocks: blocks.to_vec(), rows, numbers, partners });
         *known = Some(Arc::clone(&hashed));

@@ -1,16 +1,15 @@
 //! Everything that running a join needs, whatever brings its rows together: keys, conditions, what comes out.
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{filter, filter_record_batch, not};
-use arrow::datatypes::SchemaRef;
 use millstream_dsl::ast::JoinWord;
 
 use crate::model::Schema;
-use crate::operators::envelope::enclosed;
 use crate::operators::join::condition::{Condition, Kind};
 use crate::operators::join::rows::Beside;
 use crate::operators::join::truth::{PairTest, Test, is_true, joint};
-use crate::operators::matching::{KeyNumbers, NONE};
+use crate::operators::matching::NONE;
+use crate::operators::sides::Side;
 use crate::operators::values::bug;
 use crate::plan::Port;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
@@ -20,9 +19,9 @@ pub(super) struct Recipe {
     /// Which rows come out.
     pub wanted: Wanted,
     /// The left rows.
-    pub left: Side,
+    pub left: OneSide,
     /// The right rows.
-    pub right: Side,
+    pub right: OneSide,
     /// What must be true of a pair beyond that.
     pub pair: Option<PairTest>,
     /// What comes out.
@@ -60,17 +59,10 @@ impl Wanted {
     }
 }
 
-/// One side's rows.
-pub(super) struct Side {
-    /// What envelopes call it.
-    pub name: &'static str,
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Positions of its key.
-    pub keys: Vec<usize>,
-    /// The column of event time.
-    pub time: Option<usize>,
-    /// What must be true of it alone.
+/// One side's rows and what must be true of them alone.
+pub(super) struct OneSide {
+    /// The rows.
+    pub rows: Side,
     own: Option<Test>,
 }
 
@@ -84,24 +76,15 @@ pub(super) struct Sifted {
     pub bad: Option<(Port, RecordBatch)>,
 }
 
-/// What a side is made from.
-pub(super) struct SideSpec<'a> {
-    /// What envelopes call it.
-    pub name: &'static str,
-    /// Its columns.
-    pub schema: &'a Schema,
-    /// Positions of its key.
-    pub keys: Vec<usize>,
-    /// The column of event time.
-    pub time: Option<usize>,
-}
+/// The sides of a join, each with what its columns are.
+pub(super) type BothSides<'a> = ((Side, &'a Schema), (Side, &'a Schema));
 
 impl Recipe {
     /// `mine` says which parts of the condition are evaluated where; what it calls a bound or a pair is looked after
     /// by who runs the recipe.
     pub(super) fn new(
         modifier: Option<JoinWord>,
-        (left, right): (SideSpec<'_>, SideSpec<'_>),
+        ((left, of_left), (right, of_right)): BothSides<'_>,
         condition: &Condition,
         mine: impl Fn(Kind) -> Kind,
         out: Beside,
@@ -110,34 +93,19 @@ impl Recipe {
             let all = condition.all.iter().zip(&condition.kinds);
             all.filter(|(_, k)| mine(**k) == kind).map(|(part, _)| part.clone()).collect::<Vec<_>>()
         };
-        let joint = joint(left.schema, right.schema);
-        let (own_left, own_right) = (parts(Kind::Left), parts(Kind::Right));
+        let joint = joint(of_left, of_right);
+        let width = of_left.columns.len();
         Ok(Recipe {
             wanted: Wanted::of(modifier),
-            pair: PairTest::new(parts(Kind::Both), &joint, left.schema.columns.len())?,
-            left: Side::new(&left, own_left, (&joint, 0))?,
-            right: Side::new(&right, own_right, (&joint, left.schema.columns.len()))?,
+            pair: PairTest::new(parts(Kind::Both), &joint, width)?,
+            left: OneSide { own: Test::new(parts(Kind::Left), &joint, 0)?, rows: left },
+            right: OneSide { own: Test::new(parts(Kind::Right), &joint, width)?, rows: right },
             out,
         })
     }
-
-    /// Numbers for the keys of either side.
-    pub(super) fn key_numbers(&self) -> Result<KeyNumbers, NotRunnable> {
-        let types: Vec<_> = self.left.keys.iter().map(|i| self.left.schema.field(*i).data_type().clone()).collect();
-        KeyNumbers::new(&types)
-    }
 }
 
-impl Side {
-    fn new(
-        of: &SideSpec<'_>,
-        own: Vec<crate::plan::TypedExpr>,
-        (joint, offset): (&Schema, usize),
-    ) -> Result<Self, NotRunnable> {
-        let own = Test::new(own, joint, offset)?;
-        Ok(Side { name: of.name, schema: of.schema.to_arrow(), keys: of.keys.clone(), time: of.time, own })
-    }
-
+impl OneSide {
     /// Computes the side's own conditions.
     pub(super) fn sift(&self, rows: RecordBatch, batch: &BatchTime) -> Result<Sifted, TaskError> {
         let Some(own) = &self.own else { return Ok(Sifted { rows, fit: None, bad: None }) };
@@ -151,22 +119,7 @@ impl Side {
         let good = not(&failed).map_err(bug)?;
         let fit = filter(&fit, &good).map_err(bug)?.as_boolean().clone();
         let rows = filter_record_batch(&rows, &good).map_err(bug)?;
-        Ok(Sifted { rows, fit: Some(fit), bad: Some(self.aside(Port::Bad, &bad, &reasons)?) })
-    }
-
-    /// The columns of the key.
-    pub(super) fn key(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
-        self.keys.iter().map(|i| rows.column(*i).clone()).collect()
-    }
-
-    /// Rows of it that leave in envelopes.
-    pub(super) fn aside(
-        &self,
-        port: Port,
-        rows: &RecordBatch,
-        reasons: &[String],
-    ) -> Result<(Port, RecordBatch), TaskError> {
-        Ok((port, enclosed(self.name, rows, self.time, reasons)?))
+        Ok(Sifted { rows, fit: Some(fit), bad: Some(self.rows.aside(Port::Bad, &bad, &reasons)?) })
     }
 }
 

@@ -1,56 +1,16 @@
 //! Puts the rows of two sides side by side, given which rows: a position of either side, or none where it is missing.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_not_null};
 use arrow::datatypes::SchemaRef;
 
 use crate::operators::join::output::Part;
-use crate::operators::matching::NONE;
-use crate::operators::values::{batch_of, bug, take_rows};
+use crate::operators::sides::{Pick, Picked};
+use crate::operators::values::{batch_of, bug};
 use crate::plan::operator::TaskError;
-
-/// Rows that can be picked by position, column by column. A null position gives a null.
-pub(super) trait Pick {
-    /// These rows of a column.
-    fn column(&self, index: usize, rows: &Picked) -> Result<ArrayRef, TaskError>;
-}
-
-/// Positions of rows.
-pub(super) struct Picked {
-    /// Null where there is no row.
-    pub positions: UInt32Array,
-    /// Where they follow one another without a gap.
-    pub run: Option<Range<usize>>,
-}
-
-impl Picked {
-    /// [`NONE`] stands for no row.
-    pub(super) fn new(rows: &[u32]) -> Self {
-        let start = rows.first().copied().unwrap_or(0);
-        let is_run = rows.iter().enumerate().all(|(i, row)| *row != NONE && *row as usize == start as usize + i);
-        let run = is_run.then(|| start as usize..start as usize + rows.len());
-        let positions = if rows.contains(&NONE) {
-            rows.iter().map(|row| (*row != NONE).then_some(*row)).collect()
-        } else {
-            UInt32Array::from(rows.to_vec())
-        };
-        Picked { positions, run }
-    }
-}
-
-impl Pick for RecordBatch {
-    fn column(&self, index: usize, rows: &Picked) -> Result<ArrayRef, TaskError> {
-        let column = RecordBatch::column(self, index);
-        match &rows.run {
-            Some(run) => Ok(column.slice(run.start, run.len())),
-            None => take_rows(column, &rows.positions),
-        }
-    }
-}
 
 /// What comes out of a join, column by column.
 #[derive(Debug, Clone)]

@@ -36,6 +36,13 @@ pub(super) enum How {
         /// In microseconds.
         upper: i64,
     },
+    /// The latest partner in reference data.
+    LatestOfTable {
+        /// How much older it may be (below zero), in microseconds; none: however old.
+        lower: Option<i64>,
+        /// How much younger it may be.
+        upper: i64,
+    },
 }
 
 impl fmt::Display for How {
@@ -48,7 +55,7 @@ impl fmt::Display for How {
                 let latest = if *latest { " latest" } else { "" };
                 write!(f, "{latest} within {} to {}", signed(*lower), signed(*upper))
             }
-            How::Latest { .. } => f.write_str(" latest"),
+            How::Latest { .. } | How::LatestOfTable { .. } => f.write_str(" latest"),
         }
     }
 }
@@ -60,11 +67,11 @@ fn signed(micros: i64) -> String {
 
 impl How {
     pub(super) fn latest(&self) -> bool {
-        matches!(self, How::Latest { .. } | How::Bounded { latest: true, .. })
+        matches!(self, How::Latest { .. } | How::LatestOfTable { .. } | How::Bounded { latest: true, .. })
     }
 
     pub(super) fn stateful(&self) -> bool {
-        !matches!(self, How::Table | How::Batch)
+        !matches!(self, How::Table | How::LatestOfTable { .. } | How::Batch)
     }
 
     /// Whether a row can come when all its partners are gone.
@@ -72,7 +79,7 @@ impl How {
         match self {
             How::Window { window } => matches!(window, Lifetime::Window(_)),
             How::Bounded { .. } | How::Latest { .. } => true,
-            How::Table | How::Batch => false,
+            How::Table | How::LatestOfTable { .. } | How::Batch => false,
         }
     }
 
@@ -187,6 +194,9 @@ impl Draft<'_> {
             ctx.report(problem);
             return None;
         };
+        if self.table {
+            return Some(How::LatestOfTable { lower: self.condition.bounds.lower, upper });
+        }
         self.warn_no_watermark(ctx);
         if let Some(lower) = self.condition.bounds.lower {
             return Some(How::Bounded { lower, upper, latest: true });
@@ -276,7 +286,7 @@ impl Draft<'_> {
         let delay = delay(&self.left).max(delay(&self.right));
         let both = |reach: i64| format!("state <= {} of both sides", lifetime::until(reach, delay));
         match how {
-            How::Table | How::Batch => String::new(),
+            How::Table | How::LatestOfTable { .. } | How::Batch => String::new(),
             How::Window { window: Lifetime::Window(window) } => both(window.reach().unwrap_or(0)),
             How::Window { window: Lifetime::BatchWindow(window) } => {
                 format!("state <= {} of both sides", show_duration(window.reach().unwrap_or(0)))

@@ -2,7 +2,9 @@
 
 mod bounded;
 pub(crate) mod hand;
+mod latest;
 mod together;
+mod window;
 
 use hand::{Bench, END, Given};
 

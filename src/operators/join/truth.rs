@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 
 use crate::expressions::{Compiled, Evaluation, Failures};
 use crate::model::{Column, Schema, Slot, Type};
-use crate::operators::join::rows::{Pick, Picked};
 use crate::operators::show;
+use crate::operators::sides::{Pick, Picked};
 use crate::operators::values::bug;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::{Node, TypedExpr};

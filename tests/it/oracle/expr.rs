@@ -30,8 +30,6 @@ pub(crate) enum Expr {
     Upper(Box<Expr>),
     Length(Box<Expr>),
     Greatest(Box<Expr>, Box<Expr>),
-    /// Moves a time by seconds.
-    Later(Box<Expr>, i64),
 }
 
 impl Expr {
@@ -57,7 +55,6 @@ impl Expr {
             Expr::Upper(a) => format!("upper({})", a.text()),
             Expr::Length(a) => format!("length({})", a.text()),
             Expr::Greatest(a, b) => format!("greatest({}, {})", a.text(), b.text()),
-            Expr::Later(a, seconds) => format!("({} + {seconds}s)", a.text()),
         }
     }
 
@@ -128,10 +125,6 @@ impl Expr {
                         y
                     }
                 }
-            },
-            Expr::Later(a, seconds) => match a.eval(row)? {
-                Value::Time(micros) => Value::Time(micros + seconds * 1_000_000),
-                _ => Value::Null,
             },
         })
     }
@@ -216,7 +209,7 @@ pub(crate) fn type_text(ty: Ty) -> String {
         Ty::Text => "string".into(),
         Ty::Dec(p, s) => format!("decimal({p}, {s})"),
         Ty::Time => "timestamp".into(),
-        Ty::Ints => "list(int64)".into(),
+        Ty::Ints => "list(int64?)".into(),
         Ty::Texts => "list(string)".into(),
     }
 }

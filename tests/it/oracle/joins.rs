@@ -234,8 +234,11 @@ fn windowed(
 ) -> Vec<Outcome> {
     let widths = (left.edge.columns.len(), right.edge.columns.len());
     let mut outcomes: Vec<Outcome> = marks.iter().map(|_| Outcome::default()).collect();
-    let closed =
-        |edge: &Edge, row: &Row, mark: i64| grid.containing(time_of(edge, row)).iter().all(|(_, end)| *end <= mark);
+    // A row between two windows is not late, it just is in none.
+    let closed = |edge: &Edge, row: &Row, mark: i64| {
+        let spans = grid.containing(time_of(edge, row));
+        !spans.is_empty() && spans.iter().all(|(_, end)| *end <= mark)
+    };
     let lefts = in_time(left, marks, |row, mark| closed(left.edge, row, mark), &mut outcomes);
     let rights = in_time(right, marks, |row, mark| closed(right.edge, row, mark), &mut outcomes);
     let mut spans: Vec<(i64, i64)> = Vec::new();
@@ -282,7 +285,9 @@ fn latest(
         let newest = rights.iter().filter(near).map(|r| r.time).max();
         // Of partners of the same time the one that came last.
         let partner = rights.iter().filter(near).filter(|r| Some(r.time) == newest).max_by_key(|r| r.at);
-        let Some(due) = passed(marks, l.time - older) else { continue };
+        let hopeless = join.keys.iter().any(|(i, _)| l.row[*i].is_null());
+        let due = if hopeless { Some(l.at) } else { passed(marks, l.time - older) };
+        let Some(due) = due else { continue };
         if partner.is_some() || join.kind == Kind::Left {
             outcomes[due.max(l.at)].out.push(both(join, Some(l.row), partner.map(|r| r.row), widths));
         }

@@ -1,14 +1,21 @@
 //! A failing case made smaller, as long as it fails.
 
+use std::time::{Duration, Instant};
+
 use super::run::{Case, Trouble};
+
+/// How long is looked for a smaller one.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The smallest case found by leaving things out, with its failure.
 pub(crate) fn smallest(case: Case, why: String) -> (Case, String) {
     let mut best = (case, why);
-    let mut tries = 0;
+    let until = Instant::now() + PATIENCE;
     loop {
         let smaller = candidates(&best.0).into_iter().find_map(|candidate| {
-            tries += 1;
+            if Instant::now() > until {
+                return None;
+            }
             // A smaller case may make no sense, which is another failure: the oracle panics, or it does not check.
             match super::attempt(&candidate) {
                 Err(Trouble::Wrong(why)) if is_like(&why, &best.1) => Some((candidate, why)),
@@ -16,8 +23,8 @@ pub(crate) fn smallest(case: Case, why: String) -> (Case, String) {
             }
         });
         match smaller {
-            Some(found) if tries < 3_000 => best = found,
-            _ => return best,
+            Some(found) => best = found,
+            None => return best,
         }
     }
 }

@@ -28,7 +28,7 @@ type A = { id: string?, ts: timestamp, v: int64 }
 type B = { id: string?, ts: timestamp, w: int64 }
 source a = files("a.json") { format: json, schema: A, time: ts, watermark: 0s }
 source b = files("b.json") { format: json, schema: B, time: ts, watermark: 0s }
-table t = files("t.json") { format: json, schema: B }
+table t = files("t.json") { format: json, schema: B, time: ts }
 "#;
 
 /// A stage and its tasks.

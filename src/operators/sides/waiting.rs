@@ -9,8 +9,8 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_
 use arrow::compute::{concat_batches, filter_record_batch, interleave, take};
 use arrow::datatypes::SchemaRef;
 
-use crate::operators::join::rows::{Pick, Picked};
 use crate::operators::matching::{KeyNumbers, NONE};
+use crate::operators::sides::picking::{Pick, Picked};
 use crate::operators::values::bug;
 use crate::plan::operator::{StepTime, TaskError};
 
@@ -18,10 +18,10 @@ use crate::plan::operator::{StepTime, TaskError};
 const WORTH_IT: usize = 4_096;
 
 /// Due at once, whatever the watermark.
-pub(super) const NOW: i64 = i64::MIN;
+pub(in crate::operators) const NOW: i64 = i64::MIN;
 
 /// The rows of one side.
-pub(super) struct Waiting {
+pub(in crate::operators) struct Waiting {
     schema: SchemaRef,
     /// Positions of the key.
     keys: Vec<usize>,
@@ -53,7 +53,7 @@ struct Chunk {
 }
 
 /// Rows to be kept, with what is known of each.
-pub(super) struct Arrivals {
+pub(in crate::operators) struct Arrivals {
     /// The rows.
     pub rows: RecordBatch,
     /// Their event time.
@@ -68,7 +68,7 @@ pub(super) struct Arrivals {
 
 impl Waiting {
     /// Nothing waits.
-    pub(super) fn new(schema: SchemaRef, keys: Vec<usize>, numbers: KeyNumbers) -> Self {
+    pub(in crate::operators) fn new(schema: SchemaRef, keys: Vec<usize>, numbers: KeyNumbers) -> Self {
         Waiting {
             schema,
             keys,
@@ -82,16 +82,16 @@ impl Waiting {
     }
 
     /// Keeps rows; gives back their slots, in order.
-    pub(super) fn keep(&mut self, rows: Arrivals) -> Result<Range<u32>, TaskError> {
+    pub(in crate::operators) fn keep(&mut self, rows: Arrivals) -> Result<Range<u32>, TaskError> {
         let start = self.slots.len();
         let count = rows.rows.num_rows();
         if count == 0 {
             return Ok(start as u32..start as u32);
         }
         let keys = self.number(&rows.rows)?;
-        for row in 0..count {
+        for (row, key) in keys.into_iter().enumerate() {
             let slot = (start + row) as u32;
-            let key = if rows.fit[row] { keys[row] } else { NONE };
+            let key = if rows.fit[row] { key } else { NONE };
             let (due, matched) = (rows.due[row], rows.matched[row]);
             self.slots.push(Slot { time: rows.times[row], due, key, next: NONE, matched, live: true });
             self.due.push(Reverse((due, slot)));
@@ -123,12 +123,12 @@ impl Waiting {
     }
 
     /// The number of each key, for [`Waiting::of_key`].
-    pub(super) fn find(&self, key: &[ArrayRef], rows: usize) -> Result<Vec<u32>, TaskError> {
+    pub(in crate::operators) fn find(&self, key: &[ArrayRef], rows: usize) -> Result<Vec<u32>, TaskError> {
         self.numbers.find(key, rows)
     }
 
     /// The rows of a key before a slot, in the order they came.
-    pub(super) fn of_key(&self, key: u32, before: u32) -> impl Iterator<Item = u32> {
+    pub(in crate::operators) fn of_key(&self, key: u32, before: u32) -> impl Iterator<Item = u32> {
         let next = |at: &u32| Some(self.slots.get(*at as usize)?.next);
         let first = if key == NONE { NONE } else { self.chains[key as usize].0 };
         std::iter::successors(Some(first), next)
@@ -137,32 +137,32 @@ impl Waiting {
     }
 
     /// A row's time.
-    pub(super) fn time(&self, slot: u32) -> i64 {
+    pub(in crate::operators) fn time(&self, slot: u32) -> i64 {
         self.slots[slot as usize].time
     }
 
     /// A row's key.
-    pub(super) fn key(&self, slot: u32) -> u32 {
+    pub(in crate::operators) fn key(&self, slot: u32) -> u32 {
         self.slots[slot as usize].key
     }
 
     /// Notes that a row has a partner; whether it had none before.
-    pub(super) fn matched(&mut self, slot: u32) -> bool {
+    pub(in crate::operators) fn matched(&mut self, slot: u32) -> bool {
         !std::mem::replace(&mut self.slots[slot as usize].matched, true)
     }
 
     /// Whether a row has had a partner.
-    pub(super) fn is_matched(&self, slot: u32) -> bool {
+    pub(in crate::operators) fn is_matched(&self, slot: u32) -> bool {
         self.slots[slot as usize].matched
     }
 
     /// Whether a row is still here.
-    pub(super) fn is_live(&self, slot: u32) -> bool {
+    pub(in crate::operators) fn is_live(&self, slot: u32) -> bool {
         self.slots[slot as usize].live
     }
 
     /// Gives up a row.
-    pub(super) fn forget(&mut self, slot: u32) {
+    pub(in crate::operators) fn forget(&mut self, slot: u32) {
         let gone = &mut self.slots[slot as usize];
         if !std::mem::replace(&mut gone.live, false) {
             return;
@@ -178,7 +178,7 @@ impl Waiting {
     }
 
     /// Gives up the rows whose time is up, by that time; which ones.
-    pub(super) fn expire(&mut self, mark: Option<i64>) -> Vec<u32> {
+    pub(in crate::operators) fn expire(&mut self, mark: Option<i64>) -> Vec<u32> {
         let mut gone = Vec::new();
         while let Some(Reverse((due, slot))) = self.due.peek().copied() {
             if due != NOW && mark.is_none_or(|mark| due >= mark && mark != StepTime::END) {
@@ -193,14 +193,19 @@ impl Waiting {
         gone
     }
 
+    /// Whether a row can have partners.
+    pub(in crate::operators) fn fits(&self, slot: u32) -> bool {
+        self.key(slot) != NONE
+    }
+
     /// Every row that is here, in the order they came.
-    pub(super) fn live(&self) -> impl Iterator<Item = u32> {
+    pub(in crate::operators) fn live(&self) -> impl Iterator<Item = u32> {
         self.slots.iter().enumerate().filter(|(_, slot)| slot.live).map(|(i, _)| i as u32)
     }
 
     /// Throws out what was given up and puts small chunks together. Where rows got other slots: the new one for each
     /// of the old ones, [`NONE`] for those that are gone.
-    pub(super) fn tidy(&mut self) -> Result<Option<Vec<u32>>, TaskError> {
+    pub(in crate::operators) fn tidy(&mut self) -> Result<Option<Vec<u32>>, TaskError> {
         let dead = self.slots.len() - self.live;
         if dead > WORTH_IT.max(self.live) || (self.live == 0 && dead > 0) {
             return self.renumber().map(Some);
@@ -242,7 +247,7 @@ impl Waiting {
     }
 
     /// Every row that is here, in the order they came.
-    pub(super) fn rows(&self) -> Result<RecordBatch, TaskError> {
+    pub(in crate::operators) fn rows(&self) -> Result<RecordBatch, TaskError> {
         let mut kept = Vec::with_capacity(self.chunks.len());
         for chunk in &self.chunks {
             let end = chunk.start + chunk.rows.num_rows();
@@ -253,12 +258,12 @@ impl Waiting {
     }
 
     /// How many rows wait.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::operators) fn len(&self) -> usize {
         self.live
     }
 
     /// Bytes of memory, about.
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::operators) fn memory(&self) -> usize {
         let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.get_array_memory_size()).sum();
         rows + self.slots.capacity() * size_of::<Slot>()
             + self.due.capacity() * size_of::<(i64, u32)>()

@@ -178,7 +178,7 @@ impl Program {
             };
             let inputs: Vec<_> = node.marked_by.iter().map(upstream).collect();
             let before = before.get(i).copied().flatten();
-            // The end is for rows without a time too: windows of batch time and of so many rows close with it.
+            // Behind the last row of all everything closes, also what counts by batches.
             let after = if close { Some(StepTime::END) } else { meet(before, &inputs, self.fastest) };
             marks[i] = Marks { before, after };
             sleeps[i] = !inputs.is_empty() && inputs.iter().all(|input| input.sleeps);

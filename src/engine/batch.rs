@@ -178,7 +178,9 @@ impl Program {
             };
             let inputs: Vec<_> = node.marked_by.iter().map(upstream).collect();
             let before = before.get(i).copied().flatten();
-            marks[i] = Marks { before, after: meet(before, &inputs, self.fastest) };
+            // Behind the last row of all everything closes, also what counts by batches.
+            let after = if close { Some(StepTime::END) } else { meet(before, &inputs, self.fastest) };
+            marks[i] = Marks { before, after };
             sleeps[i] = !inputs.is_empty() && inputs.iter().all(|input| input.sleeps);
         }
         marks

@@ -1,10 +1,11 @@
 //! `csv` and `tsv`: values with a character between.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::csv::{ReaderBuilder, WriterBuilder};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::formats::{accepts_flat, lines, no_columns};
@@ -83,6 +84,7 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
         },
         header: settings.get("header").is_none() || settings.flag("header"),
         null_text: settings.text("null_text").unwrap_or_default().to_owned(),
+        unread: BTreeSet::new(),
     }))
 }
 
@@ -107,9 +109,16 @@ struct Csv {
     dialect: Dialect,
     header: bool,
     null_text: String,
+    unread: BTreeSet<usize>,
 }
 
 impl FormatCodec for Csv {
+    /// Texts only: every value is one. The others are still seen to fit.
+    fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        let is_text = |i: &usize| *self.schema.field(*i).data_type() == DataType::Utf8;
+        self.unread = unread.iter().copied().filter(is_text).collect();
+    }
+
     fn header(&self, front: &[u8], last: bool) -> Option<usize> {
         if !self.header {
             return Some(0);
@@ -148,7 +157,7 @@ impl Csv {
         let text = text.trim_start_matches('\u{feff}').trim_end();
         let count = text.bytes().filter(|b| *b == self.dialect.delimiter).count() + 1;
         let fields: Vec<_> = (0..count).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
-        let row = self.parse(text.as_bytes(), 1, Arc::new(arrow::datatypes::Schema::new(fields)));
+        let row = self.parse(text.as_bytes(), 1, Arc::new(arrow::datatypes::Schema::new(fields)), None);
         let batch = row.map_err(|e| format!("the line of names cannot be read: {e}"))?;
         let name = |column: &ArrayRef| column.as_string::<i32>().value(0).trim().to_owned();
         Ok(batch.columns().iter().map(name).collect())
@@ -160,12 +169,28 @@ impl Csv {
             |name: &String| self.schema.field_with_name(name).map_or(DataType::Utf8, |f| f.data_type().clone());
         let text = |ty: DataType| if is_plain(&ty) { ty } else { DataType::Utf8 };
         let fields: Vec<_> = names.iter().map(|name| Field::new(name, text(wanted(name)), true)).collect();
-        let batch = self.parse(bytes, rows, Arc::new(arrow::datatypes::Schema::new(fields)))?;
-        let columns = self.schema.fields().iter().map(|f| self.column(&batch, f)).collect::<Result<Vec<_>, _>>()?;
+        let is_built = |name: &String| {
+            let at = self.schema.column_with_name(name).map(|(i, _)| i);
+            at.is_some_and(|i| !self.unread.contains(&i))
+        };
+        let built = (0..names.len()).filter(|i| is_built(&names[*i])).collect();
+        let batch = self.parse(bytes, rows, Arc::new(arrow::datatypes::Schema::new(fields)), Some(built))?;
+        let column = |(i, field): (usize, &FieldRef)| {
+            let hollow = self.unread.contains(&i) && names.contains(field.name());
+            if hollow { Ok(empty_texts(rows)) } else { self.column(&batch, field) }
+        };
+        let columns = self.schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
         RecordBatch::try_new(self.schema.clone(), columns).map_err(|e| e.to_string())
     }
 
-    fn parse(&self, bytes: &[u8], rows: usize, schema: SchemaRef) -> Result<RecordBatch, String> {
+    /// `built`: the columns wanted of those in the file; none: all of them.
+    fn parse(
+        &self,
+        bytes: &[u8],
+        rows: usize,
+        schema: SchemaRef,
+        built: Option<Vec<usize>>,
+    ) -> Result<RecordBatch, String> {
         let mut builder = ReaderBuilder::new(schema)
             .with_batch_size(rows)
             .with_delimiter(self.dialect.delimiter)
@@ -175,6 +200,9 @@ impl Csv {
         }
         if let Some(comment) = self.dialect.comment {
             builder = builder.with_comment(comment);
+        }
+        if let Some(built) = built {
+            builder = builder.with_projection(built);
         }
         if !self.null_text.is_empty() {
             let exactly = ::regex::Regex::new(&format!("^{}$", ::regex::escape(&self.null_text)));
@@ -221,6 +249,11 @@ impl Csv {
     }
 }
 
+/// Texts that nobody reads.
+fn empty_texts(rows: usize) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(std::iter::repeat_n("", rows)))
+}
+
 /// Types that the CSV reader makes itself; the others are cast from text.
 fn is_plain(ty: &DataType) -> bool {
     ty.is_primitive() && !matches!(ty, DataType::Duration(_)) || matches!(ty, DataType::Boolean | DataType::Utf8)
@@ -248,7 +281,7 @@ mod tests {
             nullable("amount", Type::Decimal { precision: 12, scale: 2 }),
         ]);
         let dialect = Dialect { delimiter: b',', quote: b'"', escape: None, comment: None };
-        Csv { schema: schema.to_arrow(), dialect, header: true, null_text: String::new() }
+        Csv { schema: schema.to_arrow(), dialect, header: true, null_text: String::new(), unread: BTreeSet::new() }
     }
 
     fn read(text: &str) -> Decoded {
@@ -256,6 +289,29 @@ mod tests {
         let header = codec.header(text.as_bytes(), true).unwrap();
         let (header, bytes) = text.as_bytes().split_at(header);
         codec.decode(&Piece { header, bytes, last: true, records: usize::MAX }).unwrap()
+    }
+
+    #[test]
+    fn texts_that_nobody_reads_are_not_built_and_rows_are_as_bad_as_before() {
+        let columns = || vec![required("id", Type::Int64), nullable("note", Type::String), nullable("n", Type::Int64)];
+        let mut lazy = Csv { schema: Schema::new(columns()).to_arrow(), ..codec() };
+        let all = Csv { schema: Schema::new(columns()).to_arrow(), ..codec() };
+        lazy.leave_out(&BTreeSet::from([1, 2]));
+        let piece = Piece {
+            header: b"note,id,more,n\n",
+            bytes: b"a,1,x,1\nb,2,x,no\nc,,x,3\nd,4,x,\n",
+            last: true,
+            records: 99,
+        };
+        let (all, lazy) = (all.decode(&piece).unwrap(), lazy.decode(&piece).unwrap());
+        assert_eq!((&lazy.bad, lazy.bad.len()), (&all.bad, 2));
+        for (found, wanted) in lazy.blocks.iter().zip(&all.blocks) {
+            assert_eq!(
+                (found.schema(), found.column(0), found.column(2)),
+                (wanted.schema(), wanted.column(0), wanted.column(2))
+            );
+            assert!(found.column(1).as_string::<i32>().iter().all(|text| text == Some("")));
+        }
     }
 
     #[test]

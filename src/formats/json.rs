@@ -1,14 +1,16 @@
 //! `json`: an object a line, or an array of objects.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use std::collections::BTreeSet;
+
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::LineDelimited;
 use arrow::json::{ReaderBuilder, WriterBuilder};
 use serde_json::Value;
 
 use crate::formats::{accepts_all, lines, no_columns};
-use crate::model::{Schema, Type};
+use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
@@ -52,12 +54,28 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
 struct Json {
     schema: Schema,
     arrow: SchemaRef,
+    /// The columns that are built, and where they stand; none: all of them.
+    built: Option<(SchemaRef, Vec<usize>)>,
 }
 
 impl FormatCodec for Json {
+    /// Only what takes any value, and none: such a column makes no row bad. It costs the most as well, since its values
+    /// are written out again. Of the others each value must be seen to fit, which is what building them costs.
+    fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        let takes_any = |i: &usize| {
+            let slot = &self.schema.columns[*i].slot;
+            unread.contains(i) && slot.nullable && slot.ty == Type::Json
+        };
+        let (out, kept): (Vec<usize>, Vec<usize>) = (0..self.schema.columns.len()).partition(takes_any);
+        if !out.is_empty() && !kept.is_empty() {
+            let columns = kept.iter().map(|i| self.schema.columns[*i].clone()).collect();
+            self.built = Some((Schema::new(columns).to_arrow(), kept));
+        }
+    }
+
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let found = lines::find(piece, |line| !line.iter().all(u8::is_ascii_whitespace));
-        let raw = self.schema.columns.iter().any(|c| holds_json(&c.slot.ty));
+        let raw = self.built_columns().any(|c| holds_json(&c.slot.ty));
         let read = |bytes: &[u8], rows: usize| {
             if raw { self.read(&self.quote_raw(bytes)?, rows) } else { self.read(bytes, rows) }
         };
@@ -73,13 +91,29 @@ impl FormatCodec for Json {
 
 impl Json {
     fn of(schema: Schema) -> Self {
-        Json { arrow: schema.to_arrow(), schema }
+        Json { arrow: schema.to_arrow(), schema, built: None }
+    }
+
+    fn built_columns(&self) -> impl Iterator<Item = &Column> {
+        let is_built = |i: &usize| self.built.as_ref().is_none_or(|(_, kept)| kept.contains(i));
+        self.schema.columns.iter().enumerate().filter(move |(i, _)| is_built(i)).map(|(_, column)| column)
+    }
+
+    /// Built columns among hollow ones.
+    fn widened(&self, batch: RecordBatch) -> Result<RecordBatch, String> {
+        let Some((_, kept)) = &self.built else { return Ok(batch) };
+        let fields = self.arrow.fields().iter().enumerate();
+        let column = |(i, field): (usize, &FieldRef)| match kept.iter().position(|k| *k == i) {
+            Some(at) => batch.column(at).clone(),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        };
+        RecordBatch::try_new(self.arrow.clone(), fields.map(column).collect()).map_err(|e| plain(&e))
     }
 
     /// Reads so many lines in one go.
     fn read(&self, bytes: &[u8], rows: usize) -> Result<RecordBatch, String> {
-        let mut decoder =
-            ReaderBuilder::new(self.arrow.clone()).with_batch_size(rows).build_decoder().map_err(|e| plain(&e))?;
+        let schema = self.built.as_ref().map_or(&self.arrow, |(schema, _)| schema).clone();
+        let mut decoder = ReaderBuilder::new(schema).with_batch_size(rows).build_decoder().map_err(|e| plain(&e))?;
         let mut start = 0;
         let mut read = 0;
         while start < bytes.len() {
@@ -96,7 +130,8 @@ impl Json {
             }
         }
         let batch = decoder.flush().map_err(|e| if rows == 1 { self.explain(bytes, &e) } else { plain(&e) })?;
-        batch.filter(|b| b.num_rows() == rows).ok_or_else(|| "not one JSON object".into())
+        let batch = batch.filter(|b| b.num_rows() == rows).ok_or("not one JSON object")?;
+        self.widened(batch)
     }
 
     /// What is wrong with a line, in the words of the schema where that is possible.
@@ -121,7 +156,7 @@ impl Json {
     /// The same lines with every value that is kept as JSON turned into a text that holds it.
     fn quote_raw(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let mut out = Vec::with_capacity(bytes.len() * 2);
-        let record = Type::Struct(self.schema.columns.clone());
+        let record = Type::Struct(self.built_columns().cloned().collect());
         for line in bytes.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
             let mut value = serde_json::from_slice(line).map_err(|e| format!("not JSON: {e}"))?;
             quote(&mut value, &record);
@@ -165,7 +200,7 @@ fn plain(error: &ArrowError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
+    use arrow::array::{Array, AsArray};
     use arrow::datatypes::Int64Type;
 
     use super::*;
@@ -218,6 +253,24 @@ mod tests {
         orders().encode(&decoded.blocks, &mut out).unwrap();
         let again = read(&orders(), std::str::from_utf8(&out).unwrap());
         assert_eq!(again.blocks, decoded.blocks);
+    }
+
+    #[test]
+    fn a_column_that_nobody_reads_is_left_out_where_that_changes_no_bad_row() {
+        let columns = || {
+            let note = nullable("note", Type::String);
+            vec![required("id", Type::Int64), note, nullable("any", Type::Json), required("some", Type::Json)]
+        };
+        let text = "{\"id\": 1, \"note\": \"a\", \"any\": {\"b\": 1}, \"some\": 2}\n\
+                    {\"id\": 2, \"note\": 3, \"some\": 1}\n{\"id\": 3, \"any\": 1}\n{\"id\": 4, \"any\": }\n";
+        let all = read(&codec(columns()), text);
+        let mut lazy = codec(columns());
+        lazy.leave_out(&BTreeSet::from([1, 2, 3]));
+        let found = read(&lazy, text);
+        assert_eq!((&found.bad, found.bad.len()), (&all.bad, 3));
+        assert_eq!(found.blocks[0].schema(), all.blocks[0].schema());
+        assert_eq!((all.blocks[0].column(2).null_count(), found.blocks[0].column(2).null_count()), (0, 1));
+        assert_eq!(all.blocks[0].column(3), found.blocks[0].column(3));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! `parquet`: columns, packed; whole files only.
 
-use ::parquet::arrow::ArrowWriter;
+use std::collections::BTreeSet;
+
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::Compression;
 use ::parquet::file::properties::WriterProperties;
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use bytes::Bytes;
 
 use crate::connect::COUNT;
@@ -49,16 +51,23 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
         _ => Compression::SNAPPY,
     };
     let row_group = call.settings.integer("row_group").and_then(|n| usize::try_from(n).ok()).unwrap_or(1_000_000);
-    Ok(Box::new(Parquet { schema: schema.to_arrow(), compression, row_group }))
+    Ok(Box::new(Parquet { schema: schema.to_arrow(), compression, row_group, unread: BTreeSet::new() }))
 }
 
 struct Parquet {
     schema: SchemaRef,
     compression: Compression,
     row_group: usize,
+    /// Columns that are not read where the file's are of their type.
+    unread: BTreeSet<usize>,
 }
 
 impl FormatCodec for Parquet {
+    /// Those that may be null: without a cast they make no row bad.
+    fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        self.unread = unread.iter().copied().filter(|i| self.schema.field(*i).is_nullable()).collect();
+    }
+
     /// A file's index stands at its end, so nothing is read before all of it is there.
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         if !piece.last || piece.bytes.is_empty() {
@@ -83,7 +92,11 @@ impl FormatCodec for Parquet {
 impl Parquet {
     fn read(&self, bytes: &[u8], out: &mut Decoded) -> Result<(), String> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(bytes))
-            .and_then(|builder| builder.with_batch_size(BLOCK_ROWS).build())
+            .and_then(|builder| {
+                let roots = self.roots(builder.schema());
+                let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+                builder.with_projection(mask).with_batch_size(BLOCK_ROWS).build()
+            })
             .map_err(|e| e.to_string())?;
         for batch in reader {
             let batch = batch.map_err(|e| e.to_string())?;
@@ -93,6 +106,16 @@ impl Parquet {
             out.blocks.push(block);
         }
         Ok(())
+    }
+
+    /// The columns of a file that are read.
+    fn roots(&self, file: &SchemaRef) -> Vec<usize> {
+        let left_out = |field: &FieldRef| {
+            let wanted = self.unread.iter().map(|i| self.schema.field(*i)).find(|f| f.name() == field.name());
+            wanted.is_some_and(|wanted| wanted.data_type() == field.data_type())
+        };
+        let fields = file.fields().iter().enumerate();
+        fields.filter(|(_, field)| !left_out(field)).map(|(i, _)| i).collect()
     }
 
     fn write(
@@ -111,14 +134,19 @@ impl Parquet {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{Array, Int64Array, StringArray};
 
     use super::*;
     use crate::formats::{nullable, required};
     use crate::model::{Column, Type};
 
     fn codec(columns: Vec<Column>) -> Parquet {
-        Parquet { schema: Schema::new(columns).to_arrow(), compression: Compression::SNAPPY, row_group: 10 }
+        Parquet {
+            schema: Schema::new(columns).to_arrow(),
+            compression: Compression::SNAPPY,
+            row_group: 10,
+            unread: BTreeSet::new(),
+        }
     }
 
     fn read(codec: &Parquet, bytes: &[u8]) -> Decoded {
@@ -139,6 +167,21 @@ mod tests {
         let decoded = read(&wanted, &bytes);
         assert_eq!(decoded.blocks[0].num_rows(), 2);
         assert_eq!((decoded.bad[0].line, decoded.bad[0].reason.as_str()), (1, "null in `name`"));
+    }
+
+    #[test]
+    fn columns_that_nobody_reads_are_hollow() {
+        let mut codec =
+            codec(vec![nullable("name", Type::String), required("id", Type::Int64), nullable("n", Type::Int64)]);
+        let names = Arc::new(StringArray::from(vec!["a", "b"]));
+        let numbers = || Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_new(codec.schema.clone(), vec![names, numbers(), numbers()]).unwrap();
+        let mut bytes = Vec::new();
+        codec.encode(std::slice::from_ref(&batch), &mut bytes).unwrap();
+        codec.leave_out(&BTreeSet::from([0, 1]));
+        let read = read(&codec, &bytes).blocks.remove(0);
+        assert_eq!((read.schema(), read.column(1), read.column(2)), (batch.schema(), batch.column(1), batch.column(2)));
+        assert_eq!(read.column(0).null_count(), 2);
     }
 
     #[test]

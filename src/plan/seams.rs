@@ -1,7 +1,7 @@
 //! What sources, sinks, formats and windows are to the rest. Who writes one needs to know nothing of batches'
 //! internals, threads or reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use arrow::array::RecordBatch;
@@ -26,6 +26,11 @@ pub trait Source: Send {
     /// Whether nothing will ever follow: the pipe was closed, the last row was made.
     fn ended(&self) -> bool {
         false
+    }
+    /// Nobody reads these columns of its rows: it may give hollow ones, of the right type and length, wherever that
+    /// changes no bad row. Called before anything is read.
+    fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        let _ = unread;
     }
     /// What changes when reading all of it again would give other rows; none where that cannot be known. For tables.
     fn version(&mut self) -> Option<u64> {
@@ -134,6 +139,11 @@ pub trait FormatCodec: Send + Sync {
     fn header(&self, front: &[u8], last: bool) -> Option<usize> {
         let _ = (front, last);
         Some(0)
+    }
+    /// Nobody reads these columns: they may come out hollow, of the right type and length, wherever that changes no
+    /// bad row. A value that may fail to fit its type is still looked at.
+    fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        let _ = unread;
     }
     /// Reads whole records from the front of a piece.
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError>;

@@ -14,6 +14,7 @@ mod forms;
 mod hostile;
 mod infer;
 mod library;
+mod laws;
 mod messages;
 mod oracle;
 mod own_operator;

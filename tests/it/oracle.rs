@@ -7,16 +7,16 @@
 //! its seed and the smallest case found that fails in the same way.
 
 mod aggregates;
-mod evaluate;
+pub(crate) mod evaluate;
 mod expr;
 mod fold;
-mod generate;
+pub(crate) mod generate;
 mod joins;
 mod known;
-mod program;
-mod run;
+pub(crate) mod program;
+pub(crate) mod run;
 mod shrink;
-mod value;
+pub(crate) mod value;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use run::{Case, Trouble, try_case};
 /// So many where nothing else is asked for.
 const CASES: u64 = 300;
 
-fn asked(variable: &str, otherwise: u64) -> u64 {
+pub(crate) fn asked(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 

@@ -1,5 +1,6 @@
 //! The running half of `files`: lists, reads from a position, and clears away what is done with.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Seek, SeekFrom};
@@ -152,6 +153,14 @@ impl Place {
 }
 
 impl Source for Files {
+    fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        // Columns about where a row comes from stand behind the format's own.
+        let own = self.schema.fields().len() - self.metadata.len();
+        if let Some(codec) = Arc::get_mut(&mut self.codec) {
+            codec.leave_out(&unread.range(..own).copied().collect());
+        }
+    }
+
     fn discover(&mut self, known: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
         if matches!(self.start, Start::Latest) {
             self.start = Start::Since(limits.now);

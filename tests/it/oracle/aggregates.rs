@@ -146,7 +146,7 @@ impl Aggregate<'_> {
         match self.scope {
             Scope::Batch => given.rows.iter().map(|rows| Outcome::rows(self.of_batch(rows))).collect(),
             Scope::Over { window: Window::Session { gap }, .. } => self.sessions(given, gap * SECOND, marks),
-            Scope::Over { window: Window::Count(rows), .. } => self.counted(given, *rows),
+            Scope::Over { window: Window::Count(rows), .. } => self.counted(given, *rows, batches),
             Scope::Over { window, batch_time: false } => self.windows(given, &Grid::of(window), marks),
             Scope::Over { window, batch_time: true } => self.batch_windows(given, window, batches),
             Scope::Running { ttl, batch_time } => {
@@ -302,7 +302,7 @@ impl Aggregate<'_> {
             match self.emit {
                 Emit::Unsaid | Emit::Final => {
                     let closing =
-                        open.iter().filter(|s| after.is_some_and(|mark| s.last + gap < mark || mark == i64::MAX));
+                        open.iter().filter(|s| after.is_some_and(|mark| s.last + gap <= mark));
                     outcomes[at].out.extend(closing.map(shown));
                 }
                 Emit::All => outcomes[at].out.extend(open.iter().map(shown)),
@@ -325,13 +325,13 @@ impl Aggregate<'_> {
                     new.into_iter().for_each(|row| change(&mut outcomes[at].out, None, Some(row)));
                 }
             }
-            open.retain(|s| after.is_none_or(|mark| s.last + gap >= mark && mark != i64::MAX));
+            open.retain(|s| after.is_none_or(|mark| s.last + gap > mark));
         }
         outcomes
     }
 
     /// Windows of so many rows of a key.
-    fn counted(&self, given: &Given<'_>, size: usize) -> Vec<Outcome> {
+    fn counted(&self, given: &Given<'_>, size: usize, batches: &Batches) -> Vec<Outcome> {
         let mut open: Vec<(Row, Vec<&Row>)> = Vec::new();
         let mut outcomes = Vec::new();
         for rows in given.rows {
@@ -349,6 +349,10 @@ impl Aggregate<'_> {
                 }
             }
             outcomes.push(outcome);
+        }
+        if let (true, Some(last)) = (batches.closing, outcomes.last_mut()) {
+            let rest = open.into_iter().map(|(key, rows)| key.into_iter().chain(self.results(&rows)).collect());
+            last.out.extend(rest);
         }
         outcomes
     }
@@ -416,13 +420,12 @@ impl Aggregate<'_> {
             if !by_rows {
                 totals.retain(|t| !over(t.last, batches.times[at]));
             }
-            let before: Vec<(Row, Option<Row>)> = totals.iter().map(|t| (t.key.clone(), t.given.clone())).collect();
             let mut touched: Vec<Row> = Vec::new();
             for row in rows {
                 let key = self.key(row);
                 let time = if by_rows { time_of(given.edge, row) } else { batches.times[at] };
                 match totals.iter_mut().find(|t| same_rows(&t.key, &key)) {
-                    // A total whose time was over starts anew.
+                    // A total whose time was over starts anew; it was not taken back.
                     Some(total) if by_rows && over(total.last, time) => {
                         (total.last, total.rows, total.given) = (time, vec![row], None);
                     }
@@ -441,8 +444,7 @@ impl Aggregate<'_> {
                 let total = totals.iter_mut().find(|t| same_rows(&t.key, key)).unwrap();
                 let row = shown(total);
                 if changes(self.scope, self.emit) {
-                    let old = before.iter().find(|(k, _)| same_rows(k, key)).and_then(|(_, given)| given.clone());
-                    change(&mut out, old, Some(row.clone()));
+                    change(&mut out, total.given.take(), Some(row.clone()));
                 }
                 total.given = Some(row);
             }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::aggregates::Aggregate;
-use super::program::{Edge, Key, Program, Stage, Step, time_of};
+use super::program::{Edge, Func, Key, Program, Stage, Step, nullable_result, time_of};
 use super::value::{Row, Ty, Value, order_rows, same_rows};
 use super::{fold, joins};
 
@@ -122,8 +122,9 @@ fn source_marks(edge: &Edge, rows: &[Vec<Row>], delay: i64, closing: bool) -> Ma
 }
 
 /// The marks of a stage that reads these.
-fn meet(inputs: &[&Flow], count: usize) -> Marks {
+fn meet(inputs: &[&Flow], count: usize, closing: bool) -> Marks {
     let timed: Vec<_> = inputs.iter().filter(|flow| flow.edge.time.is_some()).collect();
+    let last = if closing { count - 1 } else { count };
     let mut marks: Marks = Vec::new();
     for at in 0..count {
         let behind = |flow: &&&Flow| match flow.marks[at].1 {
@@ -132,7 +133,7 @@ fn meet(inputs: &[&Flow], count: usize) -> Marks {
         };
         let before = marks.last().and_then(|(_, after)| *after);
         let after = timed.iter().map(behind).min().flatten();
-        marks.push((before, after.max(before)));
+        marks.push((before, if at == last { Some(i64::MAX) } else { after.max(before) }));
     }
     marks
 }
@@ -154,13 +155,19 @@ fn stage(
     let table =
         other.is_some_and(|_| matches!(&step.stage, Stage::Join(j) if j.meeting == super::program::Meeting::Table));
     let inputs: Vec<&Flow> = std::iter::once(flow).chain(other.filter(|_| !table)).collect();
-    let marks = meet(&inputs, batches.count());
-    let given = Given { edge: &flow.edge, rows: &flow.rows };
+    let marks = meet(&inputs, batches.count(), batches.closing);
+    let rows: Vec<Vec<Row>> = match order_matters(&step.stage) {
+        true => flow.rows.iter().map(|rows| settled(rows, &flow.edge)).collect(),
+        false => flow.rows.clone(),
+    };
+    let given = Given { edge: &flow.edge, rows: &rows };
     let mut lag = 0;
     let outcomes: Vec<Outcome> = match &step.stage {
         Stage::Aggregate { calls, by, scope, emit } => {
-            let nullable = |call: &super::program::Call| nullable_result(call, &flow.edge);
-            let of_nothing = calls.iter().all(nullable);
+            let said = |call: &super::program::Call| {
+                matches!(call.func, Func::Count | Func::CollectList) || nullable_result(call, &flow.edge)
+            };
+            let of_nothing = calls.iter().all(said);
             Aggregate { calls, by, scope, emit: *emit, of_nothing }.evaluate(&given, batches, &marks)
         }
         Stage::Dedupe { by, within, batch_time } => {
@@ -175,7 +182,7 @@ fn stage(
             joins::evaluate(join, &given, &right, batches, &marks)
         }
         Stage::Fold(fold) => fold::evaluate(fold, &given, batches, &marks),
-        stage => flow.rows.iter().map(|rows| of_batch(stage, &flow.edge, rows)).collect(),
+        stage => rows.iter().map(|rows| of_batch(stage, &flow.edge, rows)).collect(),
     };
     for (at, outcome) in outcomes.iter().enumerate() {
         expected.late[at] += outcome.late_count;
@@ -188,19 +195,6 @@ fn stage(
         expected.streams.insert(name.clone(), outcomes.iter().map(|o| o.bad.clone()).collect());
     }
     Flow { edge, rows: outcomes.into_iter().map(|o| o.out).collect(), marks, lag }
-}
-
-/// Whether a result may be null even over rows.
-fn nullable_result(call: &super::program::Call, edge: &Edge) -> bool {
-    use super::expr::Expr;
-    use super::program::Func;
-    match (&call.func, &call.arg) {
-        (Func::Count | Func::CollectList, _) | (_, None) => true,
-        // Without rows left by a filter there is nothing to say.
-        (_, Some(_)) if call.filter.is_some() => true,
-        (_, Some(Expr::Column(i, _))) => edge.columns[*i].nullable,
-        (_, Some(_)) => true,
-    }
 }
 
 /// Stages that look at one batch only.
@@ -257,11 +251,11 @@ fn of_batch(stage: &Stage, edge: &Edge, rows: &[Row]) -> Outcome {
                 }
             }
         }
-        Stage::Sort(keys) => outcome.out = sorted(rows, edge, keys, false),
-        Stage::Limit(count) => outcome.out = settled(rows, edge).into_iter().take(*count).collect(),
+        Stage::Sort(keys) => outcome.out = sorted(rows, keys, false),
+        Stage::Limit(count) => outcome.out = rows.iter().take(*count).cloned().collect(),
         Stage::Top { count, keys, per } => {
             let mut kept: Vec<(Row, usize)> = Vec::new();
-            for row in sorted(rows, edge, keys, true) {
+            for row in sorted(rows, keys, true) {
                 let key: Row = per.iter().map(|i| row[*i].clone()).collect();
                 let taken = kept.iter().position(|(k, _)| same_rows(k, &key)).unwrap_or_else(|| {
                     kept.push((key.clone(), 0));
@@ -278,6 +272,20 @@ fn of_batch(stage: &Stage, edge: &Edge, rows: &[Row]) -> Outcome {
     outcome
 }
 
+/// Whether what comes out depends on the order of rows.
+fn order_matters(stage: &Stage) -> bool {
+    use super::program::{Scope, Window};
+    match stage {
+        Stage::Sort(_) | Stage::Limit(_) | Stage::Top { .. } | Stage::Fold(_) | Stage::Dedupe { .. } => true,
+        Stage::Distinct(by) => !by.is_empty(),
+        Stage::Aggregate { calls, scope, .. } => {
+            matches!(scope, Scope::Over { window: Window::Count(_), .. })
+                || calls.iter().any(|c| matches!(c.func, Func::First | Func::Last | Func::CollectList))
+        }
+        _ => false,
+    }
+}
+
 /// Rows in an order that depends on nothing but themselves, where theirs is not said.
 fn settled(rows: &[Row], edge: &Edge) -> Vec<Row> {
     let mut rows = rows.to_vec();
@@ -288,8 +296,8 @@ fn settled(rows: &[Row], edge: &Edge) -> Vec<Row> {
 }
 
 /// In an order; nulls come last, or first under `desc`, or always last.
-fn sorted(rows: &[Row], edge: &Edge, keys: &[Key], nulls_last: bool) -> Vec<Row> {
-    let mut rows = settled(rows, edge);
+fn sorted(rows: &[Row], keys: &[Key], nulls_last: bool) -> Vec<Row> {
+    let mut rows = rows.to_vec();
     let value = |key: &Key, row: &Row| key.value.eval(row).unwrap_or_else(|_| panic!("orders do not fail"));
     rows.sort_by(|a, b| {
         let by_key = |key: &Key| {

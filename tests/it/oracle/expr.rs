@@ -1,5 +1,6 @@
 //! Expressions: how they are written, and what they are for a row.
 
+use super::program::Column;
 use super::value::{Row, Ty, Value, rescaled};
 
 /// A failure: a division of whole numbers by zero.
@@ -127,6 +128,38 @@ impl Expr {
                 }
             },
         })
+    }
+
+    /// Whether the checker takes it that it may be null.
+    pub(crate) fn nullable(&self, columns: &[Column]) -> bool {
+        match self {
+            Expr::Column(i, _) => columns[*i].nullable,
+            Expr::Literal(value) => value.is_null(),
+            Expr::Arithmetic(a, _, b) | Expr::Compare(a, _, b) | Expr::And(a, b) | Expr::Or(a, b) => {
+                a.nullable(columns) || b.nullable(columns)
+            }
+            Expr::Greatest(a, b) => a.nullable(columns) && b.nullable(columns),
+            Expr::Not(a) | Expr::OrBad(a) | Expr::In(a, _) | Expr::Upper(a) | Expr::Length(a) => a.nullable(columns),
+            Expr::IsNull(_) => false,
+            Expr::Else(_, b) => b.nullable(columns),
+            Expr::If(_, a, b) => a.nullable(columns) || b.nullable(columns),
+            Expr::Between(a, low, high) => [a, low, high].iter().any(|e| e.nullable(columns)),
+        }
+    }
+
+    /// The columns that are not null where it is true, as far as the checker sees.
+    pub(crate) fn never_null(&self) -> Vec<usize> {
+        match self {
+            Expr::And(a, b) => a.never_null().into_iter().chain(b.never_null()).collect(),
+            Expr::Not(not) => match &**not {
+                Expr::IsNull(of) => match **of {
+                    Expr::Column(i, _) => vec![i],
+                    _ => vec![],
+                },
+                _ => vec![],
+            },
+            _ => vec![],
+        }
     }
 
     /// Whether it is true for a row.

@@ -25,7 +25,10 @@ pub(crate) fn behind(fold: &Fold, edge: &Edge) -> Edge {
     let mut columns: Vec<_> = fold.by.iter().map(|i| edge.columns[*i].clone()).collect();
     columns.push(Column::new("total", Ty::Int, false));
     columns.push(Column::new("steps", Ty::Int, false));
-    Edge { columns, time: None, changes: false, order: if fold.by.is_empty() { edge.order } else { Order::Loose } }
+    // A row that comes out for a row keeps its time where the time is part of the key.
+    let time = edge.time.filter(|_| !fold.every_batch);
+    let time = time.and_then(|(index, ends)| Some((fold.by.iter().position(|i| *i == index)?, ends)));
+    Edge { columns, time, changes: false, order: if fold.by.is_empty() { edge.order } else { Order::Loose } }
 }
 
 /// What comes of every batch.

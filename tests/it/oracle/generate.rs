@@ -64,7 +64,7 @@ pub(crate) fn case(seed: u64) -> Case {
 }
 
 /// How the pipeline is run.
-fn course(chance: &mut Chance, batches: usize) -> Course {
+pub(crate) fn course(chance: &mut Chance, batches: usize) -> Course {
     let restarts = if chance.chance(40) { 1 + chance.below(2) } else { 0 };
     Course {
         partitions: 1 + chance.below(4),
@@ -151,8 +151,7 @@ impl Draft<'_> {
             for _ in 0..wanted {
                 let Some(stage) = self.stage(&edge) else { break };
                 let late = can_be_late(&stage, &edge) && self.chance.chance(60);
-                let bad =
-                    matches!(stage, Stage::Where(_) | Stage::Select(_) | Stage::Extend(_)) && self.chance.chance(30);
+                let bad = can_be_bad(&stage) && self.chance.chance(70);
                 let late = late.then(|| self.fresh('l'));
                 let bad = bad.then(|| self.fresh('z'));
                 edge = self.program.behind(&stage, &edge);
@@ -237,7 +236,7 @@ impl Draft<'_> {
         }
         let scope = self.scope(edge)?;
         let by_rows = matches!(&scope, Scope::Over { window: Window::Count(_), .. });
-        if by_rows && edge.order != Order::Known {
+        if by_rows && edge.order == Order::Unclear {
             return None;
         }
         let sessions = matches!(&scope, Scope::Over { window: Window::Session { .. }, .. });
@@ -315,7 +314,7 @@ impl Draft<'_> {
             return Some(Call { name, func: Func::Count, arg: None, ty: Ty::Int, distinct: false, filter });
         }
         let mut funcs = vec![Func::Count, Func::Sum, Func::Sum, Func::Avg, Func::Min, Func::Max];
-        if edge.order == Order::Known {
+        if edge.order != Order::Unclear {
             funcs.extend([Func::First, Func::Last, Func::CollectList]);
         }
         let func = self.chance.pick(&funcs);
@@ -368,7 +367,7 @@ impl Draft<'_> {
         if self.chance.chance(40) && edge.columns.iter().all(|c| plain(c.ty)) {
             return Some(Stage::Distinct(vec![]));
         }
-        (edge.order == Order::Known).then(|| self.key_columns(edge, 2)).flatten().map(Stage::Distinct)
+        (edge.order != Order::Unclear).then(|| self.key_columns(edge, 2)).flatten().map(Stage::Distinct)
     }
 
     fn dedupe(&mut self, edge: &Edge) -> Option<Stage> {
@@ -376,7 +375,7 @@ impl Draft<'_> {
             return None;
         }
         let all = edge.columns.iter().all(|c| plain(c.ty));
-        let by = match edge.order == Order::Known && (!all || self.chance.chance(80)) {
+        let by = match edge.order != Order::Unclear && (!all || self.chance.chance(80)) {
             true => self.key_columns(edge, 2)?,
             false if all => vec![],
             false => return None,
@@ -503,7 +502,7 @@ impl Draft<'_> {
     }
 
     fn fold(&mut self, edge: &Edge) -> Option<Stage> {
-        if edge.changes || edge.order != Order::Known {
+        if edge.changes || edge.order == Order::Unclear {
             return None;
         }
         let mut by = if self.chance.chance(85) { self.key_columns(edge, 2)? } else { vec![] };
@@ -654,6 +653,48 @@ fn can_be_late(stage: &Stage, edge: &Edge) -> bool {
         Stage::Dedupe { batch_time, .. } => !batch_time && edge.time.is_some(),
         _ => false,
     }
+}
+
+/// All rows of a source, out of order but none of them late, in as many batches as asked for: cut differently every
+/// time, by another chance.
+pub(crate) fn in_time(seed: u64, program: &Program, count: usize, cuts: u64) -> Batches {
+    let (mut chance, mut cuts) = (Chance::new(seed), Chance::new(cuts));
+    let times: Vec<i64> = (0..=count).map(|n| START + i64::try_from(n).unwrap() * SECOND).collect();
+    let mut rows: BTreeMap<String, Vec<Option<Vec<Row>>>> = BTreeMap::new();
+    for source in &program.sources {
+        let total = chance.below(30);
+        let mut all: Vec<Row> = Vec::new();
+        let mut newest = START;
+        for _ in 0..total {
+            let mut row: Row = source.columns.iter().map(|c| cell(&mut chance, c, START, 1)).collect();
+            if let Some(delay) = source.delay {
+                // Later than the watermark can be, by a microsecond at least.
+                let behind = if delay == 0 { 0 } else { chance.between(0, delay * 2 - 1) * SECOND / 2 };
+                newest += chance.between(0, 4) * SECOND / 2;
+                let ahead = if delay == 0 { 1 } else { 0 };
+                row[0] = Value::Time(newest + ahead * i64::try_from(all.len()).unwrap() - behind);
+            }
+            all.push(row);
+        }
+        if source.table {
+            let mut batches = vec![Some(all)];
+            batches.resize(times.len(), None);
+            rows.insert(source.name.clone(), batches);
+            continue;
+        }
+        let mut of_source: Vec<Vec<Row>> = vec![Vec::new(); count];
+        let mut at = 0;
+        for row in all {
+            while at + 1 < count && cuts.chance(30) {
+                at += 1;
+            }
+            of_source[at].push(row);
+        }
+        let mut batches: Vec<_> = of_source.into_iter().map(Some).collect();
+        batches.push(Some(vec![]));
+        rows.insert(source.name.clone(), batches);
+    }
+    Batches { times, closing: true, rows }
 }
 
 /// Random rows for every source.

@@ -271,12 +271,16 @@ impl Program {
         };
         match stage {
             Stage::Where(_) | Stage::Sort(_) | Stage::Limit(_) | Stage::Distinct(_) | Stage::Dedupe { .. } => {
+                let mut edge = edge.clone();
+                if let Stage::Where(condition) = stage {
+                    condition.never_null().into_iter().for_each(|i| edge.columns[i].nullable = false);
+                }
                 let order = match stage {
                     Stage::Sort(_) | Stage::Limit(_) => Order::Known,
                     Stage::Distinct(_) | Stage::Dedupe { .. } => Order::Loose,
                     _ => edge.order,
                 };
-                Edge { order, ..edge.clone() }
+                Edge { order, ..edge }
             }
             Stage::Top { per, .. } => {
                 let order = if per.is_empty() { Order::Known } else { Order::Loose };
@@ -392,11 +396,7 @@ fn column_text(column: &Column) -> String {
 }
 
 fn computed(exprs: &[(String, Expr, Ty)], edge: &Edge) -> Vec<Column> {
-    let nullable = |e: &Expr| match e {
-        Expr::Column(i, _) => edge.columns[*i].nullable,
-        _ => true,
-    };
-    exprs.iter().map(|(name, e, ty)| Column::new(name, *ty, nullable(e))).collect()
+    exprs.iter().map(|(name, e, ty)| Column::new(name, *ty, e.nullable(&edge.columns))).collect()
 }
 
 fn aggregated(calls: &[Call], by: &[(String, Expr, Ty)], scope: &Scope, emit: Emit, edge: &Edge) -> Edge {
@@ -407,7 +407,7 @@ fn aggregated(calls: &[Call], by: &[(String, Expr, Ty)], scope: &Scope, emit: Em
         columns.push(Column::new("window_end", Ty::Time, false));
     }
     columns.extend(computed(by, edge));
-    columns.extend(calls.iter().map(|c| Column::new(&c.name, c.ty, c.func != Func::Count)));
+    columns.extend(calls.iter().map(|c| Column::new(&c.name, c.ty, nullable_result(c, edge))));
     let changes = changes(scope, emit);
     if changes {
         columns.push(Column::new("op", Ty::Text, false));
@@ -420,6 +420,15 @@ fn aggregated(calls: &[Call], by: &[(String, Expr, Ty)], scope: &Scope, emit: Em
         _ => Order::Unclear,
     };
     Edge { columns, time: (timed && event).then_some((1, true)), changes, order }
+}
+
+/// Whether a result may be null over rows.
+pub(crate) fn nullable_result(call: &Call, edge: &Edge) -> bool {
+    match (&call.func, &call.arg) {
+        (Func::Count | Func::CollectList, _) | (_, None) => false,
+        // A filter may leave no rows.
+        (_, Some(arg)) => call.filter.is_some() || arg.nullable(&edge.columns),
+    }
 }
 
 /// Whether results are changes.

@@ -63,6 +63,25 @@ fn refused(error: EngineError) -> Trouble {
     }
 }
 
+/// The rows of every named stream, batch by batch.
+pub(crate) type Seen = Vec<BTreeMap<String, Vec<Row>>>;
+
+/// Runs a case and gives back what was seen.
+pub(crate) fn seen(case: &Case) -> Result<Seen, Trouble> {
+    let plan = checked(&case.program.text()).map_err(Trouble::Wrong)?;
+    let plan = if case.course.optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan };
+    let mut run = Run::open(&plan, &case.course, case.course.partitions)?;
+    let mut all = Vec::new();
+    for batch in 0..case.batches.count() {
+        for (_, partitions) in case.course.restarts.iter().filter(|(at, _)| *at == batch) {
+            run = run.again(&plan, &case.course, *partitions, &case.batches, batch)?;
+        }
+        let stepped = run.step(&plan, case, batch)?;
+        all.push(stepped.streams.iter().map(|(name, rows)| (name.clone(), from_batches(rows))).collect());
+    }
+    Ok(all)
+}
+
 /// Runs a case and compares.
 pub(crate) fn try_case(case: &Case) -> Result<(), Trouble> {
     let text = case.program.text();
@@ -92,7 +111,7 @@ pub(crate) fn checked(text: &str) -> Result<Plan, String> {
     let program = Checkable { sources, files: vec![file], incomplete: false };
     let checked = check(&program, &builtins::catalog(), &Overrides::new());
     let errors: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
-    if errors.is_empty() { Ok(checked.plan) } else { Err(format!("does not check: {errors:#?}")) }
+    if errors.is_empty() { Ok(checked.plan) } else { Err(format!("does not check: {}", errors.iter().map(|p| format!("{}: {}; ", p.code, p.message)).collect::<String>())) }
 }
 
 /// A session with what the rows of its inputs look like.

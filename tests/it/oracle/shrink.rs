@@ -30,7 +30,10 @@ pub(crate) fn smallest(case: Case, why: String) -> (Case, String) {
 }
 
 fn is_like(why: &str, other: &str) -> bool {
-    let kind = |text: &str| (text.starts_with("does not"), text.starts_with("panicked"), text.contains("failed:"));
+    let kind = |text: &str| {
+        let unchecked = text.strip_prefix("does not check: ").and_then(|rest| rest.split(':').next().map(str::to_owned));
+        (unchecked, text.starts_with("panicked"), text.contains("failed"))
+    };
     kind(why) == kind(other)
 }
 
@@ -49,13 +52,14 @@ fn candidates(case: &Case) -> Vec<Case> {
                 c.program.streams.remove(i);
             });
         }
-        with(&|c| {
-            c.program.streams[i].steps.pop();
-        });
+        let last = case.program.streams[i].steps.len() - 1;
         for at in 0..case.program.streams[i].steps.len() {
-            with(&|c| {
-                c.program.streams[i].steps.remove(at);
-            });
+            // Columns are known by their place: it must stay where anybody reads them.
+            if keeps_columns(case, i, at) || (at == last && !is_read(case, name)) {
+                with(&|c| {
+                    c.program.streams[i].steps.remove(at);
+                });
+            }
             with(&|c| c.program.streams[i].steps[at].late = None);
             with(&|c| c.program.streams[i].steps[at].bad = None);
         }
@@ -121,4 +125,19 @@ fn is_read(case: &Case, name: &str) -> bool {
                 _ => false,
             })
     })
+}
+
+/// Whether a stage hands on the columns that it reads.
+fn keeps_columns(case: &Case, stream: usize, at: usize) -> bool {
+    let stream = &case.program.streams[stream];
+    let mut edge = case.program.edge(&stream.from);
+    for (i, step) in stream.steps.iter().enumerate() {
+        let behind = case.program.behind(&step.stage, &edge);
+        if i == at {
+            let names = |edge: &super::program::Edge| edge.columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+            return names(&edge) == names(&behind) && edge.time == behind.time;
+        }
+        edge = behind;
+    }
+    false
 }

@@ -350,6 +350,7 @@ impl Draft<'_> {
             && self.plan.node(id).run.fused
             && let Some(stage) = self.ends.get(from).copied()
             && self.sole_reader(id)
+            && !self.is_unsettled(id)
             && !self.setup_watches(*from)
             && let Some(open) = &mut self.stages[stage]
         {
@@ -369,25 +370,27 @@ impl Draft<'_> {
         named.any(|(_, id, port)| self.numbers.get(&id) == Some(&node) && *port == Port::Out)
     }
 
-    /// Finds the stages in which the order of rows matters, but depends on partitions.
+    /// Finds the stages that begin where the order of rows matters, but depends on partitions.
     fn settle_orders(&mut self) {
         let ids: BTreeMap<usize, NodeId> = self.numbers.iter().map(|(id, number)| (*number, *id)).collect();
-        let matters = |number: &usize| match &self.plan.node(ids[number]).work {
-            Work::Operator(operator) => {
-                operator.properties().order_matters && !self.plan.has_keys_in_order(ids[number])
-            }
-            _ => false,
-        };
         let settle = |stage: &Stage| {
-            let then = stage.then.as_ref().map(|(node, _)| node);
-            let matters = stage.chain.iter().map(|link| &link.node).chain(then).any(matters);
-            let mut inputs = stage.inputs.iter().enumerate().filter(|(i, _)| !stage.in_place.contains(i));
-            matters && inputs.any(|(_, (from, _))| self.plan.is_loose(ids[from]))
+            let first = stage.chain.first().map(|link| link.node).or(stage.then.as_ref().map(|(node, _)| *node));
+            let moved = (0..stage.inputs.len()).any(|i| !stage.in_place.contains(&i));
+            moved && first.is_some_and(|first| self.is_unsettled(ids[&first]))
         };
         let settled: Vec<bool> = self.stages.iter().map(|stage| stage.as_ref().is_some_and(settle)).collect();
         for (stage, settle) in self.stages.iter_mut().zip(settled) {
             stage.iter_mut().for_each(|stage| stage.settle = settle);
         }
+    }
+
+    /// Whether the order in which rows come to an operator matters there, but depends on partitions. Such an operator
+    /// begins a stage, so that the rows are put in order by the columns it sees, fused or not.
+    fn is_unsettled(&self, id: NodeId) -> bool {
+        let Work::Operator(operator) = &self.plan.node(id).work else { return false };
+        operator.properties().order_matters
+            && !self.plan.has_keys_in_order(id)
+            && self.plan.inputs(id).into_iter().any(|(from, _)| self.plan.is_loose(from))
     }
 
     fn sole_reader(&self, id: NodeId) -> bool {

@@ -68,7 +68,7 @@ fn all_cases() -> Vec<(String, String)> {
 /// A column of some rows; the same for the same number.
 fn column(ty: &Type, nullable: bool, rows: usize, start: u64) -> ArrayRef {
     let picks: Vec<u64> = (0..rows as u64).map(|i| (start + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).collect();
-    let some = |pick: &u64| !(nullable && pick % 3 == 0);
+    let some = |pick: &u64| !(nullable && pick.is_multiple_of(3));
     let words = ["a", "b", "c", "d", "e"];
     match ty {
         Type::String => {

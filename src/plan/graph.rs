@@ -251,15 +251,21 @@ impl Plan {
     /// Whether rows leave a node in an order that depends on how many partitions there are. Where the order matters
     /// the engine puts such rows into one that follows from all their columns.
     pub fn is_loose(&self, id: NodeId) -> bool {
-        let Work::Operator(operator) = &self.node(id).work else { return false };
-        let properties = operator.properties();
-        match properties.distribution {
-            Distribution::ByKey(_) | Distribution::Partitions { .. } => true,
-            Distribution::Single if properties.order_matters => false,
-            Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {
-                self.inputs(id).into_iter().any(|(from, _)| self.is_loose(from))
+        let mut seen = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let Work::Operator(operator) = &self.node(id).work else { continue };
+            let properties = operator.properties();
+            match properties.distribution {
+                Distribution::ByKey(_) | Distribution::Partitions { .. } => return true,
+                Distribution::Single if properties.order_matters => {}
+                Distribution::Any | Distribution::Single | Distribution::Beside { .. } if seen.insert(id) => {
+                    open.extend(self.inputs(id).into_iter().map(|(from, _)| from));
+                }
+                Distribution::Any | Distribution::Single | Distribution::Beside { .. } => {}
             }
         }
+        false
     }
 
     /// Whether the rows of each key come to a node in an order that partitions do not change, whatever the order of

@@ -212,7 +212,11 @@ impl<'a> Course<'a> {
             return Ok(());
         }
         let problem = Diagnostic::error("", at, format!("{}, but {count} expected", said(what, of, found)));
-        Err(Failed::of(problem.label(format!("{found} so far"))))
+        let problem = problem.label(format!("{found} so far"));
+        Err(Failed::of(match what {
+            Counted::Rejected => problem.help("sinks reject rows, and tests open none of them"),
+            _ => problem,
+        }))
     }
 
     /// What a stream gave: in that batch, or since it was last taken, and then it is taken. A table has its rows.

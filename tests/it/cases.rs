@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use arrow::array::RecordBatch;
 use millstream::builtins;
@@ -26,13 +27,16 @@ use millstream::model::Schema;
 use millstream::optimize::optimize_watched;
 use millstream::plan::catalog::{FormatCall, find};
 use millstream::plan::seams::{FormatCodec, Piece};
-use millstream::plan::{Plan, Settings};
+use millstream::plan::{Catalog, Plan, Settings};
 use millstream::trial::START;
 use millstream::trial::value::Value;
 use millstream_dsl::{Diagnostic, SourceMap, parse, yaml};
 
 use crate::files::{below, none, read};
 use crate::program::root;
+
+/// Made once: there are many cases.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(builtins::catalog);
 
 /// How a case is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +94,7 @@ impl Case {
         let files = vec![ProgramFile { id, path: PathBuf::from("case"), tree: parsed.tree, imports: Vec::new() }];
         let incomplete = parsed.problems.iter().any(Diagnostic::is_error);
         let program = Program { sources, files, incomplete };
-        let checked = check(&program, &builtins::catalog(), &Overrides::new());
+        let checked = check(&program, &CATALOG, &Overrides::new());
         let errors: Vec<_> = parsed
             .problems
             .iter()
@@ -101,7 +105,7 @@ impl Case {
         if errors.is_empty() { Ok(checked.plan) } else { Err(errors.join("\n")) }
     }
 
-    /// What every section that asks for something gets. With `ordered`, only what has an order keeps it.
+    /// What every section that asks for something gets.
     fn run(&self, way: Way) -> Result<Vec<Option<String>>, String> {
         let mut run = Run::new(self.plan()?, way)?;
         self.sections.iter().skip(1).try_fold(vec![None], |mut answers, section| {
@@ -184,7 +188,7 @@ impl Run {
     }
 
     fn feed(&mut self, input: &str, body: &str) -> Result<(), String> {
-        let entry = find(&builtins::catalog().formats, "json").unwrap().clone();
+        let entry = find(&CATALOG.formats, "json").unwrap().clone();
         let codec: Box<dyn FormatCodec> =
             (entry.open)(&FormatCall { entry: entry.clone(), settings: Settings::default() }, &self.schema(input)?)
                 .map_err(|e| e.0)?;

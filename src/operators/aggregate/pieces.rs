@@ -208,15 +208,20 @@ pub(super) fn piece_rows(
     batch_of(schema, columns, numbers.len())
 }
 
-/// Pieces of other blocks, read back: keys, pieces (their keys not yet numbered), partial results.
-pub(super) fn read_pieces(
-    rows: &RecordBatch,
-    keys: usize,
-) -> Result<(&[ArrayRef], Vec<Piece>, &[ArrayRef]), TaskError> {
+/// Pieces of other blocks, read back.
+pub(super) struct Read<'a> {
+    pub(super) keys: &'a [ArrayRef],
+    /// Their keys are not numbered yet.
+    pub(super) pieces: Vec<Piece>,
+    pub(super) states: &'a [ArrayRef],
+}
+
+/// Reads what [`piece_rows`] made of keys of so many columns.
+pub(super) fn read_pieces(rows: &RecordBatch, keys: usize) -> Result<Read<'_>, TaskError> {
     let columns = rows.columns();
     let number =
         |i: usize| columns[keys + i].as_primitive_opt::<Int64Type>().ok_or_else(|| bug("pieces have three numbers"));
     let (start, end, count) = (number(0)?, number(1)?, number(2)?);
     let piece = |i: usize| Piece { key: 0, start: start.value(i), end: end.value(i), rows: count.value(i) };
-    Ok((&columns[..keys], (0..start.len()).map(piece).collect(), &columns[keys + 3..]))
+    Ok(Read { keys: &columns[..keys], pieces: (0..rows.num_rows()).map(piece).collect(), states: &columns[keys + 3..] })
 }

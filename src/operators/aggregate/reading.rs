@@ -10,7 +10,7 @@ use datafusion_common::ScalarValue;
 use crate::model::hollow::hollow;
 use crate::operators::aggregate::Aggregate;
 use crate::operators::aggregate::lasting::Scope;
-use crate::operators::aggregate::pieces::{Piece, read_pieces};
+use crate::operators::aggregate::pieces::{Piece, Read, read_pieces};
 use crate::operators::lateness::{LateRows, TimeColumn};
 use crate::operators::spans::{Spans, TimeSpan};
 use crate::operators::values::{Values, batch_of, bug, take_rows};
@@ -140,7 +140,7 @@ impl Reader {
         mark: Option<i64>,
         instant: i64,
     ) -> Result<Sifted, TaskError> {
-        let (keys, mut pieces, states) = read_pieces(block, self.keys)?;
+        let Read { keys, mut pieces, states } = read_pieces(block, self.keys)?;
         match scope {
             Scope::Windows(..) | Scope::RunningByRows(..) => {}
             Scope::BatchWindows(ticks, _) => {

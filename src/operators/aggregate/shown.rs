@@ -106,9 +106,8 @@ impl Shown {
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        let row = |row: &Box<[u8]>| row.len() + size_of::<Box<[u8]>>();
-        let rows = self.rows.values().flat_map(HashMap::values);
-        rows.map(|rows| rows.iter().map(row).sum::<usize>() + size_of::<(u32, Rows)>()).sum()
+        let of = |rows: &Rows| rows.iter().map(|row| row.len() + size_of::<Box<[u8]>>()).sum::<usize>();
+        self.rows.values().flat_map(HashMap::values).map(|rows| of(rows) + size_of::<(u32, Rows)>()).sum()
     }
 
     /// Everything as columns, by place: for each row its place, and its values.

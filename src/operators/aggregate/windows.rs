@@ -65,6 +65,9 @@ impl Windows {
         let mut covered = after;
         for pane in self.panes.values() {
             let (Some(first), Some(last)) = (spans.first_end(pane.start), spans.last_end(pane.start)) else { continue };
+            if first > until {
+                break;
+            }
             let (from, to) = (covered.max(first.saturating_sub(1)), until.min(last));
             if from < to {
                 found.extend(spans.ending(from, to));

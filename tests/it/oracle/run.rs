@@ -114,7 +114,14 @@ pub(crate) fn checked(text: &str) -> Result<Plan, String> {
     static CATALOG: LazyLock<Catalog> = LazyLock::new(builtins::catalog);
     let checked = check(&program, &CATALOG, &Overrides::new());
     let errors: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
-    if errors.is_empty() { Ok(checked.plan) } else { Err(format!("does not check: {}", errors.iter().map(|p| format!("{}: {}; ", p.code, p.message)).collect::<String>())) }
+    if errors.is_empty() {
+        Ok(checked.plan)
+    } else {
+        Err(format!(
+            "does not check: {}",
+            errors.iter().map(|p| format!("{}: {}; ", p.code, p.message)).collect::<String>()
+        ))
+    }
 }
 
 /// A session with what the rows of its inputs look like.

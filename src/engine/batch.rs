@@ -70,7 +70,7 @@ impl Program {
         let mut input = Input::default();
         for step in &mut self.steps {
             if let Step::Source(node, intake) = step {
-                let taken = intake.take(now, drain, means.clock, means.stop).map_err(at(*node))?;
+                let taken = intake.take(now, drain, means).map_err(at(*node))?;
                 input.taken.insert(*node, taken);
             }
         }
@@ -138,7 +138,6 @@ impl Program {
     /// Runs everything but the sinks; gives back the rows of each sink, by its step. Nothing is delivered before all
     /// of the batch is computed.
     fn compute(&mut self, work: &mut Work<'_>, input: &mut Input) -> Result<Vec<(usize, Vec<RecordBatch>)>, Failure> {
-        let Means { clock, stop, .. } = *work.means;
         let mut outputs = Vec::new();
         for (i, step) in self.steps.iter_mut().enumerate() {
             match step {
@@ -147,7 +146,7 @@ impl Program {
                     work.source(&self.nodes[*node], *node, taken).map_err(at(*node))?;
                 }
                 Step::Table(node, reference) => {
-                    let all = reference.rows(work.batch.micros, clock, stop).map_err(at(*node))?;
+                    let all = reference.rows(work.batch.micros, work.means).map_err(at(*node))?;
                     work.bad(&self.nodes[*node], *node, &all.bad).map_err(at(*node))?;
                     work.flow.put((*node, Port::Out), all.blocks.iter().cloned());
                 }

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::RecordBatch;
 
+use crate::engine::batch::Means;
 use crate::engine::clock::Clock;
 use crate::engine::marks::SourceMark;
 use crate::plan::Settings;
@@ -63,14 +64,10 @@ impl Intake {
     }
 
     /// Takes what there is, within the limits. What was heard of the time holds when the batch is done.
-    pub(super) fn take(
-        &mut self,
-        now: i64,
-        drain: bool,
-        clock: &dyn Clock,
-        stop: &AtomicBool,
-    ) -> Result<Taken, TaskError> {
-        let mut limits = Limits { rows: self.rows, bytes: self.bytes, now, drain };
+    pub(super) fn take(&mut self, now: i64, drain: bool, means: &Means<'_>) -> Result<Taken, TaskError> {
+        let Means { clock, stop, .. } = *means;
+        let threads = means.pool.size();
+        let mut limits = Limits { rows: self.rows, bytes: self.bytes, now, drain, threads };
         let source = &mut self.source;
         let known = &self.known;
         let splits = retrying(clock, stop, || source.discover(known, &limits))?;
@@ -100,11 +97,11 @@ impl Intake {
     }
 
     /// Everything there is, from the start.
-    fn take_all(&mut self, now: i64, clock: &dyn Clock, stop: &AtomicBool) -> Result<Taken, TaskError> {
+    fn take_all(&mut self, now: i64, means: &Means<'_>) -> Result<Taken, TaskError> {
         self.known.clear();
         let mut all = Taken::default();
         loop {
-            let taken = self.take(now, true, clock, stop)?;
+            let taken = self.take(now, true, means)?;
             if taken.moved.is_empty() {
                 return Ok(all);
             }
@@ -162,7 +159,7 @@ impl Reference {
     }
 
     /// All rows as a batch of that time sees them.
-    pub(super) fn rows(&mut self, now: i64, clock: &dyn Clock, stop: &AtomicBool) -> Result<&Taken, TaskError> {
+    pub(super) fn rows(&mut self, now: i64, means: &Means<'_>) -> Result<&Taken, TaskError> {
         let version = if self.refresh == Refresh::OnChange { self.intake.source.version() } else { None };
         let fresh = self.read.as_ref().is_some_and(|(_, when, known)| match self.refresh {
             Refresh::Never => true,
@@ -172,7 +169,7 @@ impl Reference {
         match self.read.take().filter(|_| fresh) {
             Some(read) => Ok(&self.read.insert(read).0),
             None => {
-                let taken = self.intake.take_all(now, clock, stop)?;
+                let taken = self.intake.take_all(now, means)?;
                 Ok(&self.read.insert((taken, now, version)).0)
             }
         }

@@ -130,7 +130,7 @@ impl FormatCodec for Csv {
         let names = self.names(piece.header).map_err(TaskError::Stop)?;
         let is_record = |line: &[u8]| !line.is_empty() && self.dialect.comment.is_none_or(|c| line[0] != c);
         let found = lines::find(piece, is_record);
-        Ok(lines::decode(piece.bytes, found, &|bytes, rows| self.read(bytes, rows, &names)))
+        Ok(lines::decode(piece, found, &|bytes, rows| self.read(bytes, rows, &names)))
     }
 
     fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError> {
@@ -288,7 +288,7 @@ mod tests {
         let codec = codec();
         let header = codec.header(text.as_bytes(), true).unwrap();
         let (header, bytes) = text.as_bytes().split_at(header);
-        codec.decode(&Piece { header, bytes, last: true, records: usize::MAX }).unwrap()
+        codec.decode(&Piece { header, bytes, last: true, records: usize::MAX, threads: 1 }).unwrap()
     }
 
     #[test]
@@ -302,6 +302,7 @@ mod tests {
             bytes: b"a,1,x,1\nb,2,x,no\nc,,x,3\nd,4,x,\n",
             last: true,
             records: 99,
+            threads: 1,
         };
         let (all, lazy) = (all.decode(&piece).unwrap(), lazy.decode(&piece).unwrap());
         assert_eq!((&lazy.bad, lazy.bad.len()), (&all.bad, 2));

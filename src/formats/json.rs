@@ -79,7 +79,7 @@ impl FormatCodec for Json {
         let read = |bytes: &[u8], rows: usize| {
             if raw { self.read(&self.quote_raw(bytes)?, rows) } else { self.read(bytes, rows) }
         };
-        Ok(lines::decode(piece.bytes, found, &read))
+        Ok(lines::decode(piece, found, &read))
     }
 
     fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError> {
@@ -221,7 +221,9 @@ mod tests {
     }
 
     fn read(codec: &Json, text: &str) -> Decoded {
-        codec.decode(&Piece { header: &[], bytes: text.as_bytes(), last: true, records: usize::MAX }).unwrap()
+        codec
+            .decode(&Piece { header: &[], bytes: text.as_bytes(), last: true, records: usize::MAX, threads: 1 })
+            .unwrap()
     }
 
     #[test]

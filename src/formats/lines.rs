@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 /// Rows of a block; a longer piece gives several.
-const BLOCK_ROWS: usize = 65_536;
+const BLOCK_ROWS: usize = 16_384;
 
 /// How much of a bad row's text is kept.
 const KEPT_TEXT: usize = 2_000;
@@ -65,14 +65,36 @@ pub(crate) fn find(piece: &Piece<'_>, is_record: impl Fn(&[u8]) -> bool) -> Line
 }
 
 /// Reads so many records from bytes that hold as many lines, or says what is wrong.
-pub(crate) type DecodeLines<'a> = dyn Fn(&[u8], usize) -> Result<RecordBatch, String> + 'a;
+pub(crate) type DecodeLines<'a> = dyn Fn(&[u8], usize) -> Result<RecordBatch, String> + Sync + 'a;
 
-/// Reads all lines, block by block.
-pub(crate) fn decode(bytes: &[u8], lines: Lines, read: &DecodeLines<'_>) -> Decoded {
+/// Reads all lines, block by block, on so many threads; blocks come in the order of the lines.
+pub(crate) fn decode(piece: &Piece<'_>, lines: Lines, read: &DecodeLines<'_>) -> Decoded {
+    let blocks: Vec<&[Line]> = lines.records.chunks(BLOCK_ROWS).collect();
+    let threads = piece.threads.clamp(1, blocks.len().max(1));
+    let share = |blocks: &[&[Line]]| {
+        let mut decoded = Decoded::default();
+        blocks.iter().for_each(|block| bisect(piece.bytes, block, read, &mut decoded));
+        decoded
+    };
     let mut decoded = Decoded { used: lines.used, lines: lines.count, blank: lines.blank, ..Decoded::default() };
-    for block in lines.records.chunks(BLOCK_ROWS) {
-        bisect(bytes, block, read, &mut decoded);
+    let mut add = |one: Decoded| {
+        decoded.blocks.extend(one.blocks);
+        decoded.bad.extend(one.bad);
+    };
+    if threads == 1 {
+        add(share(&blocks));
+        return decoded;
     }
+    std::thread::scope(|scope| {
+        let shares = blocks.chunks(blocks.len().div_ceil(threads));
+        let working: Vec<_> = shares.map(|blocks| scope.spawn(move || share(blocks))).collect();
+        for one in working {
+            match one.join() {
+                Ok(one) => add(one),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
     decoded
 }
 
@@ -110,7 +132,7 @@ mod tests {
     use super::*;
 
     fn piece(bytes: &[u8], last: bool) -> Piece<'_> {
-        Piece { header: &[], bytes, last, records: usize::MAX }
+        Piece { header: &[], bytes, last, records: usize::MAX, threads: 1 }
     }
 
     #[test]

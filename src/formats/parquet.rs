@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn read(codec: &Parquet, bytes: &[u8]) -> Decoded {
-        codec.decode(&Piece { header: &[], bytes, last: true, records: usize::MAX }).unwrap()
+        codec.decode(&Piece { header: &[], bytes, last: true, records: usize::MAX, threads: 1 }).unwrap()
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl FormatCodec for Text {
                 let blocks = if block.num_rows() == 0 { Vec::new() } else { vec![block] };
                 Ok(Decoded { blocks, used: found.used, lines: found.count, ..Decoded::default() })
             }
-            Err(_) => Ok(lines::decode(piece.bytes, found, &|bytes, _| self.several(bytes))),
+            Err(_) => Ok(lines::decode(piece, found, &|bytes, _| self.several(bytes))),
         }
     }
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn piece(bytes: &[u8]) -> Piece<'_> {
-        Piece { header: &[], bytes, last: true, records: usize::MAX }
+        Piece { header: &[], bytes, last: true, records: usize::MAX, threads: 1 }
     }
 
     #[test]

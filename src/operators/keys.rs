@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringBuilder};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::HashMap;
@@ -13,34 +13,61 @@ use crate::plan::operator::TaskError;
 
 /// The keys seen so far.
 pub(super) struct KeyTable {
-    converter: RowConverter,
     numbers: HashMap<Vec<u8>, usize>,
-    known: Rows,
+    form: Form,
+}
+
+/// How keys are looked up and kept. One string is looked up as it is, without being encoded.
+enum Form {
+    Text(TextKeys),
+    Rows { converter: RowConverter, known: Rows },
+}
+
+/// Strings by number. Null has a number of its own.
+#[derive(Default)]
+struct TextKeys {
+    texts: StringBuilder,
+    null: Option<usize>,
+    count: usize,
 }
 
 impl KeyTable {
     /// For keys of these types.
     pub(super) fn new(types: &[DataType]) -> Result<Self, TaskError> {
-        let fields = types.iter().map(|t| SortField::new(t.clone())).collect();
-        let converter = RowConverter::new(fields).map_err(bug)?;
-        let known = converter.empty_rows(0, 0);
-        Ok(KeyTable { converter, numbers: HashMap::default(), known })
+        let form = if let [DataType::Utf8] = types {
+            Form::Text(TextKeys::default())
+        } else {
+            let fields = types.iter().map(|t| SortField::new(t.clone())).collect();
+            let converter = RowConverter::new(fields).map_err(bug)?;
+            let known = converter.empty_rows(0, 0);
+            Form::Rows { converter, known }
+        };
+        Ok(KeyTable { numbers: HashMap::default(), form })
     }
 
     /// The number of each row's key; new keys get the next numbers.
     pub(super) fn assign(&mut self, columns: &[ArrayRef]) -> Result<Vec<usize>, TaskError> {
-        let columns: Vec<_> = columns.iter().map(canonical).collect();
-        let rows = self.converter.convert_columns(&columns).map_err(bug)?;
-        let mut numbers = Vec::with_capacity(rows.num_rows());
-        for row in &rows {
-            let next = self.numbers.len();
-            let number = *self.numbers.entry_ref(row.data()).or_insert(next);
-            if number == next {
-                self.known.push(row);
+        match &mut self.form {
+            Form::Text(keys) => {
+                let texts = columns.first().and_then(|column| column.as_string_opt::<i32>());
+                let texts = texts.ok_or_else(|| bug("the keys are no strings"))?;
+                Ok(texts.iter().map(|text| keys.number(text, &mut self.numbers)).collect())
             }
-            numbers.push(number);
+            Form::Rows { converter, known } => {
+                let columns: Vec<_> = columns.iter().map(canonical).collect();
+                let rows = converter.convert_columns(&columns).map_err(bug)?;
+                let mut numbers = Vec::with_capacity(rows.num_rows());
+                for row in &rows {
+                    let next = self.numbers.len();
+                    let number = *self.numbers.entry_ref(row.data()).or_insert(next);
+                    if number == next {
+                        known.push(row);
+                    }
+                    numbers.push(number);
+                }
+                Ok(numbers)
+            }
         }
-        Ok(numbers)
     }
 
     /// The positions of rows whose keys have not been seen; from now on they have.
@@ -59,12 +86,33 @@ impl KeyTable {
 
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
-        self.numbers.len()
+        match &self.form {
+            Form::Text(keys) => keys.count,
+            Form::Rows { .. } => self.numbers.len(),
+        }
     }
 
     /// The keys by number.
     pub(super) fn columns(&self) -> Result<Vec<ArrayRef>, TaskError> {
-        self.converter.convert_rows(&self.known).map_err(bug)
+        match &self.form {
+            Form::Text(keys) => Ok(vec![Arc::new(keys.texts.finish_cloned())]),
+            Form::Rows { converter, known } => converter.convert_rows(known).map_err(bug),
+        }
+    }
+}
+
+impl TextKeys {
+    fn number(&mut self, text: Option<&str>, numbers: &mut HashMap<Vec<u8>, usize>) -> usize {
+        let next = self.count;
+        let number = match text {
+            Some(text) => *numbers.entry_ref(text.as_bytes()).or_insert(next),
+            None => *self.null.get_or_insert(next),
+        };
+        if number == next {
+            self.texts.append_option(text);
+            self.count += 1;
+        }
+        number
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Limits {
     pub now: i64,
     /// The run ends when all is read (`--once`): nothing is to be waited for.
     pub drain: bool,
+    /// How many threads may decode what is read. What comes out does not depend on it.
+    pub threads: usize,
 }
 
 /// What a read gave.
@@ -162,6 +164,8 @@ pub struct Piece<'a> {
     pub last: bool,
     /// At most so many records, where they can be told apart without reading them.
     pub records: usize,
+    /// How many threads may work on it. What comes out does not depend on it.
+    pub threads: usize,
 }
 
 /// What [`FormatCodec::decode`] read.

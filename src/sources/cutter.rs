@@ -50,7 +50,7 @@ impl Cutter {
     }
 
     /// Cuts at most so many records off the front. `last`: nothing follows.
-    pub(super) fn cut(&mut self, last: bool, records: usize) -> Result<Cut, TaskError> {
+    pub(super) fn cut(&mut self, last: bool, records: usize, threads: usize) -> Result<Cut, TaskError> {
         let mut used = 0;
         if self.header.is_none() {
             let Some(length) = self.codec.header(&self.pending, last) else {
@@ -61,7 +61,7 @@ impl Cutter {
             self.lines += u64::from(length > 0);
         }
         let header = self.header.as_deref().unwrap_or_default();
-        let decoded = self.codec.decode(&Piece { header, bytes: &self.pending, last, records })?;
+        let decoded = self.codec.decode(&Piece { header, bytes: &self.pending, last, records, threads })?;
         self.pending.drain(..decoded.used);
         used += decoded.used;
         Ok(Cut { used, decoded })

@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn limits(now: i64, rows: usize, drain: bool) -> Limits {
-        Limits { rows, bytes: u64::MAX, now, drain }
+        Limits { rows, bytes: u64::MAX, now, drain, threads: 1 }
     }
 
     fn read(source: &mut Generate, from: &Position, limits: &Limits) -> Read {

@@ -107,7 +107,7 @@ impl Receiver {
 
     fn cut(&mut self, last: bool, limits: &Limits, read: &mut Read) -> Result<(), TaskError> {
         let room = limits.rows.saturating_sub(rows_of(read)).max(1);
-        let cut = self.cutter.cut(last, room)?;
+        let cut = self.cutter.cut(last, room, 1)?;
         read.bytes += cut.used as u64;
         self.cutter.hand_on(cut.decoded, &self.name, read);
         Ok(())

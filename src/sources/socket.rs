@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn read_all(source: &mut dyn Source) -> Result<Vec<String>, crate::plan::operator::TaskError> {
-        let limits = Limits { rows: 2, bytes: u64::MAX, now: 0, drain: true };
+        let limits = Limits { rows: 2, bytes: u64::MAX, now: 0, drain: true, threads: 1 };
         let split = source.discover(&Positions::new(), &limits)?.remove(0);
         let (mut at, mut lines) = (Position::default(), Vec::new());
         loop {

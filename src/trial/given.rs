@@ -49,7 +49,7 @@ pub(super) fn from_file(
     })?;
     let header = codec.header(&bytes, true).unwrap_or(bytes.len());
     let (front, rest) = bytes.split_at(header);
-    let piece = Piece { header: front, bytes: rest, last: true, records: usize::MAX };
+    let piece = Piece { header: front, bytes: rest, last: true, records: usize::MAX, threads: 1 };
     let decoded = codec.decode(&piece).map_err(|e| format!("`{shown}` cannot be read: {e}"))?;
     let place = path.file_name().unwrap_or_default().to_string_lossy();
     let named = |bad: BadRow| BadRow { place: place.to_string(), line: bad.line + 1 + u64::from(header > 0), ..bad };

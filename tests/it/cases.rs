@@ -192,7 +192,7 @@ impl Run {
         let codec: Box<dyn FormatCodec> =
             (entry.open)(&FormatCall { entry: entry.clone(), settings: Settings::default() }, &self.schema(input)?)
                 .map_err(|e| e.0)?;
-        let piece = Piece { header: &[], bytes: body.as_bytes(), last: true, records: usize::MAX };
+        let piece = Piece { header: &[], bytes: body.as_bytes(), last: true, records: usize::MAX, threads: 1 };
         let decoded = codec.decode(&piece).map_err(|e| e.to_string())?;
         if let Some(bad) = decoded.bad.first() {
             return Err(format!("line {}: {}", bad.line + 1, bad.reason));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::oracle::asked;
-use crate::oracle::generate::{case, course, in_time, Chance};
+use crate::oracle::generate::{Chance, case, course, in_time};
 use crate::oracle::program::{Emit, Program, Scope, Stage, changes};
 use crate::oracle::run::{Case, Course, Seen, Trouble, seen};
 use crate::oracle::value::{Row, Value, order_rows, show};
@@ -64,7 +64,8 @@ fn surplus(a: &[Row], b: &[Row], measure: Measure) -> Vec<Row> {
 /// Where two lots of rows differ.
 fn difference(what: &str, a: &[Row], b: &[Row], measure: Measure) -> Option<String> {
     let (gone, new) = (surplus(a, b, measure), surplus(b, a, measure));
-    (!gone.is_empty() || !new.is_empty()).then(|| format!("{what}:\n  only once\n{}  only then\n{}", show(&gone), show(&new)))
+    (!gone.is_empty() || !new.is_empty())
+        .then(|| format!("{what}:\n  only once\n{}  only then\n{}", show(&gone), show(&new)))
 }
 
 /// Every stream of every batch is the same in both.

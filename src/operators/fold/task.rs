@@ -334,6 +334,10 @@ impl KeyedTask for FoldTask {
             living.sort_by(|a, b| self.known.key(*a).cmp(self.known.key(*b)));
             out.rows.push((Port::Out, self.of_numbers(Some(&self.yields), &living, batch)?));
         }
+        // Behind the last batch the time of every record is over.
+        if self.clock == Clock::Batches && time.mark_after == Some(StepTime::END) {
+            out.rows.extend(self.expire(StepTime::END, batch)?);
+        }
         if self.per_batch {
             self.living().into_iter().for_each(|number| self.drop(number));
         }

@@ -88,6 +88,8 @@ fn batches_tell_the_time_where_rows_do_not() {
     bench.step(&[], None);
     bench.step(&[], None);
     assert_eq!(came(&bench.step(&[], None)).len(), 2);
+    bench.step(&[row("z", 9, 0)], None);
+    assert_eq!(came(&bench.step(&[], Some(StepTime::END))), ["z -1 9"], "no batch follows");
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl ThroughTask {
 
     fn decode(&self, bytes: &[u8]) -> Result<Decoded, TaskError> {
         let header = self.reader.header(bytes, true).unwrap_or(0).min(bytes.len());
-        let piece = Piece { header: &bytes[..header], bytes: &bytes[header..], last: true, records: usize::MAX };
+        let piece =
+            Piece { header: &bytes[..header], bytes: &bytes[header..], last: true, records: usize::MAX, threads: 1 };
         self.reader.decode(&piece)
     }
 

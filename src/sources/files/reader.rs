@@ -19,8 +19,8 @@ use crate::plan::{OptionValue, Settings};
 use crate::sources::cutter::{self, Cutter};
 use crate::sources::files::pattern::Pattern;
 
-/// Bytes read in one go.
-const CHUNK: usize = 1 << 20;
+/// Bytes read in one go, for each thread that decodes them.
+const CHUNK: usize = 4 << 20;
 
 /// What people can give that does not run yet.
 const LATER: [(&str, &str); 3] = [("tail", "true"), ("hive", "true"), ("compression", "gzip")];
@@ -269,12 +269,13 @@ impl Files {
         let mut cutter = self.cutter(&mut file, place)?;
         file.seek(SeekFrom::Start(place.offset))?;
         let mut read = Read::default();
-        let (mut used, mut rows, mut want, mut last) = (0, 0, CHUNK, false);
+        let chunk = CHUNK * limits.threads.max(1);
+        let (mut used, mut rows, mut want, mut last) = (0, 0, chunk, false);
         while rows < limits.rows && read.bytes < limits.bytes {
             if !last {
                 last = fill(&mut file, cutter.pending(), want)?;
             }
-            let cut = cutter.cut(last, limits.rows - rows)?;
+            let cut = cutter.cut(last, limits.rows - rows, limits.threads)?;
             let nothing = cut.used == 0;
             used += cut.used as u64;
             read.bytes = used;
@@ -284,7 +285,7 @@ impl Files {
                 read.exhausted = true;
                 break;
             }
-            want = if nothing { cutter.pending().len().max(CHUNK) } else { CHUNK };
+            want = if nothing { cutter.pending().len().max(chunk) } else { chunk };
         }
         read.to = Place { offset: place.offset + used, lines: cutter.lines, done: read.exhausted }.write();
         Ok(read)

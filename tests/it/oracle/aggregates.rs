@@ -301,8 +301,7 @@ impl Aggregate<'_> {
             };
             match self.emit {
                 Emit::Unsaid | Emit::Final => {
-                    let closing =
-                        open.iter().filter(|s| after.is_some_and(|mark| s.last + gap <= mark));
+                    let closing = open.iter().filter(|s| after.is_some_and(|mark| s.last + gap <= mark));
                     outcomes[at].out.extend(closing.map(shown));
                 }
                 Emit::All => outcomes[at].out.extend(open.iter().map(shown)),

@@ -1,17 +1,20 @@
 //! Random pipelines that check, with random rows: few keys, so that they meet; times that come out of order and late;
 //! nulls, duplicates, both zeros and NaN.
 
-use std::collections::BTreeMap;
+mod rows;
+mod values;
+
+pub(crate) use rows::in_time;
 
 use super::aggregates::result_type;
-use super::evaluate::{Batches, plain};
+use super::evaluate::plain;
 use super::expr::Expr;
 use super::program::{
     Call, Column, Edge, Emit, Fold, Func, Join, Key, Kind, Meeting, Order, Program, SECOND, Scope, Source, Stage, Step,
     Stream, Window, changes,
 };
 use super::run::{Case, Course};
-use super::value::{Row, Ty, Value};
+use super::value::{Ty, Value};
 
 /// 2026-01-01.
 pub(crate) const START: i64 = 1_767_225_600 * SECOND;
@@ -58,7 +61,7 @@ pub(crate) fn case(seed: u64) -> Case {
     draft.sources();
     draft.streams();
     let program = draft.program;
-    let batches = batches(&mut chance, &program);
+    let batches = rows::batches(&mut chance, &program);
     let course = course(&mut chance, batches.count());
     Case { program, batches, course }
 }
@@ -521,121 +524,6 @@ impl Draft<'_> {
         };
         Some(Stage::Fold(Fold { by, adds, scope, every_batch: self.chance.chance(25) }))
     }
-
-    /// A value that may fail, with what happens then.
-    fn top_value(&mut self, edge: &Edge) -> (Expr, Ty) {
-        if self.chance.chance(25) {
-            let (a, b) = (self.of_type(edge, Ty::Int, 1), self.of_type(edge, Ty::Int, 1));
-            let op = self.chance.pick(&['/', '%']);
-            let divided = Expr::Arithmetic(Box::new(a), op, Box::new(b));
-            let expr = match self.chance.chance(50) {
-                true => Expr::Else(Box::new(divided), Box::new(Expr::Literal(Value::Int(-1)))),
-                false => Expr::OrBad(Box::new(divided)),
-            };
-            return (expr, Ty::Int);
-        }
-        self.value(edge, 2)
-    }
-
-    fn value(&mut self, edge: &Edge, depth: usize) -> (Expr, Ty) {
-        let ty = self.chance.pick(&[Ty::Int, Ty::Int, Ty::Float, Ty::Text, Ty::Bool]);
-        (self.of_type(edge, ty, depth), ty)
-    }
-
-    fn column_of(&mut self, edge: &Edge, ty: Ty) -> Option<Expr> {
-        let all: Vec<usize> =
-            (0..edge.columns.len()).filter(|i| edge.columns[*i].ty == ty && edge.columns[*i].name != "op").collect();
-        if all.is_empty() { None } else { Some(edge.column(self.chance.pick(&all))) }
-    }
-
-    fn literal(&mut self, ty: Ty) -> Expr {
-        Expr::Literal(match ty {
-            Ty::Int => Value::Int(self.chance.between(-2, 4)),
-            Ty::Float => Value::Float(self.chance.pick(&[0.5, -1.5, 2.0, 0.0])),
-            Ty::Text => Value::Text(self.chance.pick(&["a", "b", "ä", ""]).to_owned()),
-            Ty::Bool => Value::Bool(self.chance.chance(50)),
-            Ty::Dec(_, scale) => Value::Dec(i128::from(self.chance.between(-200, 200)), scale),
-            _ => panic!("no literal of {ty:?}"),
-        })
-    }
-
-    /// An expression that does not fail.
-    fn of_type(&mut self, edge: &Edge, ty: Ty, depth: usize) -> Expr {
-        if depth == 0 || self.chance.chance(35) {
-            return match self.column_of(edge, ty) {
-                Some(column) if self.chance.chance(85) => column,
-                _ => self.literal(ty),
-            };
-        }
-        let boxed = |expr: Expr| Box::new(expr);
-        match (ty, self.chance.below(4)) {
-            (Ty::Bool, _) => self.condition(edge, depth - 1),
-            (_, 0) => {
-                let condition = self.condition(edge, depth - 1);
-                let (a, b) = (self.of_type(edge, ty, depth - 1), self.of_type(edge, ty, depth - 1));
-                Expr::If(boxed(condition), boxed(a), boxed(b))
-            }
-            (_, 1) => match self.column_of(edge, ty) {
-                Some(column) => Expr::Else(boxed(column), boxed(self.literal(ty))),
-                None => self.literal(ty),
-            },
-            (Ty::Text, _) => Expr::Upper(boxed(self.of_type(edge, Ty::Text, depth - 1))),
-            (Ty::Int, 2) if self.chance.chance(40) => Expr::Length(boxed(self.of_type(edge, Ty::Text, depth - 1))),
-            (Ty::Int | Ty::Float, 2) => {
-                let (a, b) = (self.of_type(edge, ty, depth - 1), self.of_type(edge, ty, depth - 1));
-                Expr::Greatest(boxed(a), boxed(b))
-            }
-            _ => {
-                let (a, b) = (self.of_type(edge, ty, depth - 1), self.of_type(edge, ty, depth - 1));
-                // Products of large sums could leave the range.
-                let op = self.chance.pick(&['+', '-']);
-                Expr::Arithmetic(boxed(a), op, boxed(b))
-            }
-        }
-    }
-
-    fn condition(&mut self, edge: &Edge, depth: usize) -> Expr {
-        let boxed = |expr: Expr| Box::new(expr);
-        if depth > 0 && self.chance.chance(40) {
-            let (a, b) = (self.condition(edge, depth - 1), self.condition(edge, depth - 1));
-            return match self.chance.below(3) {
-                0 => Expr::And(boxed(a), boxed(b)),
-                1 => Expr::Or(boxed(a), boxed(b)),
-                _ => Expr::Not(boxed(a)),
-            };
-        }
-        let ty = self.chance.pick(&[Ty::Int, Ty::Text, Ty::Float, Ty::Dec(8, 2)]);
-        let Some(column) = self.column_of(edge, ty) else {
-            let op = self.chance.pick(&["==", "<"]);
-            return match self.column_of(edge, Ty::Int) {
-                Some(column) => Expr::Compare(boxed(column), op, boxed(self.literal(Ty::Int))),
-                None => Expr::Literal(Value::Bool(true)),
-            };
-        };
-        match self.chance.below(6) {
-            0 => Expr::IsNull(boxed(column)),
-            1 if matches!(ty, Ty::Int | Ty::Text) => {
-                let values = (0..2).map(|_| match self.literal(ty) {
-                    Expr::Literal(value) => value,
-                    _ => Value::Null,
-                });
-                Expr::In(boxed(column), values.collect())
-            }
-            2 if ty == Ty::Int => {
-                let low = self.chance.between(-3, 2);
-                let (low, high) = (Value::Int(low), Value::Int(low + self.chance.between(0, 3)));
-                Expr::Between(boxed(column), boxed(Expr::Literal(low)), boxed(Expr::Literal(high)))
-            }
-            _ => {
-                let op = self.chance.pick(&["==", "!=", "<", "<=", ">", ">="]);
-                let other = match self.chance.chance(30) {
-                    true => self.column_of(edge, ty).unwrap_or_else(|| self.literal(ty)),
-                    false => self.literal(ty),
-                };
-                Expr::Compare(boxed(column), op, boxed(other))
-            }
-        }
-    }
 }
 
 fn can_be_bad(stage: &Stage) -> bool {
@@ -652,115 +540,5 @@ fn can_be_late(stage: &Stage, edge: &Edge) -> bool {
         }
         Stage::Dedupe { batch_time, .. } => !batch_time && edge.time.is_some(),
         _ => false,
-    }
-}
-
-/// All rows of a source, out of order but none of them late, in as many batches as asked for: cut differently every
-/// time, by another chance.
-pub(crate) fn in_time(seed: u64, program: &Program, count: usize, cuts: u64) -> Batches {
-    let (mut chance, mut cuts) = (Chance::new(seed), Chance::new(cuts));
-    let times: Vec<i64> = (0..=count).map(|n| START + i64::try_from(n).unwrap() * SECOND).collect();
-    let mut rows: BTreeMap<String, Vec<Option<Vec<Row>>>> = BTreeMap::new();
-    for source in &program.sources {
-        let total = chance.below(30);
-        let mut all: Vec<Row> = Vec::new();
-        let mut newest = START;
-        for _ in 0..total {
-            let mut row: Row = source.columns.iter().map(|c| cell(&mut chance, c, START, 1)).collect();
-            if let Some(delay) = source.delay {
-                // Later than the watermark can be, by a microsecond at least.
-                let behind = if delay == 0 { 0 } else { chance.between(0, delay * 2 - 1) * SECOND / 2 };
-                newest += chance.between(0, 4) * SECOND / 2;
-                let ahead = if delay == 0 { 1 } else { 0 };
-                row[0] = Value::Time(newest + ahead * i64::try_from(all.len()).unwrap() - behind);
-            }
-            all.push(row);
-        }
-        if source.table {
-            let mut batches = vec![Some(all)];
-            batches.resize(times.len(), None);
-            rows.insert(source.name.clone(), batches);
-            continue;
-        }
-        let mut of_source: Vec<Vec<Row>> = vec![Vec::new(); count];
-        let mut at = 0;
-        for row in all {
-            while at + 1 < count && cuts.chance(30) {
-                at += 1;
-            }
-            of_source[at].push(row);
-        }
-        let mut batches: Vec<_> = of_source.into_iter().map(Some).collect();
-        batches.push(Some(vec![]));
-        rows.insert(source.name.clone(), batches);
-    }
-    Batches { times, closing: true, rows }
-}
-
-/// Random rows for every source.
-fn batches(chance: &mut Chance, program: &Program) -> Batches {
-    let count = 1 + chance.below(8);
-    let most = chance.pick(&[3, 6, 12]);
-    let mut times = Vec::new();
-    let mut time = START;
-    for _ in 0..count {
-        time += SECOND * if chance.chance(15) { chance.between(2, 4) } else { 1 };
-        times.push(time);
-    }
-    let closing = chance.chance(70);
-    if closing {
-        times.push(time + SECOND);
-    }
-    let mut rows: BTreeMap<String, Vec<Option<Vec<Row>>>> = BTreeMap::new();
-    for source in &program.sources {
-        let pace = chance.between(0, 3);
-        let spread = chance.between(1, 9);
-        let mut of_source: Vec<Option<Vec<Row>>> = Vec::new();
-        for batch in 0..count {
-            let replaced = batch == 0 || chance.chance(25);
-            if source.table && !replaced {
-                of_source.push(None);
-                continue;
-            }
-            let size = if chance.chance(20) { 0 } else { chance.below(most + 1) };
-            let now = START + i64::try_from(batch).unwrap() * pace * SECOND;
-            let mut new: Vec<Row> = Vec::new();
-            for _ in 0..size {
-                let again = (!new.is_empty() && chance.chance(10)).then(|| chance.pick(&new));
-                new.push(
-                    again.unwrap_or_else(|| source.columns.iter().map(|c| cell(chance, c, now, spread)).collect()),
-                );
-            }
-            of_source.push(Some(new));
-        }
-        of_source.resize(times.len(), if source.table { None } else { Some(vec![]) });
-        rows.insert(source.name.clone(), of_source);
-    }
-    Batches { times, closing, rows }
-}
-
-fn cell(chance: &mut Chance, column: &Column, now: i64, spread: i64) -> Value {
-    if column.nullable && chance.chance(15) {
-        return Value::Null;
-    }
-    match column.ty {
-        Ty::Time => {
-            let whole = now + chance.between(-spread, 3) * SECOND;
-            Value::Time(if chance.chance(30) { whole + chance.pick(&[-1, 1, 500_000]) } else { whole })
-        }
-        Ty::Text => Value::Text(chance.pick(&["a", "b", "A", "ä", ""]).to_owned()),
-        Ty::Int => Value::Int(chance.between(-2, 4)),
-        Ty::Float => Value::Float(chance.pick(&[0.0, -0.0, 0.1, 0.2, 1.5, -2.5, 3.25, 1e10, f64::NAN])),
-        Ty::Dec(_, scale) => Value::Dec(i128::from(chance.between(-300, 1000)), scale),
-        Ty::Bool => Value::Bool(chance.chance(50)),
-        Ty::Ints => {
-            let count = chance.below(4);
-            Value::List(
-                (0..count)
-                    .map(|_| if chance.chance(10) { Value::Null } else { Value::Int(chance.between(0, 3)) })
-                    .collect(),
-            )
-        }
-        Ty::Texts => panic!("no source has such a column"),
     }
 }

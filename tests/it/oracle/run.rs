@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use arrow::datatypes::SchemaRef;
 use millstream::builtins;
 use millstream::check::{Overrides, Program as Checkable, ProgramFile, check};
 use millstream::engine::{EngineError, Opening, Session, Stepped, Watch};
 use millstream::optimize::optimize_watched;
-use millstream::plan::Plan;
+use millstream::plan::{Catalog, Plan};
 use millstream_dsl::{Severity, SourceMap, parse};
 
 use super::evaluate::{Batches, Expected, expected};
@@ -109,9 +110,18 @@ pub(crate) fn checked(text: &str) -> Result<Plan, String> {
     }
     let file = ProgramFile { id, path: PathBuf::from("oracle.stream"), tree: parsed.tree, imports: Vec::new() };
     let program = Checkable { sources, files: vec![file], incomplete: false };
-    let checked = check(&program, &builtins::catalog(), &Overrides::new());
+    // Making the catalog takes longer than checking against it.
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(builtins::catalog);
+    let checked = check(&program, &CATALOG, &Overrides::new());
     let errors: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
-    if errors.is_empty() { Ok(checked.plan) } else { Err(format!("does not check: {}", errors.iter().map(|p| format!("{}: {}; ", p.code, p.message)).collect::<String>())) }
+    if errors.is_empty() {
+        Ok(checked.plan)
+    } else {
+        Err(format!(
+            "does not check: {}",
+            errors.iter().map(|p| format!("{}: {}; ", p.code, p.message)).collect::<String>()
+        ))
+    }
 }
 
 /// A session with what the rows of its inputs look like.

@@ -31,7 +31,8 @@ pub(crate) fn smallest(case: Case, why: String) -> (Case, String) {
 
 fn is_like(why: &str, other: &str) -> bool {
     let kind = |text: &str| {
-        let unchecked = text.strip_prefix("does not check: ").and_then(|rest| rest.split(':').next().map(str::to_owned));
+        let unchecked =
+            text.strip_prefix("does not check: ").and_then(|rest| rest.split(':').next().map(str::to_owned));
         (unchecked, text.starts_with("panicked"), text.contains("failed"))
     };
     kind(why) == kind(other)

@@ -42,7 +42,7 @@ fn path(pattern: &str) -> (&'static str, OptionValue) {
 }
 
 fn limits(rows: usize) -> Limits {
-    Limits { rows, bytes: u64::MAX, now: 0, drain: true }
+    Limits { rows, bytes: u64::MAX, now: 0, drain: true, threads: 2 }
 }
 
 /// Everything there is, batch by batch.

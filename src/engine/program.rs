@@ -389,7 +389,6 @@ impl Draft<'_> {
     fn is_unsettled(&self, id: NodeId) -> bool {
         let Work::Operator(operator) = &self.plan.node(id).work else { return false };
         operator.properties().order_matters
-            && !self.plan.has_keys_in_order(id)
             && self.plan.inputs(id).into_iter().any(|(from, _)| self.plan.is_loose(from))
     }
 

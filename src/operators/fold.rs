@@ -269,26 +269,12 @@ impl Operator for Fold {
             keeps_order: !self.every_batch,
             order_matters: true,
             deterministic,
-            repeats: Some(self.yields.iter().map(|(_, value)| self.repeated(value)).collect()),
             ..Properties::gathering(distribution)
         }
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {
         Ok(Task::Keyed(Box::new(FoldTask::new(self)?)))
-    }
-}
-
-impl Fold {
-    /// The input column that a column of what comes out repeats in every row.
-    fn repeated(&self, value: &TypedExpr) -> Option<(usize, usize)> {
-        let from_rows = self.expiry.is_none() && !self.every_batch;
-        match value.node {
-            crate::plan::Node::Column { index, .. } if from_rows && index < self.input.columns.len() => {
-                Some((0, index))
-            }
-            _ => None,
-        }
     }
 }
 

@@ -268,32 +268,6 @@ impl Plan {
         false
     }
 
-    /// Whether the rows of each key come to a node in an order that partitions do not change, whatever the order of
-    /// keys is: what brought them together before has all rows of a key in one place.
-    pub fn has_keys_in_order(&self, id: NodeId) -> bool {
-        let Work::Operator(operator) = &self.node(id).work else { return true };
-        let Distribution::ByKey(keys) = operator.properties().distribution else { return false };
-        let inputs = self.inputs(id).into_iter().zip(keys);
-        inputs.into_iter().all(|((from, port), keys)| *port == Port::Out && self.has_together(from, &keys))
-    }
-
-    /// Whether rows that leave a node with equal values in these columns come from one place, in order.
-    fn has_together(&self, id: NodeId, columns: &[usize]) -> bool {
-        if !self.is_loose(id) {
-            return true;
-        }
-        let Work::Operator(operator) = &self.node(id).work else { return true };
-        let properties = operator.properties();
-        let (Some(repeats), [(from, Port::Out)]) = (properties.repeats, &self.inputs(id)[..]) else { return false };
-        let repeated = |column: &usize| repeats.get(*column).copied().flatten().map(|(_, from)| from);
-        let before: Vec<usize> = columns.iter().filter_map(repeated).collect();
-        match properties.distribution {
-            Distribution::Any => self.has_together(*from, &before),
-            Distribution::ByKey(keys) => keys.first().is_some_and(|key| key.iter().all(|k| before.contains(k))),
-            _ => false,
-        }
-    }
-
     /// Who reads a node: in the order of adding.
     pub fn readers(&self, id: NodeId) -> Vec<(NodeId, &Link)> {
         let mut found: Vec<_> = self.graph.edges(id.0).map(|e| (NodeId(e.target()), e.weight())).collect();

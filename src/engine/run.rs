@@ -112,7 +112,9 @@ impl Run<'_> {
 
     /// Closes every window that is still open, as nothing will follow.
     fn close(&mut self, time: i64) -> Result<(), Failure> {
-        if self.session.batches() > 0 && self.session.program().has_marks() {
+        // Windows of batch time and of so many rows wait for the end without a mark.
+        let waits = self.session.program().has_marks() || !self.session.held().is_empty();
+        if self.session.batches() > 0 && waits {
             self.batch(time, Input::default(), true)?;
         }
         if self.session.has_rejected() {

@@ -81,8 +81,8 @@ pub(crate) fn expected(program: &Program, batches: &Batches) -> Expected {
     for source in &program.sources {
         let given = &batches.rows[&source.name];
         let mut rows: Vec<Vec<Row>> = Vec::new();
-        for batch in 0..count {
-            rows.push(match &given[batch] {
+        for batch in given {
+            rows.push(match batch {
                 Some(rows) => rows.clone(),
                 // A table stays as it is.
                 None if source.table => rows.last().cloned().unwrap_or_default(),

@@ -22,6 +22,7 @@ mod step;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
+pub(crate) use compare::plain_floats;
 pub use constant::constant;
 pub use failures::Failures;
 

@@ -1,4 +1,4 @@
-//! From a checked plan to one that does less work for the same rows. A rule is a file and a line in [`RULES`]; it asks
+//! From a checked plan to one that does less work for the same rows. A rule is a file and a line in `RULES`; it asks
 //! operators for their properties and never for their word or type. No rule changes a row that reaches a sink, a
 //! stream somebody watches, or a named stream of bad or late rows. What may change: how many rows an operator sees
 //! (and so how many it filters), since filters move; never how many are bad or late.

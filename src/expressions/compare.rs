@@ -83,7 +83,7 @@ pub(super) fn compared(
 }
 
 /// One zero and one NaN, so that Arrow's total order is SQL's.
-pub(super) fn plain_floats(array: &ArrayRef) -> ArrayRef {
+pub(crate) fn plain_floats(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float64 => {
             let plain = |x: f64| if x.is_nan() { f64::NAN } else { x + 0.0 };

@@ -404,10 +404,12 @@ impl Aggregate {
         repeats
     }
 
-    /// Whether the first row, the order of a list or the cut between two windows depends on the order of rows.
+    /// Whether the first row, the order of a list, the cut between two windows or the moment at which a total begins
+    /// anew depends on the order of rows.
     fn order_matters(&self) -> bool {
         let counted = matches!(self.lives, Lifetime::Window(Window::Count { .. }));
-        counted || self.grouping.calls.iter().any(|call| call.function.ordered || !call.order_by.is_empty())
+        let expires = matches!(self.lives, Lifetime::Running { ttl: Some(_), event_time: true });
+        counted || expires || self.grouping.calls.iter().any(|call| call.function.ordered || !call.order_by.is_empty())
     }
 
     /// Keys, arguments and the time; every column where late rows are handed on.

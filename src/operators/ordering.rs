@@ -4,6 +4,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::SortOptions;
 use arrow::row::{RowConverter, Rows, SortField};
 
+use crate::expressions::plain_floats;
 use crate::operators::values::bug;
 use crate::plan::expr::SortKey;
 use crate::plan::operator::TaskError;
@@ -24,9 +25,10 @@ impl Ordering {
         Ok(Ordering { converter })
     }
 
-    /// The columns as rows that compare byte by byte.
+    /// The columns as rows that compare byte by byte; both zeros are equal, and so is every NaN.
     pub(super) fn rows(&self, columns: &[ArrayRef]) -> Result<Rows, TaskError> {
-        self.converter.convert_columns(columns).map_err(bug)
+        let columns: Vec<_> = columns.iter().map(plain_floats).collect();
+        self.converter.convert_columns(&columns).map_err(bug)
     }
 
     /// The order of the rows, as positions.

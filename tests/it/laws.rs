@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::oracle::asked;
-use crate::oracle::generate::{Chance, case, course, in_time};
+use crate::oracle::generate::{Chance, case, course, in_time, wild_case};
 use crate::oracle::program::{Emit, Program, Scope, Stage, changes};
 use crate::oracle::run::{Case, Course, Seen, Trouble, seen};
 use crate::oracle::value::{Row, Value, order_rows, show};
@@ -151,7 +151,7 @@ proptest! {
 
     #[test]
     fn threads_change_no_bit(seed in any::<u64>(), threads in 2..5_usize) {
-        let one = case(seed);
+        let one = wild_case(seed);
         let course = Course { threads: 1, ..one.course.clone() };
         let many = Case { course: Course { threads, ..course.clone() }, ..one.clone() };
         same_batches(&Case { course, ..one }, &many, Measure::Bits);
@@ -159,7 +159,7 @@ proptest! {
 
     #[test]
     fn partitions_change_no_row(seed in any::<u64>(), partitions in 2..6_usize) {
-        let one = case(seed);
+        let one = wild_case(seed);
         let course = Course { partitions: 1, restarts: vec![], ..one.course.clone() };
         let many = Case { course: Course { partitions, ..course.clone() }, ..one.clone() };
         same_batches(&Case { course, ..one }, &many, Measure::Close);
@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn a_restart_changes_no_bit(seed in any::<u64>(), at in any::<prop::sample::Index>()) {
-        let straight = case(seed);
+        let straight = wild_case(seed);
         let course = Course { restarts: vec![], ..straight.course.clone() };
         let restarts = vec![(at.index(straight.batches.count()), course.partitions)];
         let saved = Case { course: Course { restarts, ..course.clone() }, ..straight.clone() };
@@ -176,7 +176,7 @@ proptest! {
 
     #[test]
     fn a_restart_in_other_partitions_changes_no_row(seed in any::<u64>(), at in any::<prop::sample::Index>(), partitions in 1..6_usize) {
-        let straight = case(seed);
+        let straight = wild_case(seed);
         let course = Course { restarts: vec![], ..straight.course.clone() };
         let restarts = vec![(at.index(straight.batches.count()), partitions)];
         let saved = Case { course: Course { restarts, ..course.clone() }, ..straight.clone() };
@@ -185,7 +185,7 @@ proptest! {
 
     #[test]
     fn the_optimizer_changes_no_row(seed in any::<u64>()) {
-        let as_written = case(seed);
+        let as_written = wild_case(seed);
         let course = Course { optimized: false, ..as_written.course.clone() };
         let optimized = Case { course: Course { optimized: true, ..course.clone() }, ..as_written.clone() };
         same_batches(&Case { course, ..as_written }, &optimized, Measure::Close);
@@ -193,7 +193,7 @@ proptest! {
 
     #[test]
     fn blocks_and_pieces_change_no_row(seed in any::<u64>(), block_rows in 1..9_usize) {
-        let one = case(seed);
+        let one = wild_case(seed);
         let course = Course { block_rows: 65_536, pieces: 1, ..one.course.clone() };
         let many = Case { course: Course { block_rows, pieces: 3, ..course.clone() }, ..one.clone() };
         same_batches(&Case { course, ..one }, &many, Measure::Close);

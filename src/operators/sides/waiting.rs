@@ -14,8 +14,8 @@ use crate::operators::sides::picking::{Pick, Picked};
 use crate::operators::values::bug;
 use crate::plan::operator::{StepTime, TaskError};
 
-/// Fewer dead rows than this are not worth the work of throwing them out.
-const WORTH_IT: usize = 4_096;
+/// Fewer dead rows than this are not worth the work of throwing them out; tests have few rows.
+const WORTH_IT: usize = if cfg!(test) { 2 } else { 4_096 };
 
 /// Due at once, whatever the watermark.
 pub(in crate::operators) const NOW: i64 = i64::MIN;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::aggregates::Aggregate;
 use super::program::{Edge, Func, Key, Program, Stage, Step, nullable_result, time_of};
-use super::value::{Row, Ty, Value, order_rows, same_rows};
+use super::value::{Row, Ty, Value, engine_order, same_rows};
 use super::{fold, joins};
 
 /// Marks before and after every batch.
@@ -81,8 +81,8 @@ pub(crate) fn expected(program: &Program, batches: &Batches) -> Expected {
     for source in &program.sources {
         let given = &batches.rows[&source.name];
         let mut rows: Vec<Vec<Row>> = Vec::new();
-        for batch in 0..count {
-            rows.push(match &given[batch] {
+        for batch in given {
+            rows.push(match batch {
                 Some(rows) => rows.clone(),
                 // A table stays as it is.
                 None if source.table => rows.last().cloned().unwrap_or_default(),
@@ -290,7 +290,7 @@ fn order_matters(stage: &Stage) -> bool {
 fn settled(rows: &[Row], edge: &Edge) -> Vec<Row> {
     let mut rows = rows.to_vec();
     if edge.order != super::program::Order::Known {
-        rows.sort_by(|a, b| order_rows(a, b));
+        rows.sort_by(|a, b| engine_order(a, b));
     }
     rows
 }

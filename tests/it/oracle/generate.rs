@@ -56,8 +56,17 @@ impl Chance {
 
 /// The case of a seed.
 pub(crate) fn case(seed: u64) -> Case {
+    drafted(seed, false)
+}
+
+/// A case whose rows follow from an order that the oracle does not know, but that is to be the same whatever the course.
+pub(crate) fn wild_case(seed: u64) -> Case {
+    drafted(seed, true)
+}
+
+fn drafted(seed: u64, wild: bool) -> Case {
     let mut chance = Chance::new(seed);
-    let mut draft = Draft { chance: &mut chance, program: Program::default(), names: 0 };
+    let mut draft = Draft { chance: &mut chance, wild, program: Program::default(), names: 0 };
     draft.sources();
     draft.streams();
     let program = draft.program;
@@ -81,6 +90,8 @@ pub(crate) fn course(chance: &mut Chance, batches: usize) -> Course {
 
 struct Draft<'a> {
     chance: &'a mut Chance,
+    /// Stages may look at the order of rows where it is the engine's own affair, as long as it is always the same.
+    wild: bool,
     program: Program,
     names: usize,
 }
@@ -167,6 +178,11 @@ impl Draft<'_> {
         }
     }
 
+    /// Whether a stage may look at the order of an edge's rows.
+    fn in_order(&self, edge: &Edge) -> bool {
+        edge.order == Order::Known || self.wild
+    }
+
     /// A stage that fits an edge.
     fn stage(&mut self, edge: &Edge) -> Option<Stage> {
         for _ in 0..20 {
@@ -239,7 +255,8 @@ impl Draft<'_> {
         }
         let scope = self.scope(edge)?;
         let by_rows = matches!(&scope, Scope::Over { window: Window::Count(_), .. });
-        if by_rows && edge.order == Order::Unclear {
+        let by_time = matches!(&scope, Scope::Running { ttl: Some(_), batch_time: false }) && edge.time.is_some();
+        if (by_rows || by_time) && !self.in_order(edge) {
             return None;
         }
         let sessions = matches!(&scope, Scope::Over { window: Window::Session { .. }, .. });
@@ -317,7 +334,7 @@ impl Draft<'_> {
             return Some(Call { name, func: Func::Count, arg: None, ty: Ty::Int, distinct: false, filter });
         }
         let mut funcs = vec![Func::Count, Func::Sum, Func::Sum, Func::Avg, Func::Min, Func::Max];
-        if edge.order != Order::Unclear {
+        if self.in_order(edge) {
             funcs.extend([Func::First, Func::Last, Func::CollectList]);
         }
         let func = self.chance.pick(&funcs);
@@ -370,7 +387,7 @@ impl Draft<'_> {
         if self.chance.chance(40) && edge.columns.iter().all(|c| plain(c.ty)) {
             return Some(Stage::Distinct(vec![]));
         }
-        (edge.order != Order::Unclear).then(|| self.key_columns(edge, 2)).flatten().map(Stage::Distinct)
+        self.in_order(edge).then(|| self.key_columns(edge, 2)).flatten().map(Stage::Distinct)
     }
 
     fn dedupe(&mut self, edge: &Edge) -> Option<Stage> {
@@ -378,7 +395,7 @@ impl Draft<'_> {
             return None;
         }
         let all = edge.columns.iter().all(|c| plain(c.ty));
-        let by = match edge.order != Order::Unclear && (!all || self.chance.chance(80)) {
+        let by = match self.in_order(edge) && (!all || self.chance.chance(80)) {
             true => self.key_columns(edge, 2)?,
             false if all => vec![],
             false => return None,
@@ -392,22 +409,22 @@ impl Draft<'_> {
     }
 
     fn sort(&mut self, edge: &Edge) -> Option<Stage> {
-        if edge.changes || edge.order == Order::Unclear {
+        if edge.changes || (edge.order == Order::Unclear && !self.wild) {
             return None;
         }
         self.keys(edge).map(Stage::Sort)
     }
 
     fn limit(&mut self, edge: &Edge) -> Option<Stage> {
-        (!edge.changes && edge.order != Order::Unclear).then(|| Stage::Limit(self.chance.below(5)))
+        (!edge.changes && (edge.order != Order::Unclear || self.wild)).then(|| Stage::Limit(self.chance.below(5)))
     }
 
     fn top(&mut self, edge: &Edge) -> Option<Stage> {
-        if edge.changes || edge.order == Order::Unclear {
+        if edge.changes || (edge.order == Order::Unclear && !self.wild) {
             return None;
         }
         let keys = self.keys(edge)?;
-        let per = if self.chance.chance(50) { self.key_columns(edge, 1)? } else { vec![] };
+        let per = if self.chance.chance(50) && self.in_order(edge) { self.key_columns(edge, 1)? } else { vec![] };
         Some(Stage::Top { count: 1 + self.chance.below(3), keys, per })
     }
 
@@ -505,7 +522,7 @@ impl Draft<'_> {
     }
 
     fn fold(&mut self, edge: &Edge) -> Option<Stage> {
-        if edge.changes || edge.order == Order::Unclear {
+        if edge.changes || !self.in_order(edge) {
             return None;
         }
         let mut by = if self.chance.chance(85) { self.key_columns(edge, 2)? } else { vec![] };

@@ -1,5 +1,7 @@
 //! Partners in the same window.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -102,4 +104,54 @@ fn windows_of_batch_time_hold_the_rows_of_batches() {
     assert_eq!(bench.step("", "x 5 2", None).out, none());
     assert_eq!(bench.step("", "x 6 3", None).out, ["-1 2 x 100 1 5 2", "-1 2 x 100 1 6 3"]);
     assert_eq!(bench.step("x 1 4", "x 2 5", END).out, ["2 5 x 1 4 2 5"], "nothing follows");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cuts_and_restarts_change_no_row_of_a_window(
+        left in proptest::collection::vec(("[xy]", 0..60_i64, 0..9_i64), 0..30),
+        right in proptest::collection::vec(("[xy]", 0..60_i64, 0..9_i64), 0..30),
+        cuts in proptest::collection::vec((0..16_usize, 0..16_usize, proptest::option::of(1..4_usize)), 0..8),
+    ) {
+        let mut bench = join("full join b using id over sliding(9s, every 3s) late to late_rows", 2);
+        let (mut left, mut right) = (left, right);
+        // The older rows come first, so that windows close along the way.
+        left.sort_by_key(|row| row.1);
+        right.sort_by_key(|row| row.1);
+        let row = |row: &(String, i64, i64)| (Some(row.0.clone()), row.1, row.2);
+        let rows = |rows: &[(String, i64, i64)], name| hand::rows_of(&rows.iter().map(row).collect::<Vec<_>>(), name);
+        let mut out = Vec::new();
+        let (mut rest_left, mut rest_right) = (&left[..], &right[..]);
+        for (l, r, restart) in cuts {
+            let (now_left, later_left) = rest_left.split_at(l.min(rest_left.len()));
+            let (now_right, later_right) = rest_right.split_at(r.min(rest_right.len()));
+            (rest_left, rest_right) = (later_left, later_right);
+            let mark = rest_left.iter().chain(rest_right).map(|row| row.1).min();
+            let mark = mark.filter(|mark| bench.mark_allows(*mark));
+            out.extend(bench.step_rows((rows(now_left, "v"), rows(now_right, "w")), mark).out);
+            if let Some(partitions) = restart {
+                bench.restart(partitions);
+            }
+        }
+        let last = bench.step_rows((rows(rest_left, "v"), rows(rest_right, "w")), END);
+        prop_assert_eq!((last.late, last.partly_late), (none(), 0));
+        out.extend(last.out);
+        let mut expected = Vec::new();
+        for start in (-9..60_i64).filter(|start| start % 3 == 0) {
+            let inside = |row: &&(String, i64, i64)| (start..start + 9).contains(&row.1);
+            let window = format!("{start} {}", start + 9);
+            for l in left.iter().filter(inside) {
+                let partners: Vec<_> = right.iter().filter(inside).filter(|r| r.0 == l.0).collect();
+                let row = |end: String| format!("{window} {} {} {} {end}", l.0, l.1, l.2);
+                expected.extend(partners.iter().map(|r| row(format!("{} {}", r.1, r.2))));
+                expected.extend(partners.is_empty().then(|| row("- -".into())));
+            }
+            let alone = right.iter().filter(inside).filter(|r| !left.iter().filter(inside).any(|l| l.0 == r.0));
+            expected.extend(alone.map(|r| format!("{window} {} - - {} {}", r.0, r.1, r.2)));
+        }
+        prop_assert_eq!(sorted(out), sorted(expected));
+        prop_assert_eq!(bench.held().keys, 0);
+    }
 }

@@ -1,6 +1,6 @@
 //! Aggregates with memory, stepped without an engine.
 
-use crate::operators::stepping::{Bench, SECOND, row};
+use crate::operators::stepping::{Bench, Line, SECOND, row};
 use crate::plan::operator::StepTime;
 
 fn mark(second: i64) -> Option<i64> {
@@ -282,4 +282,47 @@ fn state_goes_on_in_another_number_of_partitions() {
     let last = straight.step(&[], END).sorted();
     assert!(last.len() > 20);
     assert_eq!(last, split.step(&[], END).sorted());
+}
+
+#[test]
+fn a_sum_that_does_not_fit_its_type_stops_the_pipeline_and_names_the_key() {
+    for scope in ["per batch", "running ttl forever", "over tumbling(10s)"] {
+        let mut line = Line::of("rows", &format!("aggregate sum(n) as s by k {scope}"), 2);
+        let large = |k: &str| row(k, i64::MAX, 100);
+        let step = line.step(&[large("fine"), large("much"), large("much"), row("x", 0, 200)]);
+        let failed = step.and_then(|_| line.step(&[row("x", 0, 300)])).unwrap_err().to_string();
+        let said = "`sum(n)` for `much` is too large for its type; cast its argument to decimal(38, 0) or float64";
+        assert!(failed.contains(said), "{scope}: {failed}");
+    }
+}
+
+#[test]
+fn both_halves_are_the_whole_whatever_the_partitions() {
+    let scopes = [
+        "over sliding(20s, every 5s)",
+        "over session(gap 3s)",
+        "over count(3)",
+        "running ttl 10s",
+        "over sliding(3s, every 1s) on batch time",
+        "over tumbling(10s) emit changes",
+    ];
+    for scope in scopes {
+        let stage = |key: &str| {
+            format!("aggregate sum(n) as s, avg(d) as a, max(k) as m, count(distinct n) as c by {key} {scope}")
+        };
+        let (mut whole, mut parts) =
+            (Line::of("rows", &stage("k"), 1), Line::of("rows", &stage("upper(lower(k)) as k"), 3));
+        for batch in 0..12 {
+            let rows: Vec<_> =
+                (0..9).map(|i| row(&format!("K{}", (batch + i) % 4), i % 5, 100 + batch * 4 + i % 7)).collect();
+            let sorted = |mut rows: Vec<String>| {
+                rows.sort();
+                rows
+            };
+            assert_eq!(sorted(whole.out(&rows)), sorted(parts.out(&rows)), "{scope}");
+            if batch == 5 {
+                parts.restart();
+            }
+        }
+    }
 }

@@ -245,9 +245,10 @@ impl Work<'_> {
 
     fn stage(&mut self, nodes: &[Node], stage: &mut Stage) -> Result<(), Failure> {
         let mut inputs: Vec<Parts> = stage.inputs.iter().map(|slot| self.flow.take(slot)).collect();
-        if stage.settle {
+        for input in &stage.settle {
             let node = stage.chain.first().map(|link| link.node).or(stage.then.as_ref().map(|(node, _)| *node));
-            inputs = inputs.into_iter().map(settled).collect::<Result<_, _>>().map_err(at(node.unwrap_or_default()))?;
+            let rows = std::mem::take(&mut inputs[*input]);
+            inputs[*input] = settled(rows).map_err(at(node.unwrap_or_default()))?;
         }
         let Some(last) = stage.chain.last().map(|link| link.node) else {
             return self.gather(nodes, stage, inputs);

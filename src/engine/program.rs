@@ -144,8 +144,8 @@ pub(super) struct Stage {
     pub(super) whole: Vec<bool>,
     /// Inputs whose rows are where they belong already.
     pub(super) in_place: BTreeSet<usize>,
-    /// The rows come in an order that depends on partitions, and the order matters here.
-    pub(super) settle: bool,
+    /// Inputs whose rows come in an order that depends on partitions, where the order matters.
+    pub(super) settle: BTreeSet<usize>,
     /// Runs block by block.
     pub(super) chain: Vec<Link>,
     /// Runs partition by partition, behind the chain.
@@ -337,7 +337,7 @@ impl Draft<'_> {
             inputs: self.inputs(id),
             whole,
             in_place: BTreeSet::new(),
-            settle: false,
+            settle: BTreeSet::new(),
             chain: Vec::new(),
             then: None,
         }
@@ -373,14 +373,19 @@ impl Draft<'_> {
     /// Finds the stages that begin where the order of rows matters, but depends on partitions.
     fn settle_orders(&mut self) {
         let ids: BTreeMap<usize, NodeId> = self.numbers.iter().map(|(id, number)| (*number, *id)).collect();
-        let settle = |stage: &Stage| {
+        let settle = |stage: &Stage| -> BTreeSet<usize> {
             let first = stage.chain.first().map(|link| link.node).or(stage.then.as_ref().map(|(node, _)| *node));
-            let moved = (0..stage.inputs.len()).any(|i| !stage.in_place.contains(&i));
-            moved && first.is_some_and(|first| self.is_unsettled(ids[&first]))
+            if !first.is_some_and(|first| self.is_unsettled(ids[&first])) {
+                return BTreeSet::new();
+            }
+            let inputs = stage.inputs.iter().enumerate().filter(|(i, _)| !stage.in_place.contains(i));
+            inputs.filter(|(_, (from, _))| self.plan.is_loose(ids[from])).map(|(i, _)| i).collect()
         };
-        let settled: Vec<bool> = self.stages.iter().map(|stage| stage.as_ref().is_some_and(settle)).collect();
+        let settled: Vec<_> = self.stages.iter().map(|stage| stage.as_ref().map(settle).unwrap_or_default()).collect();
         for (stage, settle) in self.stages.iter_mut().zip(settled) {
-            stage.iter_mut().for_each(|stage| stage.settle = settle);
+            if let Some(stage) = stage {
+                stage.settle = settle;
+            }
         }
     }
 

@@ -256,7 +256,9 @@ impl Plan {
         while let Some(id) = open.pop() {
             let Work::Operator(operator) = &self.node(id).work else { continue };
             let properties = operator.properties();
-            match properties.distribution {
+            // A computed key gathers all rows in one place, or, cut in two, by what the first half computed.
+            let halves = operator.halves().map(|(_, second)| second.properties().distribution);
+            match halves.unwrap_or(properties.distribution) {
                 Distribution::ByKey(_) | Distribution::Partitions { .. } => return true,
                 Distribution::Single if properties.order_matters => {}
                 Distribution::Any | Distribution::Single | Distribution::Beside { .. } if seen.insert(id) => {

@@ -490,10 +490,10 @@ impl Draft<'_> {
                 let low = self.chance.between(-5, 3);
                 Meeting::Bound { low, high: low + self.chance.between(0, 5) }
             }
-            7 | 8 if timed && super::run::knows("join over") && !window_columns(edge) && !window_columns(&right) => {
-                Meeting::Window(self.window(false))
+            7 | 8 if timed && !window_columns(edge) && !window_columns(&right) => Meeting::Window(self.window(false)),
+            _ if timed && self.in_order(&right) && self.in_order(edge) => {
+                Meeting::Latest { back: self.chance.between(0, 8) }
             }
-            _ if timed && super::run::knows("join latest") => Meeting::Latest { back: self.chance.between(0, 8) },
             _ => return None,
         };
         let kinds: &[Kind] = match meeting {

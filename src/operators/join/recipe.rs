@@ -2,16 +2,16 @@
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{filter, filter_record_batch, not};
-use millstream_dsl::ast::JoinWord;
+use millstream_dsl::ast::{BinaryOp, JoinWord};
 
-use crate::model::Schema;
+use crate::model::{Schema, Slot, Type};
 use crate::operators::join::condition::{Condition, Kind};
 use crate::operators::join::rows::Beside;
 use crate::operators::join::truth::{PairTest, Test, is_true, joint};
 use crate::operators::matching::NONE;
 use crate::operators::sides::Side;
 use crate::operators::values::bug;
-use crate::plan::Port;
+use crate::plan::{Node, Port, TypedExpr};
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 
 /// A join ready to run, but for how its rows come together.
@@ -95,14 +95,40 @@ impl Recipe {
         };
         let joint = joint(of_left, of_right);
         let width = of_left.columns.len();
+        let pairs = parts(Kind::Both);
+        let own = |kind: Kind| {
+            let there = pairs.iter().flat_map(equal_columns).filter(|c| (c.columns()[0] < width) == (kind == Kind::Left));
+            parts(kind).into_iter().chain(there.map(is_there)).collect::<Vec<_>>()
+        };
         Ok(Recipe {
             wanted: Wanted::of(modifier),
-            pair: PairTest::new(parts(Kind::Both), &joint, width)?,
-            left: OneSide { own: Test::new(parts(Kind::Left), &joint, 0)?, rows: left },
-            right: OneSide { own: Test::new(parts(Kind::Right), &joint, width)?, rows: right },
+            left: OneSide { own: Test::new(own(Kind::Left), &joint, 0)?, rows: left },
+            right: OneSide { own: Test::new(own(Kind::Right), &joint, width)?, rows: right },
+            pair: PairTest::new(pairs, &joint, width)?,
             out,
         })
     }
+}
+
+/// The columns of both sides that must be equal but are no key, as their types differ. Null is equal to nothing, so rows
+/// without a value there can have no partner, and need not wait to know.
+fn equal_columns(part: &TypedExpr) -> Vec<TypedExpr> {
+    let column = |e: &TypedExpr| match &e.node {
+        Node::Column { .. } => Some(e.clone()),
+        Node::Cast(inner) if matches!(inner.node, Node::Column { .. }) => Some((**inner).clone()),
+        _ => None,
+    };
+    match &part.node {
+        Node::Binary(a, BinaryOp::Equal, b) => column(a).zip(column(b)).map_or_else(Vec::new, |(a, b)| vec![a, b]),
+        _ => Vec::new(),
+    }
+}
+
+/// That a column is not null.
+fn is_there(column: TypedExpr) -> TypedExpr {
+    let span = column.span;
+    let is_null = TypedExpr::new(Node::IsNull(Box::new(column)), Slot::required(Type::Bool), span);
+    TypedExpr::new(Node::Not(Box::new(is_null)), Slot::required(Type::Bool), span)
 }
 
 impl OneSide {

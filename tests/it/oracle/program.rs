@@ -14,11 +14,13 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) ty: Ty,
     pub(crate) nullable: bool,
+    /// The elements of its lists are never null.
+    pub(crate) solid: bool,
 }
 
 impl Column {
     pub(crate) fn new(name: &str, ty: Ty, nullable: bool) -> Column {
-        Column { name: name.to_owned(), ty, nullable }
+        Column { name: name.to_owned(), ty, nullable, solid: false }
     }
 }
 
@@ -301,11 +303,10 @@ impl Program {
             }
             Stage::Explode { column, name, outer, position } => {
                 let mut columns = edge.columns.clone();
-                columns.push(Column::new(name, Ty::Int, true));
+                columns.push(Column::new(name, Ty::Int, *outer || !edge.columns[*column].solid));
                 if let Some(position) = position {
                     columns.push(Column::new(position, Ty::Int, *outer));
                 }
-                let _ = column;
                 Edge { columns, ..edge.clone() }
             }
             Stage::Aggregate { calls, by, scope, emit } => aggregated(calls, by, scope, *emit, edge),
@@ -313,7 +314,9 @@ impl Program {
                 let other = self.edge(other);
                 let mut columns = edge.columns.clone();
                 for column in &mut columns {
-                    column.nullable |= other.columns[other.position(&column.name)].nullable;
+                    let other = &other.columns[other.position(&column.name)];
+                    column.nullable |= other.nullable;
+                    column.solid &= other.solid;
                 }
                 let same_time = edge
                     .time
@@ -396,7 +399,16 @@ fn column_text(column: &Column) -> String {
 }
 
 fn computed(exprs: &[(String, Expr, Ty)], edge: &Edge) -> Vec<Column> {
-    exprs.iter().map(|(name, e, ty)| Column::new(name, *ty, e.nullable(&edge.columns))).collect()
+    let column = |(name, e, ty): &(String, Expr, Ty)| Column {
+        solid: is_solid(e, edge),
+        ..Column::new(name, *ty, e.nullable(&edge.columns))
+    };
+    exprs.iter().map(column).collect()
+}
+
+/// Whether the elements of lists are never null, because they were collected, which leaves nulls out.
+fn is_solid(e: &Expr, edge: &Edge) -> bool {
+    matches!(e, Expr::Column(i, _) if edge.columns[*i].solid)
 }
 
 fn aggregated(calls: &[Call], by: &[(String, Expr, Ty)], scope: &Scope, emit: Emit, edge: &Edge) -> Edge {
@@ -407,7 +419,10 @@ fn aggregated(calls: &[Call], by: &[(String, Expr, Ty)], scope: &Scope, emit: Em
         columns.push(Column::new("window_end", Ty::Time, false));
     }
     columns.extend(computed(by, edge));
-    columns.extend(calls.iter().map(|c| Column::new(&c.name, c.ty, nullable_result(c, edge))));
+    columns.extend(calls.iter().map(|c| Column {
+        solid: c.func == Func::CollectList || c.arg.as_ref().is_some_and(|arg| is_solid(arg, edge)),
+        ..Column::new(&c.name, c.ty, nullable_result(c, edge))
+    }));
     let changes = changes(scope, emit);
     if changes {
         columns.push(Column::new("op", Ty::Text, false));

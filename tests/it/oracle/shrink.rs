@@ -112,6 +112,8 @@ fn candidates(case: &Case) -> Vec<Case> {
             }
         }
     }
+    let same = format!("{case:?}");
+    all.retain(|c| format!("{c:?}") != same);
     all.retain(|c| c.program.streams.iter().all(|s| !s.steps.is_empty()) && !c.program.streams.is_empty());
     all
 }

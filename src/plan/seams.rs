@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
@@ -32,9 +34,66 @@ pub trait Source: Send {
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }
+    /// How far the head is from what was read last, as far as that can be told without work. Asked after every batch.
+    fn backlog(&self) -> Backlog {
+        Backlog::default()
+    }
+    /// What it found and will not read (a hidden file, one that is not readable), since it was last asked; each once.
+    fn left_out(&mut self) -> Vec<LeftOut> {
+        Vec::new()
+    }
+    /// Rung when there may be something to read. Called before anything is read; a source that cannot tell ignores it
+    /// and is asked again and again.
+    fn ring(&mut self, bell: &Bell) {
+        let _ = bell;
+    }
     /// What changes when reading all of it again would give other rows; none where that cannot be known. For tables.
     fn version(&mut self) -> Option<u64> {
         None
+    }
+}
+
+/// How much there is that was not read yet. None: cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Rows (messages, records).
+    pub rows: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+    /// Pieces that nothing was read of yet: files.
+    pub pieces: Option<u64>,
+}
+
+/// Something that was found and is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What: a path, a peer.
+    pub place: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Wakes whoever waits for rows. Ringing twice is like ringing once.
+#[derive(Debug, Clone, Default)]
+pub struct Bell {
+    rung: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Bell {
+    /// There may be something to do.
+    pub fn ring(&self) {
+        let (rung, waiters) = &*self.rung;
+        *rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        waiters.notify_all();
+    }
+
+    /// Waits until it is rung, at most so long; whether it was. What was rung before counts.
+    pub fn wait(&self, most: Duration) -> bool {
+        let (rung, waiters) = &*self.rung;
+        let lock = rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = waiters.wait_timeout_while(lock, most, |rung| !*rung);
+        let (mut rung, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *rung)
     }
 }
 

@@ -7,6 +7,8 @@ pub mod net;
 pub mod postgres;
 pub mod programs;
 pub mod secrets;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod tls;
 pub mod waiting;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::connect::secrets::Secret;
 use crate::plan::catalog::Endpoint;
@@ -132,6 +133,15 @@ impl LastLines {
     pub(crate) fn below(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(|line| format!("\n  {line}")).collect()
+    }
+}
+
+/// Waits for the last words, which may come a moment after a program's end. What it left running may keep the pipe open:
+/// that is not waited for.
+pub(crate) async fn said(log: JoinHandle<()>) {
+    let abort = log.abort_handle();
+    if tokio::time::timeout(GRACE, log).await.is_err() {
+        abort.abort();
     }
 }
 

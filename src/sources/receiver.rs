@@ -16,8 +16,8 @@ use crate::sources::cutter;
 
 use blocks::Blocks;
 pub(super) use blocks::whole;
-use inbox::{Found, Inbox};
 pub(super) use inbox::{Feed, Peer};
+use inbox::{Found, Inbox};
 
 /// Bytes that wait where the options say nothing.
 const BUFFER: u64 = 64_000_000;

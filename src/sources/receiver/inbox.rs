@@ -270,6 +270,11 @@ impl Feed {
         self.give(Message::Record { place: Arc::clone(place), number, bytes }).await
     }
 
+    /// Hands over what should have been a record.
+    pub(in crate::sources) async fn bad(&self, place: &str, number: u64, text: String, reason: String) -> bool {
+        self.give(Message::Bad(BadRow { text, reason, place: place.to_owned(), line: number })).await
+    }
+
     async fn give(&self, message: Message) -> bool {
         if !self.inbox.reserve(message.weight()).await {
             return false;
@@ -343,8 +348,7 @@ impl Peer {
     /// Hands over what should have been a record.
     pub(in crate::sources) async fn bad(&mut self, text: String, reason: String) -> bool {
         self.records += 1;
-        let bad = BadRow { text, reason, place: self.name.to_string(), line: self.records };
-        self.feed.give(Message::Bad(bad)).await
+        self.feed.bad(&self.name, self.records, text, reason).await
     }
 }
 

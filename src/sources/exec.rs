@@ -95,7 +95,9 @@ enum End {
 impl Program {
     async fn run(mut self, feed: Feed, mut told: Told) {
         let restart = if feed.drains() { Restart::Never } else { self.restart };
+        let mut tries = 0;
         loop {
+            tries += 1;
             let said = LastLines::default();
             let again = match self.once(&feed, &mut told, &said).await {
                 Ok(End::Unwanted) => return,
@@ -106,6 +108,10 @@ impl Program {
                         return feed.fail(TaskError::Stop(why));
                     }
                     tracing::warn!("{why}");
+                    true
+                }
+                Err(e) if tries > 1 => {
+                    tracing::warn!(program = self.call.name, %e, "cannot be started, trying again");
                     true
                 }
                 Err(e) => {

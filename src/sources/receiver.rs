@@ -16,7 +16,7 @@ use crate::sources::cutter;
 
 use blocks::Blocks;
 pub(super) use blocks::whole;
-pub(super) use inbox::{Feed, Peer};
+pub(super) use inbox::{Feed, Peer, Reserved};
 use inbox::{Found, Inbox};
 
 /// Bytes that wait where the options say nothing.

@@ -47,6 +47,16 @@ pub trait Source: Send {
     fn ring(&mut self, bell: &Bell) {
         let _ = bell;
     }
+    /// Takes in nothing more from outside; what was taken in can still be read. For sources that things are pushed at:
+    /// asked once, before a run that is to end works off what is there.
+    fn hang_up(&mut self) {}
+    /// A position in words people can read.
+    fn shown(&self, position: &Position) -> String {
+        match <[u8; 8]>::try_from(position.0.as_slice()) {
+            Ok(number) => u64::from_le_bytes(number).to_string(),
+            Err(_) => position.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
     /// What changes when reading all of it again would give other rows; none where that cannot be known. For tables.
     fn version(&mut self) -> Option<u64> {
         None
@@ -175,6 +185,14 @@ pub trait Sink: Send {
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
+    /// Whether batches without rows are to be staged and delivered too: something waits for its time.
+    fn wants_empty(&self) -> bool {
+        false
+    }
+    /// No batch follows in this run: what is held back to be put together with later rows is made visible.
+    fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
 }
 
 /// What [`Sink::stage`] prepared: bytes that ride in the journal, or names of staged files.
@@ -315,19 +333,22 @@ impl Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let d = |micros: &i64| crate::model::time::show_duration(*micros);
+        let from = |start: &i64| if *start == 0 { String::new() } else { format!(", start {}", d(start)) };
         match self {
-            Window::Tumbling { length, zone, .. } => {
+            Window::Tumbling { length, zone, start } => {
                 let length = match length {
                     Length::Fixed(n) => d(n),
                     Length::Days(n) => format!("{n}d"),
                     Length::Months(n) => format!("{n}mo"),
                 };
                 match zone {
-                    Some(zone) => write!(f, "tumbling({length}, zone \"{zone}\")"),
-                    None => write!(f, "tumbling({length})"),
+                    Some(zone) => write!(f, "tumbling({length}{}, zone \"{zone}\")", from(start)),
+                    None => write!(f, "tumbling({length}{})", from(start)),
                 }
             }
-            Window::Sliding { length, every, .. } => write!(f, "sliding({}, every {})", d(length), d(every)),
+            Window::Sliding { length, every, start } => {
+                write!(f, "sliding({}, every {}{})", d(length), d(every), from(start))
+            }
             Window::Session { gap } => write!(f, "session(gap {})", d(gap)),
             Window::Cumulative { length, every } => write!(f, "cumulative({}, every {})", d(length), d(every)),
             Window::Count { rows } => write!(f, "count({rows})"),

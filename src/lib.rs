@@ -23,5 +23,6 @@ pub mod library;
 pub mod load;
 pub mod optimize;
 pub mod reference;
+pub mod reload;
 pub mod schema;
 pub mod trial;

@@ -128,6 +128,9 @@ pub(crate) struct Plan {
     /// Also tell rule by rule how the plan came about, and why a rule did not fire
     #[arg(long)]
     pub(crate) verbose: bool,
+    /// Tell what this text would do to a pipeline that runs by an older one
+    #[arg(long, value_name = "OLD", conflicts_with = "verbose")]
+    pub(crate) against: Option<PathBuf>,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,

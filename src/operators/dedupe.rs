@@ -10,6 +10,7 @@ use crate::operators::dedupe::task::DedupeTask;
 use crate::operators::lateness::TimeColumn;
 use crate::operators::{carry, input, lifetime, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
+use crate::plan::memory::{Fact, Lasts, Memory};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry};
 
@@ -115,6 +116,17 @@ impl Operator for Dedupe {
         let names: Vec<_> = self.key.iter().map(|i| self.input.columns[*i].name.clone()).collect();
         let time = if self.time.is_some() { "" } else { " on batch time" };
         format!("dedupe{} within {}{time}", show::by(&names), show_duration(self.within))
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let key = Fact::columns("the columns that make rows equal", self.key.iter().map(|i| &self.input.columns[*i]));
+        let time = match self.time {
+            Some(time) => self.input.columns[time.position()].name.clone(),
+            None => "batches".into(),
+        };
+        let facts = vec![key, Fact::meaning("the time of rows", time)];
+        let spans = vec![Lasts { name: "within", micros: Some(self.within) }];
+        Some(Memory { facts, spans, ..Memory::default() })
     }
 
     fn properties(&self) -> Properties {

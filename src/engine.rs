@@ -17,17 +17,21 @@ mod outlet;
 mod pool;
 mod program;
 mod queue;
+mod reload;
 mod run;
 mod session;
 mod snapshot;
+mod switch;
 
 pub use accounts::{BatchReport, MeterCount, OperatorCount, Report, SinkCount, SourceCount, Summary};
 pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};
 pub use queue::Inlet;
+pub use reload::{Handover, ReloadCounts, Reloads};
 pub use run::{RunSettings, run};
 pub use session::{Opening, Session, Stepped};
+pub use switch::Switched;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,8 @@ use crate::model::time::show_duration;
 use crate::plan::Plan;
 use crate::plan::graph::Work;
 
-pub use answers::{Answer, Answers, Hand, Pending, Taking};
+pub use crate::plan::memory::Taking;
+pub use answers::{Answer, Answers, Hand, Pending};
 
 /// What an edit does to a running pipeline.
 #[derive(Debug, Clone, PartialEq, Default)]

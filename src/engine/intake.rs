@@ -1,5 +1,6 @@
 //! A source as a batch sees it: so much and no more is taken, positions and the watermark move.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
 use arrow::array::RecordBatch;
@@ -126,6 +127,19 @@ impl Intake {
         &self.known
     }
 
+    /// Goes on with the source of another one, or with its own from where that was read to. `unread`: columns that
+    /// nobody reads from now on.
+    pub(super) fn take_over(&mut self, old: &mut Intake, itself: bool, unread: &BTreeSet<usize>) {
+        if itself {
+            std::mem::swap(&mut self.source, &mut old.source);
+            self.source.leave_out(unread);
+        }
+        self.known.clone_from(&old.known);
+        if let (Some(mark), Some(before)) = (&mut self.mark, &old.mark) {
+            mark.go_on_from(before);
+        }
+    }
+
     /// Goes on from where a snapshot was.
     pub(super) fn go_on_from(&mut self, known: Positions) {
         self.known = known;
@@ -156,6 +170,12 @@ impl Reference {
             _ => Refresh::OnChange,
         };
         Reference { intake, refresh, read: None }
+    }
+
+    /// Goes on with the table of another one.
+    pub(super) fn take_over(&mut self, old: &mut Reference, unread: &BTreeSet<usize>) {
+        self.intake.take_over(&mut old.intake, true, unread);
+        self.read = old.read.take();
     }
 
     /// All rows as a batch of that time sees them.

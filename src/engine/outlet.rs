@@ -25,6 +25,16 @@ impl Outlet {
         Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()) }
     }
 
+    /// Goes on with the sink of another one.
+    pub(super) fn take_over(&mut self, old: &mut Outlet) {
+        std::mem::swap(&mut self.sink, &mut old.sink);
+    }
+
+    /// Whether rows that were refused look as somebody reads them here.
+    pub(super) fn rejects(&self, rows: &RecordBatch) -> bool {
+        self.rejected.as_ref().is_some_and(|schema| *schema == rows.schema())
+    }
+
     /// Delivers a batch; gives back what was refused.
     pub(super) fn deliver(
         &mut self,

@@ -10,6 +10,7 @@ use crate::engine::batch::Input;
 use crate::engine::clock::{Clock, RealClock};
 use crate::engine::failure::{EngineError, Failure};
 use crate::engine::program::Watch;
+use crate::engine::reload::{self, Reloads};
 use crate::engine::session::{Opening, Session};
 use crate::plan::Plan;
 
@@ -33,6 +34,8 @@ pub struct RunSettings {
     pub clock: Arc<dyn Clock>,
     /// Becomes true when the run is to end after the batch at hand.
     pub stop: Arc<AtomicBool>,
+    /// Where saved edits come from.
+    pub reloads: Option<Arc<dyn Reloads>>,
 }
 
 impl Default for RunSettings {
@@ -45,6 +48,7 @@ impl Default for RunSettings {
             block_rows: 65_536,
             clock: Arc::new(RealClock),
             stop: Arc::new(AtomicBool::new(false)),
+            reloads: None,
         }
     }
 }
@@ -87,7 +91,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn batches(&mut self) -> Result<(), Failure> {
-        let RunSettings { once, clock, stop, .. } = self.settings;
+        let RunSettings { once, clock, stop, reloads, .. } = self.settings;
         while !self.is_over() {
             let time = self.next_time();
             if !once {
@@ -96,6 +100,7 @@ impl Run<'_> {
                     return Ok(());
                 }
             }
+            reload::at_boundary(&mut self.session, reloads.as_deref(), clock.as_ref(), self.out);
             let input = self.session.intake(time, *once)?;
             let nothing = input.is_empty() && !self.session.has_rejected();
             if nothing && (*once || self.session.program().ended()) {

@@ -10,8 +10,8 @@ use crate::operators::dedupe::task::DedupeTask;
 use crate::operators::lateness::TimeColumn;
 use crate::operators::{carry, input, lifetime, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
-use crate::plan::memory::{Fact, Lasts, Memory};
-use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::memory::{Fact, Lasts, Memory, Moved};
+use crate::plan::operator::{Distribution, NotRunnable, SavedTable, Task, TaskError};
 use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry};
 
 /// What `dedupe` is.
@@ -127,6 +127,11 @@ impl Operator for Dedupe {
         let facts = vec![key, Fact::meaning("the time of rows", time)];
         let spans = vec![Lasts { name: "within", micros: Some(self.within) }];
         Some(Memory { facts, spans, ..Memory::default() })
+    }
+
+    fn migrated(&self, moved: &Moved, tables: Vec<SavedTable>) -> Result<Vec<SavedTable>, TaskError> {
+        let before = moved.from.spans.iter().find_map(|span| span.micros.filter(|_| span.name == "within"));
+        task::shifted(tables, self.within.saturating_sub(before.unwrap_or(self.within)))
     }
 
     fn properties(&self) -> Properties {

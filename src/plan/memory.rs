@@ -1,7 +1,10 @@
 //! What an operator remembers, as data: by this a changed text is compared with what runs, and state is carried over
 //! into an operator that remembers a little more or less. Knows nothing of how anything is kept.
 
+use std::collections::BTreeMap;
+
 use crate::model::Column;
+use crate::plan::Operator;
 
 /// What an operator remembers.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -60,6 +63,22 @@ pub struct Moved {
     pub parts: Vec<Option<usize>>,
 }
 
+/// What the engine takes over from the old program: by the new name or identity what it was called before. What is not
+/// here begins anew.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Taking {
+    /// Sources that go on as they are.
+    pub sources: BTreeMap<String, String>,
+    /// Sources that are opened anew, at the positions where the old ones were.
+    pub positions: BTreeMap<String, String>,
+    /// Tables that go on as they are.
+    pub tables: BTreeMap<String, String>,
+    /// State, with the way it is carried over where its parts are others.
+    pub states: BTreeMap<String, (String, Option<Moved>)>,
+    /// Sinks that go on as they are.
+    pub sinks: BTreeMap<String, String>,
+}
+
 impl Fact {
     /// One that decides on the layout.
     pub fn layout(name: &'static str, text: impl Into<String>) -> Self {
@@ -84,4 +103,17 @@ impl Moved {
         let same = self.parts.iter().enumerate().all(|(new, old)| *old == Some(new));
         same && self.parts.len() == self.from.parts.len()
     }
+}
+
+/// An operator's `Debug` text without the places where it is written: equal where the operators are.
+pub fn placeless(operator: &dyn Operator) -> String {
+    const OPEN: &str = "Span { file: FileId(";
+    let text = format!("{operator:?}");
+    let mut blank = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some((before, behind)) = rest.split_once(OPEN) {
+        blank.push_str(before);
+        rest = behind.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    blank + rest
 }

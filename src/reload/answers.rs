@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::plan::memory::Moved;
+use crate::plan::memory::{Moved, Taking};
 use crate::reload::{Changes, Entry, Kind, listed};
 
 /// What can be answered.
@@ -38,22 +38,6 @@ pub enum Hand {
     Position(String),
     /// The state of that identity is carried over.
     State(String, Option<Moved>),
-}
-
-/// What the engine takes over from the old program: by the new name or identity what it was called before. What is not
-/// here begins anew.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Taking {
-    /// Sources that go on as they are.
-    pub sources: BTreeMap<String, String>,
-    /// Sources that are opened anew, at the positions where the old ones were.
-    pub positions: BTreeMap<String, String>,
-    /// Tables that go on as they are.
-    pub tables: BTreeMap<String, String>,
-    /// State, with the way it is carried over where its parts are others.
-    pub states: BTreeMap<String, (String, Option<Moved>)>,
-    /// Sinks that go on as they are.
-    pub sinks: BTreeMap<String, String>,
 }
 
 /// What is still to be answered, by name, and what was answered that cannot be.
@@ -114,7 +98,7 @@ impl Changes {
                     }
                 },
             };
-            taking.add(entry, hand);
+            take(&mut taking, entry, hand);
         }
         let asked = |name: &String| self.asked().iter().any(|entry| entry.name == *name);
         let unknown = answers.given.keys().filter(|name| *name != "all" && !asked(name));
@@ -139,18 +123,16 @@ impl Entry {
     }
 }
 
-impl Taking {
-    fn add(&mut self, entry: &Entry, hand: Hand) {
-        let name = entry.name.clone();
-        match (entry.kind, hand) {
-            (_, Hand::Nothing) | (Kind::Pipeline, _) => {}
-            (Kind::Source, Hand::Same(old)) => drop(self.sources.insert(name, old)),
-            (Kind::Source, Hand::Position(old)) => drop(self.positions.insert(name, old)),
-            (Kind::Table, Hand::Same(old)) => drop(self.tables.insert(name, old)),
-            (Kind::State, Hand::State(old, moved)) => drop(self.states.insert(name, (old, moved))),
-            (Kind::Sink, Hand::Same(old)) => drop(self.sinks.insert(name, old)),
-            (Kind::Source | Kind::Table | Kind::State | Kind::Sink, _) => {}
-        }
+/// Notes how an entry is taken over.
+fn take(taking: &mut Taking, entry: &Entry, hand: Hand) {
+    let name = entry.name.clone();
+    match (entry.kind, hand) {
+        (Kind::Source, Hand::Same(old)) => drop(taking.sources.insert(name, old)),
+        (Kind::Source, Hand::Position(old)) => drop(taking.positions.insert(name, old)),
+        (Kind::Table, Hand::Same(old)) => drop(taking.tables.insert(name, old)),
+        (Kind::State, Hand::State(old, moved)) => drop(taking.states.insert(name, (old, moved))),
+        (Kind::Sink, Hand::Same(old)) => drop(taking.sinks.insert(name, old)),
+        (Kind::Pipeline | Kind::Source | Kind::Table | Kind::State | Kind::Sink, _) => {}
     }
 }
 

@@ -52,9 +52,9 @@ fn matched(kind: Kind, before: &[End<'_>], after: &[End<'_>]) -> Vec<Entry> {
     for end in after {
         let same = before.iter().find(|was| was.name == end.name);
         // A source that has only got another name goes on; two that are alike could not be told apart.
-        let mut alike = before.iter().filter(|was| {
-            was.definition == end.definition && after.iter().all(|other| other.name != was.name)
-        });
+        let mut alike = before
+            .iter()
+            .filter(|was| was.definition == end.definition && after.iter().all(|other| other.name != was.name));
         let renamed = alike.next().filter(|_| alike.next().is_none());
         let twins = after.iter().filter(|other| other.definition == end.definition).count();
         match (same, renamed.filter(|_| twins == 1)) {

@@ -10,6 +10,7 @@ use regex::Regex;
 use crate::model::time::show_duration;
 use crate::plan::catalog::{Endpoint, FormatCall};
 use crate::plan::graph::{NodeId, Work};
+use crate::plan::memory::placeless;
 use crate::plan::settings::{OptionValue, SecretRef};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
@@ -37,14 +38,12 @@ pub(super) const MANNER: &[&str] = &[
     "max_clients",
 ];
 
-static PLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"Span \{ file: FileId\(\d+\), start: \d+, end: \d+ \}|\binterval: \d+").ok()
-});
+static INTERVAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\binterval: \d+").ok());
 
-/// An operator's `Debug` text without the places where it is written, and without the interval of batches.
-fn placeless(operator: &dyn Operator) -> String {
-    let text = format!("{operator:?}");
-    PLACES.as_ref().map_or_else(|| text.clone(), |places| places.replace_all(&text, "_").into_owned())
+/// An operator's text without what another interval of batches changes.
+fn timeless(operator: &dyn Operator) -> String {
+    let text = placeless(operator);
+    INTERVAL.as_ref().map_or_else(|| text.clone(), |interval| interval.replace_all(&text, "").into_owned())
 }
 
 /// What an operator does with its rows.
@@ -55,7 +54,7 @@ pub(super) fn of_operator(operator: &dyn Operator) -> String {
             let parts: Vec<_> = memory.parts.iter().map(|part| part.text.as_str()).collect();
             format!("{} {} {} {}", operator.word(), facts.join("; "), parts.join("; "), memory.output)
         }
-        None => format!("{} {}", operator.word(), placeless(operator)),
+        None => format!("{} {}", operator.word(), timeless(operator)),
     }
 }
 

@@ -52,7 +52,8 @@ fn stateful(plan: &Plan) -> Vec<Stateful<'_>> {
     let meanings = Meanings::new(plan);
     let stage = |id: NodeId| {
         let Work::Operator(operator) = &plan.node(id).work else { return None };
-        let all = || Memory { facts: vec![Fact::layout("the stage", of_operator(operator.as_ref()))], ..<_>::default() };
+        let all =
+            || Memory { facts: vec![Fact::layout("the stage", of_operator(operator.as_ref()))], ..<_>::default() };
         let memory = operator.memory().unwrap_or_else(all);
         Some(Stateful { plan, id, memory, input: meanings.input(id) })
     };
@@ -67,14 +68,15 @@ fn judged(was: &Stateful<'_>, stage: &Stateful<'_>) -> Entry {
         entry.says.push("measures something else and begins anew".into());
         return entry;
     }
-    let (other, fits) = difference(was, stage);
+    let (differs, fits) = difference(was, stage);
     let moved = parts(&was.memory, &stage.memory);
     let in_place = moved.in_place();
-    entry.hand = Hand::State(was.identity().to_owned(), (!in_place).then_some(moved));
+    let other = !in_place || was.memory.spans != stage.memory.spans;
+    entry.hand = Hand::State(was.identity().to_owned(), other.then_some(moved));
     let came_in = was.input != stage.input && !stage.memory.minor;
-    if !other.is_empty() || came_in {
+    if !differs.is_empty() || came_in {
         entry.verdict = Verdict::Decision;
-        entry.says = other;
+        entry.says = differs;
         if came_in {
             entry.says.push(upstream(was, stage));
         }

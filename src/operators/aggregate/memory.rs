@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 
 use crate::model::Slot;
-use crate::operators::aggregate::lasting::Scope;
 use crate::operators::aggregate::Aggregate;
+use crate::operators::aggregate::lasting::Scope;
 use crate::operators::groups::CompiledCall;
 use crate::operators::lifetime::Lifetime;
 use crate::operators::show;
@@ -17,6 +17,9 @@ use crate::plan::TypedExpr;
 use crate::plan::edge::OP;
 use crate::plan::memory::{Fact, Lasts, Memory, Moved, Part};
 use crate::plan::operator::{SavedTable, TaskError};
+
+/// The table, without rows, of state in which some aggregate did not see every row.
+pub(super) const PARTIAL: &str = "partial";
 
 impl Aggregate {
     pub(super) fn remembered(&self) -> Option<Memory> {
@@ -90,6 +93,9 @@ impl Aggregate {
                 },
             }
         }
+        if moved.parts.iter().any(Option::is_none) {
+            carried.push(SavedTable { name: PARTIAL.into(), rows: Vec::new() });
+        }
         Ok(carried)
     }
 
@@ -145,8 +151,21 @@ fn empty(call: &CompiledCall, cells: usize) -> Result<Vec<ArrayRef>, TaskError> 
     fresh.states(Some(&(0..cells as u32).collect::<Vec<_>>()))
 }
 
+/// Results that are not there, in columns that have no null: an aggregate that came later saw no row of theirs.
+pub(super) fn filled(schema: &ArrowSchema, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>, TaskError> {
+    let fill = |(field, column): (&Arc<Field>, ArrayRef)| {
+        if field.is_nullable() || column.null_count() == 0 {
+            return Ok(column);
+        }
+        let zero = nothing(column.data_type(), column.len())?;
+        let missing = arrow::compute::is_null(&column).map_err(bug)?;
+        arrow::compute::kernels::zip::zip(&missing, &zero, &column).map_err(bug)
+    };
+    schema.fields().iter().zip(columns).map(fill).collect()
+}
+
 /// Values that stand for nothing where a column has no null: zero, the empty text.
-pub(super) fn nothing(ty: &DataType, rows: usize) -> Result<ArrayRef, TaskError> {
+fn nothing(ty: &DataType, rows: usize) -> Result<ArrayRef, TaskError> {
     let zero = datafusion_common::ScalarValue::new_default(ty).map_err(bug)?;
     zero.to_array_of_size(rows).map_err(bug)
 }
@@ -155,9 +174,8 @@ pub(super) fn nothing(ty: &DataType, rows: usize) -> Result<ArrayRef, TaskError>
 fn replaced(rows: &RecordBatch, first: usize, name: &str, values: Vec<ArrayRef>) -> Result<RecordBatch, TaskError> {
     let schema = rows.schema();
     let mut fields: Vec<Arc<Field>> = schema.fields()[..first].to_vec();
-    let field = |(i, values): (usize, &ArrayRef)| {
-        Arc::new(Field::new(format!("{name}{i}"), values.data_type().clone(), true))
-    };
+    let field =
+        |(i, values): (usize, &ArrayRef)| Arc::new(Field::new(format!("{name}{i}"), values.data_type().clone(), true));
     fields.extend(values.iter().enumerate().map(field));
     let columns = rows.columns()[..first].iter().cloned().chain(values).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

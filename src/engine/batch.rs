@@ -256,8 +256,12 @@ impl Work<'_> {
         let parts = inputs.into_iter().next().unwrap_or_default();
         let out = chain::run(&stage.chain, parts, &self.batch, self.means.pool)?;
         for (link, counted) in stage.chain.iter().zip(&out.counts) {
-            let count = &mut self.counts[link.node];
             let first_half = stage.then.as_ref().is_some_and(|(node, _)| *node == link.node);
+            for (node, _) in stage.also.iter().filter(|_| first_half) {
+                self.counts[*node].rows_in += counted.rows_in;
+                self.counts[*node].filtered += counted.filtered;
+            }
+            let count = &mut self.counts[link.node];
             count.rows_in += counted.rows_in;
             count.filtered += counted.filtered;
             if !first_half {
@@ -270,21 +274,28 @@ impl Work<'_> {
         for (node, port, rows) in out.sides {
             self.hand_on(node, port, vec![vec![rows]]);
         }
-        match stage.then.as_mut() {
-            None => self.flow.put_parts((last, Port::Out), out.rows),
-            Some((node, keyed)) => {
-                let input = keyed::Input { parts: out.rows, in_place: false, unread: BTreeSet::new() };
-                let out = self.step(*node, keyed, vec![input])?;
-                let handed = out.handed;
-                self.counts[*node].filtered += out.filtered;
-                self.put(*node, out);
-                // Rows that the first half put together are in the result, unless they went elsewhere.
-                let count = &mut self.counts[*node];
-                count.handed += handed;
-                let elsewhere = count.handed + count.filtered + count.late + count.bad;
-                count.taken = count.rows_in.saturating_sub(elsewhere);
-            }
+        let Some((node, keyed)) = &mut stage.then else {
+            self.flow.put_parts((last, Port::Out), out.rows);
+            return Ok(());
+        };
+        for (node, keyed) in &mut stage.also {
+            self.merge(*node, keyed, out.rows.clone())?;
         }
+        self.merge(*node, keyed, out.rows)
+    }
+
+    /// The second half of an operator, over what the first one made.
+    fn merge(&mut self, node: usize, keyed: &mut Keyed, parts: Parts) -> Result<(), Failure> {
+        let input = keyed::Input { parts, in_place: false, unread: BTreeSet::new() };
+        let out = self.step(node, keyed, vec![input])?;
+        let handed = out.handed;
+        self.counts[node].filtered += out.filtered;
+        self.put(node, out);
+        // Rows that the first half put together are in the result, unless they went elsewhere.
+        let count = &mut self.counts[node];
+        count.handed += handed;
+        let elsewhere = count.handed + count.filtered + count.late + count.bad;
+        count.taken = count.rows_in.saturating_sub(elsewhere);
         Ok(())
     }
 

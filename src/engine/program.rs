@@ -113,10 +113,11 @@ pub(super) struct Node {
 impl Program {
     /// Everything that gathers rows or remembers some, with its node.
     pub(super) fn keyed(&self) -> impl Iterator<Item = (usize, &Keyed)> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Compute(Stage { then: Some((node, keyed)), .. }) => Some((*node, keyed)),
+        let keyed = self.steps.iter().filter_map(|step| match step {
+            Step::Compute(stage) => Some(stage.then.iter().chain(&stage.also)),
             _ => None,
-        })
+        });
+        keyed.flatten().map(|(node, keyed)| (*node, keyed))
     }
 }
 
@@ -161,6 +162,8 @@ pub(super) struct Stage {
     pub(super) chain: Vec<Link>,
     /// Runs partition by partition, behind the chain.
     pub(super) then: Option<(usize, Keyed)>,
+    /// These do so too, with the same partial results of a first half.
+    pub(super) also: Vec<(usize, Keyed)>,
 }
 
 /// Everything in the plan that cannot be run, in plain sentences; nothing is started.
@@ -177,6 +180,7 @@ pub(super) fn prepare(plan: &Plan, setup: &Setup) -> Result<Program, Vec<Refusal
         numbers: BTreeMap::new(),
         stages: Vec::new(),
         ends: BTreeMap::new(),
+        halved: BTreeMap::new(),
         queues: BTreeMap::new(),
     };
     let mut refused = if setup.queued { Vec::new() } else { later::of_plan(plan) };
@@ -232,6 +236,8 @@ struct Draft<'a> {
     stages: Vec<Option<Stage>>,
     /// Chains that can be made longer, by the node at their end.
     ends: BTreeMap<usize, usize>,
+    /// Stages that end in the second half of a node, by the node.
+    halved: BTreeMap<usize, usize>,
 }
 
 impl Draft<'_> {
@@ -324,10 +330,17 @@ impl Draft<'_> {
                 return Err(NotRunnable(format!("the first half of `{}` is not made for blocks", operator.word())));
             };
             let then = Keyed::new(second.as_ref(), self.setup.partitions)?;
+            if let Some(stage) = run.first_half_of.and_then(|lead| self.halved.get(&self.numbers[&lead]))
+                && let Some(stage) = &mut self.stages[*stage]
+            {
+                stage.also.push((number, then));
+                return Ok(None);
+            }
             let (stage, placed) = self.chained(id, Link { node: number, task });
             if let Some(stage) = &mut self.stages[stage] {
                 stage.then = Some((number, then));
             }
+            self.halved.insert(number, stage);
             return Ok(placed);
         }
         match operator.task()? {
@@ -355,6 +368,7 @@ impl Draft<'_> {
             settle: BTreeSet::new(),
             chain: Vec::new(),
             then: None,
+            also: Vec::new(),
         }
     }
 

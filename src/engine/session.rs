@@ -333,10 +333,12 @@ impl Session {
                     }
                 }
                 Step::Compute(stage) => {
-                    let Some((node, keyed)) = &mut stage.then else { continue };
-                    let of = &nodes[*node];
-                    let Some(state) = snapshot.states.get(&of.identity).filter(|s| s.word == of.word) else { continue };
-                    keyed.load(&state.tables).map_err(super::failure::at(*node))?;
+                    for (node, keyed) in stage.then.iter_mut().chain(&mut stage.also) {
+                        let of = &nodes[*node];
+                        let state = snapshot.states.get(&of.identity).filter(|s| s.word == of.word);
+                        let Some(state) = state else { continue };
+                        keyed.load(&state.tables).map_err(super::failure::at(*node))?;
+                    }
                 }
                 Step::Table(..) | Step::Sink(..) => {}
             }

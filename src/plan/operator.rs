@@ -32,6 +32,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What it does to a block, in words that are equal for operators that do the same to equal blocks. Asked of first
+    /// halves: what two have in common is done once. None where it does not say.
+    fn likeness(&self) -> Option<String> {
+        None
+    }
+
     /// The same operator with each of its expressions replaced by what `f` makes of it: an equal one over the same
     /// columns. None where it cannot be rebuilt. Two operators that can are the same when their `Debug` texts are,
     /// once the spans are taken out: these must tell everything.

@@ -310,19 +310,22 @@ impl Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let d = |micros: &i64| crate::model::time::show_duration(*micros);
+        let from = |start: &i64| if *start == 0 { String::new() } else { format!(", start {}", d(start)) };
         match self {
-            Window::Tumbling { length, zone, .. } => {
+            Window::Tumbling { length, zone, start } => {
                 let length = match length {
                     Length::Fixed(n) => d(n),
                     Length::Days(n) => format!("{n}d"),
                     Length::Months(n) => format!("{n}mo"),
                 };
                 match zone {
-                    Some(zone) => write!(f, "tumbling({length}, zone \"{zone}\")"),
-                    None => write!(f, "tumbling({length})"),
+                    Some(zone) => write!(f, "tumbling({length}{}, zone \"{zone}\")", from(start)),
+                    None => write!(f, "tumbling({length}{})", from(start)),
                 }
             }
-            Window::Sliding { length, every, .. } => write!(f, "sliding({}, every {})", d(length), d(every)),
+            Window::Sliding { length, every, start } => {
+                write!(f, "sliding({}, every {}{})", d(length), d(every), from(start))
+            }
             Window::Session { gap } => write!(f, "session(gap {})", d(gap)),
             Window::Cumulative { length, every } => write!(f, "cumulative({}, every {})", d(length), d(every)),
             Window::Count { rows } => write!(f, "count({rows})"),

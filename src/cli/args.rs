@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Run a pipeline
     Run(Run),
+    /// Answer what a saved edit of a running pipeline asks
+    Decide(Decide),
     /// Run the test blocks of pipelines, in virtual time
     Test(Test),
     /// Print what is run: stages, passes, state, guarantees
@@ -114,9 +116,25 @@ pub(crate) struct Run {
     /// End after so many batches
     #[arg(long, value_name = "N")]
     pub(crate) batches: Option<u64>,
+    /// Go on by the text as it was at the start, whatever is saved
+    #[arg(long)]
+    pub(crate) no_reload: bool,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+}
+
+/// Answer what a saved edit of a running pipeline asks
+#[derive(Debug, clap::Args)]
+#[command(after_help = "keep: what is remembered goes on; reset: it is put aside and begins anew.\n\
+    all=keep answers everything that has no answer of its own.\n\n\
+    Examples:\n  millstream decide revenue.stream\n  millstream decide revenue.stream user_totals=keep orders=reset")]
+pub(crate) struct Decide {
+    /// The file of the running pipeline
+    pub(crate) file: PathBuf,
+    /// NAME=keep or NAME=reset; without any, what is asked is printed
+    #[arg(value_name = "NAME=ANSWER")]
+    pub(crate) answers: Vec<String>,
 }
 
 /// Print what is run: stages, passes, state, guarantees

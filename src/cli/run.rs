@@ -1,18 +1,22 @@
 //! `millstream run`: a checked pipeline, batch by batch, until it ends or is told to.
 
-use std::io;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use millstream_dsl::{SourceMap, Span};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Run;
 use super::findings::{self, Counts};
 use super::terminal::Terminal;
+use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
+use crate::check::Program;
 use crate::engine::{self, BatchReport, EngineError, MeterCount, Report, RunSettings, Summary};
+use crate::load::STDIN;
 use crate::model::time::show_duration;
 use crate::optimize::optimize;
 use crate::plan::operator::TaskError;
@@ -36,14 +40,38 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let Some(plan) = found.plan.filter(|_| errors == 0) else { return Ok(exit) };
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
-    let settings = RunSettings { once: args.once, batches: args.batches, stop, ..RunSettings::default() };
-    match engine::run(&optimize(plan).plan, settings, &mut Notes { terminal }) {
+    let sources = found.program.sources.clone();
+    let watch = watched(args, found.program, terminal)?;
+    let reloads = watch.as_ref().map(Watch::reloads);
+    let settings = RunSettings { once: args.once, batches: args.batches, stop, reloads, ..RunSettings::default() };
+    let ended_in = engine::run(&optimize(plan).plan, settings, &mut Notes { terminal });
+    match ended_in {
         Ok(summary) => {
             terminal.aside(&ended(&summary));
             Ok(Exit::Clean)
         }
-        Err(error) => failed(&error, &found.program.sources, terminal),
+        Err(error) => {
+            let sources = watch.as_ref().map_or(sources, Watch::sources);
+            failed(&error, &sources, terminal)
+        }
     }
+}
+
+/// The pipeline's text under watch; none where it is run once, or comes from a pipe.
+fn watched(args: &Run, program: Program, terminal: &Terminal) -> Result<Option<Watch>, Failure> {
+    if args.once || args.no_reload || args.file == Path::new(STDIN) {
+        return Ok(None);
+    }
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&again))
+        .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
+    let say = Arc::new(|text: &str| {
+        // Who does not listen there misses it.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    });
+    let overrides = args.set.iter().cloned().collect();
+    let watching = Watching { file: args.file.clone(), overrides, look: terminal.error_look, say, again };
+    Ok(Some(Watch::start(watching, program)))
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

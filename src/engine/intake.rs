@@ -26,6 +26,8 @@ pub(super) struct Intake {
     known: Positions,
     rows: usize,
     bytes: u64,
+    /// Columns that the source was told to leave out.
+    pub(super) left_out: BTreeSet<usize>,
     /// Its watermark, where the rows have a time that moves.
     pub(super) mark: Option<SourceMark>,
 }
@@ -58,6 +60,7 @@ impl Intake {
         Intake {
             source,
             known: Positions::new(),
+            left_out: BTreeSet::new(),
             rows: rows.unwrap_or(usize::MAX),
             bytes: bytes.unwrap_or(DEFAULT_BYTES),
             mark,
@@ -127,12 +130,21 @@ impl Intake {
         &self.known
     }
 
+    /// Lets the source leave out columns that nobody reads.
+    pub(super) fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        self.source.leave_out(unread);
+        self.left_out.clone_from(unread);
+    }
+
     /// Goes on with the source of another one, or with its own from where that was read to. `unread`: columns that
     /// nobody reads from now on.
     pub(super) fn take_over(&mut self, old: &mut Intake, itself: bool, unread: &BTreeSet<usize>) {
         if itself {
             std::mem::swap(&mut self.source, &mut old.source);
-            self.source.leave_out(unread);
+            std::mem::swap(&mut self.left_out, &mut old.left_out);
+            if !self.left_out.is_subset(unread) {
+                self.leave_out(unread);
+            }
         }
         self.known.clone_from(&old.known);
         if let (Some(mark), Some(before)) = (&mut self.mark, &old.mark) {
@@ -170,6 +182,11 @@ impl Reference {
             _ => Refresh::OnChange,
         };
         Reference { intake, refresh, read: None }
+    }
+
+    /// Columns that are left out.
+    pub(super) fn left_out(&self) -> &BTreeSet<usize> {
+        &self.intake.left_out
     }
 
     /// Goes on with the table of another one.

@@ -304,9 +304,9 @@ impl Draft<'_> {
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        let mut source = open_source(endpoint)?;
-        source.leave_out(&self.plan.node(id).run.unread);
-        Ok(Intake::new(endpoint, settings, source, edge))
+        let mut intake = Intake::new(endpoint, settings, open_source(endpoint)?, edge);
+        intake.leave_out(&self.plan.node(id).run.unread);
+        Ok(intake)
     }
 
     fn inputs(&self, id: NodeId) -> Vec<Slot> {

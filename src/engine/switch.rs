@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::engine::failure::{EngineError, Failure, at};
 use crate::engine::program::{Held, Kind, Program, Stage, Step};
 use crate::engine::session::Session;
+use crate::plan::catalog::EndpointEntry;
 use crate::plan::graph::Work;
 use crate::plan::memory::Taking;
 use crate::plan::operator::SavedTable;
@@ -22,6 +23,7 @@ impl Session {
     /// Goes on by another plan, which takes over what it is told to; everything else begins anew. Where that fails the
     /// session goes on as it was.
     pub fn switch(&mut self, plan: &Plan, taking: &Taking) -> Result<Switched, EngineError> {
+        let taking = &self.with_all_columns(plan, taking);
         let inputs = taking.sources.keys().chain(taking.tables.keys()).cloned();
         let held = Held { inputs: inputs.collect(), sinks: taking.sinks.keys().cloned().collect() };
         let mut next = self.prepared(plan, held)?;
@@ -43,6 +45,36 @@ impl Session {
         self.carry_rest(&next, taking, &mut switched);
         self.program = next;
         Ok(switched)
+    }
+
+    /// A source that was told to leave out columns which somebody reads now is opened anew, where it can be read from a
+    /// position, and a table is read anew.
+    fn with_all_columns(&self, plan: &Plan, taking: &Taking) -> Taking {
+        let mut taking = taking.clone();
+        for id in plan.ordered() {
+            let node = plan.node(id);
+            let (Work::Source(endpoint) | Work::Table(endpoint)) = &node.work else { continue };
+            let rewinds = matches!(&endpoint.entry, EndpointEntry::Source(entry) if entry.rewinds);
+            let lacks = |old: &String| {
+                self.program.steps.iter().any(|step| match step {
+                    Step::Source(at, intake) if self.program.nodes[*at].stream == *old => {
+                        !intake.left_out.is_subset(&node.run.unread)
+                    }
+                    Step::Table(at, reference) if self.program.nodes[*at].stream == *old => {
+                        !reference.left_out().is_subset(&node.run.unread)
+                    }
+                    _ => false,
+                })
+            };
+            if taking.tables.get(&node.stream).is_some_and(lacks) {
+                taking.tables.remove(&node.stream);
+            }
+            if rewinds && taking.sources.get(&node.stream).is_some_and(lacks) {
+                let moved = taking.sources.remove_entry(&node.stream);
+                taking.positions.extend(moved);
+            }
+        }
+        taking
     }
 
     /// Loads the state that is carried over into the tasks of the new program. What is left are tasks that go on as

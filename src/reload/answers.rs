@@ -50,6 +50,11 @@ pub struct Pending {
 }
 
 impl Answers {
+    /// What the text says for everything that has no answer of its own.
+    pub fn of_text(otherwise: Option<Answer>) -> Self {
+        Answers { otherwise, ..Answers::default() }
+    }
+
     /// One more.
     pub fn give(&mut self, name: impl Into<String>, answer: Answer) {
         self.given.insert(name.into(), answer);
@@ -60,9 +65,14 @@ impl Answers {
         self.given.is_empty() && self.otherwise.is_none()
     }
 
+    /// Those of another one too, which come first.
+    pub fn add(&mut self, more: Answers) {
+        self.given.extend(more.given);
+        self.otherwise = more.otherwise.or(self.otherwise);
+    }
+
     /// Reads `STATE=keep`.
     pub fn read(text: &str) -> Result<(String, Answer), String> {
-        // An identity may hold `=`? No: names of streams and words, slashes and numbers.
         let (name, answer) = text.split_once('=').ok_or_else(|| format!("`{text}` is no answer: write NAME=keep"))?;
         Ok((name.trim().to_owned(), answer.trim().parse()?))
     }

@@ -14,16 +14,22 @@ mod keyed;
 mod later;
 mod marks;
 mod outlet;
+mod patience;
 mod pool;
 mod program;
 mod queue;
+mod rate;
 mod reload;
 mod run;
 mod session;
+mod silence;
 mod snapshot;
+mod stopping;
 mod switch;
 
-pub use accounts::{BatchReport, MeterCount, OperatorCount, Report, SinkCount, SourceCount, Summary};
+pub use accounts::{
+    BatchReport, MarkCount, MeterCount, Moved, OperatorCount, Phases, Report, SinkCount, SourceCount, Summary,
+};
 pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};

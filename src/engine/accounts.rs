@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::plan::measure::Measured;
+use crate::plan::operator::Held;
+use crate::plan::seams::Backlog;
 
 /// Who is told of a run as it goes.
 pub trait Report {
@@ -21,6 +23,12 @@ pub struct BatchReport {
     pub time: i64,
     /// From its start to its delivery.
     pub took: Duration,
+    /// From when it was due to its start.
+    pub delay: Duration,
+    /// Ticks that fell due since the batch before and were folded into this one.
+    pub skipped: u64,
+    /// Where the time went.
+    pub phases: Phases,
     /// By source, in the order of the plan.
     pub sources: Vec<SourceCount>,
     /// By operator, in the order of the plan.
@@ -31,6 +39,32 @@ pub struct BatchReport {
     pub meters: Vec<MeterCount>,
     /// What a person should know of it; told before the batch itself is.
     pub notes: Vec<String>,
+}
+
+/// The time of a batch by what was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// Asking sources and reading them.
+    pub intake: Duration,
+    /// Operators.
+    pub compute: Duration,
+    /// Sinks.
+    pub deliver: Duration,
+    /// Telling sources that their rows are safe.
+    pub settle: Duration,
+}
+
+/// How far the time of a source has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MarkCount {
+    /// The watermark behind the batch.
+    pub mark: Option<i64>,
+    /// The newest time there was.
+    pub newest: Option<i64>,
+    /// The split that holds it back, where each has a time of its own.
+    pub held_by: Option<String>,
+    /// It was silent for so long that nobody waits for it.
+    pub sleeps: bool,
 }
 
 /// What the user measures with `meter`.
@@ -53,6 +87,27 @@ pub struct SourceCount {
     pub bad: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// How much there is that was not read yet.
+    pub backlog: Backlog,
+    /// At most so many rows a second, as backpressure has it.
+    pub rate: Option<u64>,
+    /// Things it found and will not read, in this batch.
+    pub left_out: u64,
+    /// Its time, where it has one that moves.
+    pub mark: Option<MarkCount>,
+    /// Splits that were read in this batch: from where, to where.
+    pub moved: Vec<Moved>,
+}
+
+/// A split that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Its name.
+    pub split: String,
+    /// Where it was read from.
+    pub from: String,
+    /// Up to where.
+    pub to: String,
 }
 
 /// What became of an operator's rows.
@@ -80,6 +135,10 @@ pub struct OperatorCount {
     pub partly_late: u64,
     /// Rows for which an expression failed.
     pub bad: u64,
+    /// Time it was worked on, summed up over threads.
+    pub took: Duration,
+    /// What it remembers behind the batch.
+    pub held: Held,
 }
 
 impl OperatorCount {
@@ -100,6 +159,10 @@ pub struct SinkCount {
     pub rows: u64,
     /// Rows it refused.
     pub rejected: u64,
+    /// How often it was tried again.
+    pub retries: u64,
+    /// Time it took to stage and to deliver.
+    pub took: Duration,
 }
 
 /// A run that is over.
@@ -107,6 +170,10 @@ pub struct SinkCount {
 pub struct Summary {
     /// How many batches.
     pub batches: u64,
+    /// Ticks for which there was none, because the one before took too long.
+    pub skipped: u64,
+    /// The run was to end before all that had been received was worked off.
+    pub cut_short: bool,
     /// From start to end.
     pub took: Duration,
     /// By source, in the order of the plan.
@@ -123,6 +190,7 @@ impl Summary {
     /// Counts a batch.
     pub(super) fn add(&mut self, batch: &BatchReport) {
         self.batches += 1;
+        self.skipped += batch.skipped;
         self.meters.clone_from(&batch.meters);
         if self.batches == 1 {
             self.sources.clone_from(&batch.sources);
@@ -136,6 +204,7 @@ impl Summary {
             sum.rows += more.rows;
             sum.bad += more.bad;
             sum.bytes += more.bytes;
+            sum.left_out += more.left_out;
         }
         for (more, again) in numbered(&batch.operators, |operator| (&operator.stream, &operator.word)) {
             let sum = found(&mut self.operators, more, again, |a, b| (&a.stream, &a.word) == (&b.stream, &b.word));
@@ -148,11 +217,15 @@ impl Summary {
             sum.partly_late += more.partly_late;
             sum.late += more.late;
             sum.bad += more.bad;
+            sum.took += more.took;
+            sum.held = more.held;
         }
         for (more, again) in numbered(&batch.sinks, |sink| (&sink.stream, &sink.word)) {
             let sum = found(&mut self.sinks, more, again, |a, b| (&a.stream, &a.word) == (&b.stream, &b.word));
             sum.rows += more.rows;
             sum.rejected += more.rejected;
+            sum.retries += more.retries;
+            sum.took += more.took;
         }
     }
 

@@ -78,6 +78,14 @@ impl SourceMark {
         newest.map(|newest| newest.saturating_sub(self.delay)).max(self.settled).max(self.told)
     }
 
+    /// The newest time heard, and the split that holds the watermark back, where that is not the only one.
+    pub(super) fn standing(&self, now: i64) -> (Option<i64>, Option<&Split>) {
+        let newest = self.heard.values().filter_map(|heard| heard.newest).max();
+        let awake = self.heard.iter().filter(|(_, heard)| !self.is_idle(heard, now));
+        let slowest = awake.min_by_key(|(_, heard)| heard.newest).filter(|(_, heard)| heard.newest < newest);
+        (newest, slowest.map(|(split, _)| split))
+    }
+
     /// Lets it reach a time whatever the rows say; for tests.
     pub(super) fn lift(&mut self, micros: i64) {
         self.told = self.told.max(Some(micros));

@@ -278,7 +278,7 @@ impl Draft<'_> {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
                 let held = self.setup.held.sinks.contains(&self.plan.node(id).identity);
                 let sink = if self.setup.without_sinks || held { None } else { Some(open_sink(endpoint)?) };
-                let outlet = Outlet::new(sink, rejected);
+                let outlet = Outlet::new(&endpoint.settings, sink, rejected);
                 let input = self.inputs(id).into_iter().next();
                 let input = input.ok_or_else(|| NotRunnable(format!("sink `{}` has no input", endpoint.word)))?;
                 Step::Sink(number, outlet, input)
@@ -288,23 +288,23 @@ impl Draft<'_> {
     }
 
     fn intake(&mut self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
-        let settings = &self.plan.header.settings;
+        let header = &self.plan.header;
         let edge = self.plan.edge(id, &Port::Out);
         let handed = self.setup.handed.contains(&self.plan.node(id).stream);
         if self.setup.held.inputs.contains(&self.plan.node(id).stream) {
-            return Ok(Intake::new(endpoint, settings, Box::new(Elsewhere), edge));
+            return Ok(Intake::new(endpoint, header, Box::new(Elsewhere), edge));
         }
         if self.setup.queued || handed {
             let is_table = self.is_table(id);
             let one_at_a_time = self.setup.one_at_a_time || handed && endpoint.settings.flag("one_at_a_time");
             let queue = self.queues.entry(self.plan.node(id).stream.clone()).or_default();
             let source = if is_table { queue.table() } else { queue.source(one_at_a_time) };
-            return Ok(Intake::new(endpoint, settings, Box::new(source), edge));
+            return Ok(Intake::new(endpoint, header, Box::new(source), edge));
         }
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        let mut intake = Intake::new(endpoint, settings, open_source(endpoint)?, edge);
+        let mut intake = Intake::new(endpoint, header, open_source(endpoint)?, edge);
         intake.leave_out(&self.plan.node(id).run.unread);
         Ok(intake)
     }

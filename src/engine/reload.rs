@@ -11,8 +11,8 @@ use crate::engine::clock::Clock;
 use crate::engine::failure::EngineError;
 use crate::engine::session::Session;
 use crate::engine::switch::Switched;
-use crate::plan::Plan;
 use crate::plan::memory::Taking;
+use crate::plan::{Plan, Settings};
 
 /// A plan that is ready to take the place of the one that runs.
 #[derive(Debug)]
@@ -33,20 +33,23 @@ pub trait Reloads: Send + Sync {
     fn came_of_it(&self, outcome: Result<&Switched, &EngineError>, took: Duration, batch: u64) -> Vec<String>;
 }
 
-/// Switches where a plan is ready. Between two batches.
+/// Switches where a plan is ready; between two batches. The settings of the pipeline from now on, where it did.
 pub(super) fn at_boundary(
     session: &mut Session,
     reloads: Option<&dyn Reloads>,
     clock: &dyn Clock,
     out: &mut dyn Report,
-) {
-    let Some((reloads, handover)) = reloads.and_then(|reloads| Some((reloads, reloads.ready()?))) else { return };
-    let started = clock.now();
-    let outcome = session.switch(&handover.plan, &handover.taking);
-    let took = super::run::between(started, clock.now());
+) -> Option<Settings> {
+    let reloads = reloads?;
+    let Handover { plan, taking } = reloads.ready()?;
+    let started = clock.ticks();
+    let outcome = session.switch(&plan, &taking);
+    let took = clock.ticks().saturating_sub(started);
     let said = reloads.came_of_it(outcome.as_ref(), took, session.batches());
-    let notes = outcome.map(|switched| switched.notes).unwrap_or_default();
-    notes.iter().chain(&said).for_each(|note| out.note(note));
+    let switched = outcome.ok();
+    let notes = switched.iter().flat_map(|switched| &switched.notes);
+    notes.chain(&said).for_each(|note| out.note(note));
+    switched.map(|_| plan.header.settings)
 }
 
 /// How often texts were taken or not, for metrics: `reload_total{outcome,reason}` and `config_current`.

@@ -48,6 +48,16 @@ pub trait Source: Send {
     fn ring(&mut self, bell: &Bell) {
         let _ = bell;
     }
+    /// Takes in nothing more from outside; what was taken in can still be read. For sources that things are pushed at:
+    /// asked once, before a run that is to end works off what is there.
+    fn hang_up(&mut self) {}
+    /// A position in words people can read.
+    fn shown(&self, position: &Position) -> String {
+        match <[u8; 8]>::try_from(position.0.as_slice()) {
+            Ok(number) => u64::from_le_bytes(number).to_string(),
+            Err(_) => position.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
     /// What changes when reading all of it again would give other rows; none where that cannot be known. For tables.
     fn version(&mut self) -> Option<u64> {
         None
@@ -176,6 +186,14 @@ pub trait Sink: Send {
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
+    /// Whether batches without rows are to be staged and delivered too: something waits for its time.
+    fn wants_empty(&self) -> bool {
+        false
+    }
+    /// No batch follows in this run: what is held back to be put together with later rows is made visible.
+    fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
 }
 
 /// What [`Sink::stage`] prepared: bytes that ride in the journal, or names of staged files.

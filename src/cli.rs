@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod completions;
 mod convert;
+mod decide;
 mod edges;
 mod excerpt;
 mod explain;
@@ -22,6 +23,7 @@ mod schema;
 mod table;
 mod terminal;
 mod test;
+mod watch;
 mod write;
 
 use std::io;
@@ -105,6 +107,7 @@ fn dispatch(verb: Verb, terminal: &mut Terminal) -> Outcome {
     match verb {
         Verb::Check(args) => check::check(&args, terminal),
         Verb::Run(args) => run::run(&args, terminal),
+        Verb::Decide(args) => decide::decide(&args, terminal),
         Verb::Test(args) => test::test(&args, terminal),
         Verb::Plan(args) => plan::plan(&args, terminal),
         Verb::Graph(args) => graph::graph(&args, terminal),

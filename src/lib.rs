@@ -24,5 +24,6 @@ pub mod load;
 pub mod metrics;
 pub mod optimize;
 pub mod reference;
+pub mod reload;
 pub mod schema;
 pub mod trial;

@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Run a pipeline
     Run(Run),
+    /// Answer what a saved edit of a running pipeline asks
+    Decide(Decide),
     /// Run the test blocks of pipelines, in virtual time
     Test(Test),
     /// Print what is run: stages, passes, state, guarantees
@@ -135,6 +137,9 @@ pub(crate) struct Run {
     /// Threads that compute; one a core if not said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Go on by the text as it was at the start, whatever is saved
+    #[arg(long)]
+    pub(crate) no_reload: bool,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
@@ -149,6 +154,19 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Answer what a saved edit of a running pipeline asks
+#[derive(Debug, clap::Args)]
+#[command(after_help = "keep: what is remembered goes on; reset: it is put aside and begins anew.\n\
+    all=keep answers everything that has no answer of its own.\n\n\
+    Examples:\n  millstream decide revenue.stream\n  millstream decide revenue.stream user_totals=keep orders=reset")]
+pub(crate) struct Decide {
+    /// The file of the running pipeline
+    pub(crate) file: PathBuf,
+    /// NAME=keep or NAME=reset; without any, what is asked is printed
+    #[arg(value_name = "NAME=ANSWER")]
+    pub(crate) answers: Vec<String>,
+}
+
 /// Print what is run: stages, passes, state, guarantees
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  millstream plan --verbose pipelines/revenue.stream")]
@@ -158,6 +176,9 @@ pub(crate) struct Plan {
     /// Also tell rule by rule how the plan came about, and why a rule did not fire
     #[arg(long)]
     pub(crate) verbose: bool,
+    /// Tell what this text would do to a pipeline that runs by an older one
+    #[arg(long, value_name = "OLD", conflicts_with = "verbose")]
+    pub(crate) against: Option<PathBuf>,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,

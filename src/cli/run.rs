@@ -5,25 +5,29 @@ mod log;
 mod progress;
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use millstream_dsl::{SourceMap, Span};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use live::{Live, grouped};
+use live::{Above, Live, grouped};
 use log::Lines;
 use progress::Progress;
 
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts};
 use super::terminal::Terminal;
+use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::engine::{self, BatchReport, Clock, EngineError, MeterCount, RealClock, Report, RunSettings, Summary};
-use crate::load::plain_words;
+use crate::check::Program;
+use crate::engine::{
+    self, BatchReport, Clock, EngineError, MeterCount, RealClock, ReloadCounts, Report, RunSettings, Summary,
+};
+use crate::load::{STDIN, plain_words};
 use crate::metrics::{self, Metrics, State};
 use crate::model::time::show_elapsed;
 use crate::optimize::optimize;
@@ -66,7 +70,10 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     // Who runs something once wants to know how it ended; who runs a service wants a log.
     let logs = live.is_none() && (args.log_format.is_some() || !args.once);
     let lines = logs.then(|| Lines { name: pipeline.clone() });
-    let mut told = Told { terminal, pipeline, live, lines, progress, metrics };
+    let sources = found.program.sources.clone();
+    let watch = watched(args, found.program, terminal, live.as_ref().map(Live::above))?;
+    let counts = watch.as_ref().map(Watch::counts);
+    let mut told = Told { terminal, pipeline, live, lines, progress, metrics, counts };
     if let Some(server) = &served {
         told.note(&format!("metrics are served on http://{}/metrics", server.address));
     }
@@ -77,6 +84,7 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
         drain: args.drain,
         threads: args.threads.map(usize::from),
         stop,
+        reloads: watch.as_ref().map(Watch::reloads),
         ..RunSettings::default()
     };
     let ended = engine::run(&optimize(plan).plan, settings, &mut told);
@@ -88,8 +96,31 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
             terminal.aside(&summed(&summary));
             Ok(if summary.cut_short { Exit::CutShort } else { Exit::Clean })
         }
-        Err(error) => failed(&error, &found.program.sources, terminal),
+        Err(error) => {
+            let sources = watch.as_ref().map_or(sources, Watch::sources);
+            failed(&error, &sources, terminal)
+        }
     }
+}
+
+/// The pipeline's text under watch; none where it is run once, or comes from a pipe.
+fn watched(args: &Run, program: Program, terminal: &Terminal, above: Option<Above>) -> Result<Option<Watch>, Failure> {
+    if args.once || args.no_reload || args.file == Path::new(STDIN) {
+        return Ok(None);
+    }
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&again))
+        .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
+    let say = Arc::new(move |text: &str| {
+        // Who does not listen there misses it.
+        let _ = match &above {
+            Some(above) => above.clone().write_all(text.as_bytes()),
+            None => io::stderr().lock().write_all(text.as_bytes()),
+        };
+    });
+    let overrides = args.set.iter().cloned().collect();
+    let watching = Watching { file: args.file.clone(), overrides, look: terminal.error_look, say, again };
+    Ok(Some(Watch::start(watching, program)))
 }
 
 /// The first signal lets the batch at hand end, the second one does not.
@@ -158,6 +189,7 @@ struct Told<'a> {
     lines: Option<Lines>,
     progress: Option<Progress>,
     metrics: Metrics,
+    counts: Option<Arc<ReloadCounts>>,
 }
 
 impl Report for Told<'_> {
@@ -169,6 +201,9 @@ impl Report for Told<'_> {
 
     fn batch(&mut self, batch: &BatchReport) {
         self.metrics.batch(&self.pipeline, batch);
+        if let Some(counts) = &self.counts {
+            self.metrics.reloads(&self.pipeline, counts);
+        }
         if let Some(progress) = &mut self.progress {
             progress.batch(batch);
             if let Some(error) = progress.failure() {

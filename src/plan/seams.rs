@@ -31,7 +31,8 @@ pub trait Source: Send {
         false
     }
     /// Nobody reads these columns of its rows: it may give hollow ones, of the right type and length, wherever that
-    /// changes no bad row. Called before anything is read.
+    /// changes no bad row. Called before anything is read; again, with fewer columns, where an edit of the running
+    /// pipeline reads more of them, which holds for everything that is read from then on.
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }

@@ -117,7 +117,7 @@ impl Reading {
     }
 
     /// Reads until the source has ended or failed.
-    pub(crate) fn to_the_end(&mut self) -> Result<(), TaskError> {
+    pub(crate) fn finish(&mut self) -> Result<(), TaskError> {
         let start = Instant::now();
         while !self.source.ended() {
             if self.read()? == 0 {

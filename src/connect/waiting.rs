@@ -77,14 +77,14 @@ pub(crate) struct Told {
 
 impl Told {
     /// Comes true when it is to end.
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn ends(&mut self) {
         // Nobody is left who could tell: that is the end as well.
         let _ = self.told.wait_for(|end| *end).await;
     }
 
     /// What comes of it; none where the end comes first.
     pub(crate) async fn or<F: Future>(&mut self, work: F) -> Option<F::Output> {
-        first(self.to_end(), work).await.err()
+        first(self.ends(), work).await.err()
     }
 
     /// Sleeps; false where it is to end instead.
@@ -115,7 +115,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let working = Working::task(|mut told| async move {
             let _held = socket;
-            told.to_end().await;
+            told.ends().await;
         });
         assert!(TcpListener::bind(address).is_err());
         drop(working.unwrap());

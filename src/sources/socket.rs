@@ -89,14 +89,14 @@ impl Client {
         loop {
             match told.or(self.connect()).await {
                 None => return,
-                Some(Ok(stream)) => match told.or(self.forward(stream, &feed)).await {
-                    Some(Ok(true)) => {}
-                    Some(Err(e)) if again => tracing::warn!(address = %self.address, %e, "the connection is lost"),
-                    Some(Err(e)) => {
+                Some(Ok(stream)) => match self.forward(stream, &feed, &mut told).await {
+                    Ok(true) => {}
+                    Err(e) if again => tracing::warn!(address = %self.address, %e, "the connection is lost"),
+                    Err(e) => {
                         let why = format!("the connection to `{}` is lost: {e}", self.address);
                         return feed.fail(TaskError::Stop(why));
                     }
-                    Some(Ok(false)) | None => return,
+                    Ok(false) => return,
                 },
                 Some(Err(e)) if again => {
                     tracing::warn!(address = %self.address, %e, "cannot connect, trying again");
@@ -123,12 +123,13 @@ impl Client {
         Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?))
     }
 
-    /// Hands on what comes until the peer closes; false when nobody wants it any more.
-    async fn forward(&mut self, mut stream: impl AsyncRead + Unpin, feed: &Feed) -> io::Result<bool> {
+    /// Hands on what comes until the peer closes; false when nobody wants it any more. What has been read is always
+    /// handed on.
+    async fn forward(&mut self, mut stream: impl AsyncRead + Unpin, feed: &Feed, told: &mut Told) -> io::Result<bool> {
         let peer = feed.peer(&self.address);
         let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let count = stream.read(&mut buffer).await?;
+        while let Some(count) = told.or(stream.read(&mut buffer)).await {
+            let count = count?;
             if count == 0 {
                 return Ok(true);
             }
@@ -137,6 +138,7 @@ impl Client {
                 return Ok(false);
             }
         }
+        Ok(false)
     }
 }
 

@@ -103,6 +103,15 @@ pub(crate) async fn first<A: Future, B: Future>(one: A, other: B) -> Result<A::O
     .await
 }
 
+/// Both, at the same time.
+pub(crate) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    match first(one.as_mut(), other.as_mut()).await {
+        Ok(done) => (done, other.await),
+        Err(done) => (one.await, done),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connect::COUNT;
+use crate::connect::dial::Wire;
 use crate::connect::tls::ServerTls;
 use crate::connect::waiting::{Told, Working, runtime};
 use crate::plan::operator::TaskError;
@@ -32,11 +32,6 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(super) fn option() -> OptionSpec {
     OptionSpec::with_default("max_clients", COUNT, "1000", "further clients are turned away")
 }
-
-/// A connection, encrypted or not.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// Where clients come in.
 pub(super) enum Door {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
+use crate::connect::dial::Wire;
 use crate::connect::net;
 use crate::connect::tls::ServerTls;
 use crate::connect::waiting::{Told, Working, runtime};
@@ -19,7 +20,7 @@ use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::Source;
 use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
-use crate::sources::clients::{self, Door, Server, Wire};
+use crate::sources::clients::{self, Door, Server};
 use crate::sources::receiver::{Feed, Once, Peer, Receiver};
 use crate::sources::{appends, nothing_extra};
 

@@ -4,12 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::connect::backoff::Backoff;
+use crate::connect::dial::connect;
 use crate::connect::net;
-use crate::connect::tls::{self, ClientTls};
+use crate::connect::tls::ClientTls;
 use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
@@ -87,7 +86,7 @@ impl Client {
     async fn run(mut self, feed: Feed, mut told: Told) {
         let again = self.reconnect && !feed.drains();
         loop {
-            match told.or(self.connect()).await {
+            match told.or(connect(&self.address, self.tls.as_ref(), CONNECT)).await {
                 None => return,
                 Some(Ok(stream)) => match self.forward(stream, &feed, &mut told).await {
                     Ok(true) => {}
@@ -109,18 +108,6 @@ impl Client {
                 return;
             }
         }
-    }
-
-    async fn connect(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
-        tokio::time::timeout(CONNECT, self.reach()).await?
-    }
-
-    async fn reach(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
-        let stream = TcpStream::connect(&self.address).await?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = tls::server_name(&self.address).map_err(io::Error::other)?;
-        let config = tls.config().map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?))
     }
 
     /// Hands on what comes until the peer closes; false when nobody wants it any more. What has been read is always

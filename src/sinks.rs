@@ -7,6 +7,7 @@ pub mod files;
 pub mod foreach;
 pub mod http;
 pub mod kafka;
+pub(crate) mod packed;
 pub mod postgres;
 pub mod redis;
 pub mod tcp;

@@ -97,6 +97,7 @@ mod tests {
             settings,
             format: Some(FormatCall { entry: text.into(), settings: Settings::default() }),
             schema: crate::model::Schema::new(columns),
+            pipeline: "p".into(),
             base: Path::new(".").into(),
         };
         let mut input = Some(input);

@@ -28,6 +28,7 @@ fn endpoint(
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema,
+        pipeline: "p".into(),
         base: folder.into(),
     }
 }

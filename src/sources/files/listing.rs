@@ -118,7 +118,7 @@ impl Walk<'_> {
             Step::Name(name) => {
                 let path = join(at, name);
                 if !rest.is_empty() {
-                    return self.go(&path, rest, above);
+                    return self.enter(&path, rest, above);
                 }
                 match fs::metadata(self.listing.base.join(&path)) {
                     Ok(about) if about.is_file() => {

@@ -104,19 +104,20 @@ impl Opened {
                 Err(reason) => Opened::Stream(Box::new(Stream::none(codec, reason, place))),
             });
         }
+        // All handles have one place in the file; looking for an index may have moved it.
+        (&file).seek(SeekFrom::Start(0))?;
         let mut bytes: Box<dyn io::Read + Send> = match packed {
             Packed::No => Box::new(file.try_clone()?),
             Packed::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file.try_clone()?))),
             Packed::Zstd => Box::new(zstd::stream::read::Decoder::new(file.try_clone()?)?),
         };
-        (&file).seek(SeekFrom::Start(0))?;
         let mut cutter = Cutter::new(codec.clone()).limited(longest);
-        let mut damaged = None;
+        let (mut damaged, mut last) = (None, false);
         if place.offset > 0 {
             // What is gone on with needs its header, which stands at its front.
             let mut front = Vec::new();
             let length = loop {
-                let last = fill(&mut bytes, &mut front, 1 << 16)?;
+                last = fill(&mut bytes, &mut front, 1 << 16)?;
                 match codec.header(&front, last) {
                     Some(length) => break length,
                     None if last || front.len() > longest.max(1 << 30) => break 0,
@@ -129,6 +130,7 @@ impl Opened {
             match packed {
                 Packed::No => {
                     (&file).seek(SeekFrom::Start(place.offset))?;
+                    last = false;
                 }
                 // There is no other way into it than from the front.
                 _ if ahead <= rest.len() as u64 => {
@@ -142,7 +144,7 @@ impl Opened {
             }
         }
         let stream =
-            Stream { bytes, cutter, offset: place.offset, last: false, left: None, want: CHUNK, damaged };
+            Stream { bytes, cutter, offset: place.offset, last, left: None, want: CHUNK, damaged };
         let mut stream = Box::new(stream);
         if place.given > 0 {
             stream.left = stream.pass(place.given, place)?;

@@ -93,7 +93,7 @@ impl Tcp {
         };
         let (mut connection, names) = match kept {
             // A line of names stands at the front of a connection, not of every batch.
-            Some(connection) if self.codec.lines() => (connection, self.codec.header(bytes, true).unwrap_or(0)),
+            Some(connection) if self.codec.is_lines() => (connection, self.codec.header(bytes, true).unwrap_or(0)),
             Some(connection) => (connection, 0),
             None => (connect(&self.address, self.tls.as_ref(), self.timeout).await?, 0),
         };

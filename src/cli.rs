@@ -41,6 +41,8 @@ pub(crate) enum Exit {
     Mistakes,
     /// Something could not be read, which has been printed.
     Unreadable,
+    /// What had been received was not worked off in time, which has been printed.
+    CutShort,
 }
 
 /// Why a verb could not do its work.
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Ok(Exit::Clean) | Err(Failure::NobodyListens) => ExitCode::SUCCESS,
         Ok(Exit::Mistakes) => ExitCode::from(1),
         Ok(Exit::Unreadable) => ExitCode::from(2),
+        Ok(Exit::CutShort) => ExitCode::from(3),
         Err(Failure::Said(sentence)) => {
             terminal.complain(&sentence);
             ExitCode::from(2)

@@ -21,6 +21,7 @@ pub mod cli;
 pub mod engine;
 pub mod library;
 pub mod load;
+pub mod metrics;
 pub mod optimize;
 pub mod reference;
 pub mod reload;

@@ -25,4 +25,4 @@ pub use edge::{Edge, EventTime, Guarantee, Mode};
 pub use expr::{AggregateCall, Node, TypedExpr};
 pub use graph::{Plan, PlanNode, RowFate};
 pub use operator::{Operator, Properties};
-pub use settings::{OptionValue, Settings};
+pub use settings::{OptionValue, SecretRef, Settings};

@@ -104,11 +104,14 @@ pub(crate) enum Deny {
     Warnings,
 }
 
-/// Run a pipeline; Ctrl-C ends it after the batch
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  millstream run pipelines/wordcount.stream --once")]
+/// Run a pipeline; Ctrl-C works off what was received, then ends
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 ended, 1 mistakes or a failed batch, 2 unreadable, 3 cut short, 130 second Ctrl-C.\n\n\
+    Example:\n  millstream run pipelines/wordcount.stream --once"
+)]
 pub(crate) struct Run {
-    /// A .stream or .yaml file
+    /// A .stream or .yaml file, or a folder: every .stream file in it
     pub(crate) file: PathBuf,
     /// Take what there is, close what is open, end
     #[arg(long)]
@@ -119,9 +122,36 @@ pub(crate) struct Run {
     /// Go on by the text as it was at the start, whatever is saved
     #[arg(long)]
     pub(crate) no_reload: bool,
+    /// End after so long: 90s, 10m, 8h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) lasting: Option<i64>,
+    /// How long working off may take at the end
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub(crate) drain: i64,
+    /// Write a JSON object a batch to a file; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) progress: Option<PathBuf>,
+    /// Serve Prometheus metrics, /health and /ready
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Log as text or json, also on a terminal
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Threads that compute; one a core if not said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+}
+
+/// How a run logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors: one object a line.
+    Json,
 }
 
 /// Answer what a saved edit of a running pipeline asks
@@ -338,4 +368,9 @@ fn setting(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("write it as NAME=VALUE".into()),
     }
+}
+
+/// A duration as pipelines write it, in microseconds.
+fn duration(text: &str) -> Result<i64, String> {
+    crate::check::duration_text(text).ok_or_else(|| "write a number with a unit: 500ms, 90s, 10m, 8h, 2d".into())
 }

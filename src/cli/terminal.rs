@@ -18,6 +18,8 @@ pub(crate) struct Terminal {
     pub(crate) look: Look,
     /// How diagnostics look on standard error.
     pub(crate) error_look: Look,
+    /// Standard error is a terminal, so that somebody may be looking.
+    pub(crate) is_watched: bool,
 }
 
 impl Terminal {
@@ -27,8 +29,15 @@ impl Terminal {
         Terminal {
             look: look(color, out.is_terminal()),
             error_look: look(color, err.is_terminal()),
+            is_watched: err.is_terminal(),
             out: BufWriter::new(out),
         }
+    }
+
+    /// Another one for the same readers, for another thread.
+    pub(crate) fn beside(&self) -> Self {
+        let out = BufWriter::new(io::stdout());
+        Terminal { out, look: self.look, error_look: self.error_look, is_watched: self.is_watched }
     }
 
     /// Standard output.

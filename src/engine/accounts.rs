@@ -8,6 +8,8 @@ use crate::plan::seams::Backlog;
 
 /// Who is told of a run as it goes.
 pub trait Report {
+    /// A batch begins; what runs in it may print.
+    fn before(&mut self) {}
     /// A batch was delivered.
     fn batch(&mut self, done: &BatchReport);
     /// Something a person should know.

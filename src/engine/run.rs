@@ -230,6 +230,7 @@ impl Run<'_> {
     fn batch(&mut self, tick: Tick, intake: Duration, input: Input, close: bool) -> Result<(), Failure> {
         let clock = &self.settings.clock;
         let delay = if self.session.interval() == 0 { 0 } else { clock.now().saturating_sub(tick.time).max(0) };
+        self.out.before();
         let mut report = self.session.batch(tick.time, input, close)?.report;
         report.took += intake;
         report.phases.intake = intake;

@@ -126,6 +126,10 @@ impl FormatCodec for Csv {
         memchr::memchr(b'\n', front).map(|end| end + 1).or(last.then_some(front.len()))
     }
 
+    fn lines(&self) -> bool {
+        true
+    }
+
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let names = self.names(piece.header).map_err(TaskError::Stop)?;
         let is_record = |line: &[u8]| !line.is_empty() && self.dialect.comment.is_none_or(|c| line[0] != c);

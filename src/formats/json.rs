@@ -73,6 +73,10 @@ impl FormatCodec for Json {
         }
     }
 
+    fn lines(&self) -> bool {
+        true
+    }
+
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let found = lines::find(piece, |line| !line.iter().all(u8::is_ascii_whitespace));
         let raw = self.built_columns().any(|c| holds_json(&c.slot.ty));

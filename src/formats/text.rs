@@ -36,6 +36,10 @@ struct Text {
 }
 
 impl FormatCodec for Text {
+    fn lines(&self) -> bool {
+        true
+    }
+
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let [field] = &self.schema.fields()[..] else {
             return Err(TaskError::Stop("text is read into one column of type string".into()));

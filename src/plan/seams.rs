@@ -225,6 +225,11 @@ pub trait FormatCodec: Send + Sync {
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }
+    /// Whether every record is a line (or some), so that one that never ends can be skipped, and single ones can be read
+    /// together, each with a line end behind it.
+    fn lines(&self) -> bool {
+        false
+    }
     /// Reads whole records from the front of a piece.
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError>;
     /// Writes rows as one file or message.

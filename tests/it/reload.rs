@@ -315,3 +315,51 @@ fn what_cannot_be_opened_leaves_the_old_text_running() {
     running.until_applied(1);
     whole(&running.end().1);
 }
+
+#[test]
+fn a_folder_runs_every_pipeline_in_it_whatever_happens_to_the_others() {
+    let folder = TempDir::new().unwrap();
+    let save = |name: &str, text: &str| fs::write(folder.path().join(format!("{name}.stream")), text).unwrap();
+    let counting = |name: &str, behind: &str| {
+        format!(
+            "pipeline {name} {{ every: 50ms }}\nsource ticks = generate() {{ rows_per_second: 1000 }}\n\
+             stream total = from ticks |> aggregate count() as n, max(value) as top running ttl 1d named total\n\
+             from total |> where op == \"+\"{behind} |> select n, top |> into discard\n"
+        )
+    };
+    save("one", &counting("one", ""));
+    save("two", &counting("two", ""));
+    save("broken", "pipeline broken { every: 1s }\nfrom nowhere |> into console\n");
+    let mut child = command(folder.path(), &["run", "."]).spawn().unwrap();
+    let said = heard(child.stderr.take().unwrap());
+    let until = |what: &str| {
+        let started = Instant::now();
+        while !said.lock().unwrap().contains(what) {
+            assert!(started.elapsed() < Duration::from_secs(20), "{what:?} was not said:\n{}", said.lock().unwrap());
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    until("pipeline=\"one\"");
+    until("pipeline=\"two\"");
+    until("broken.stream:2");
+    // Mended, edited, removed, added and added again.
+    save("broken", &counting("broken", ""));
+    until("pipeline=\"broken\"");
+    save("one", &counting("one", " |> where n > 0"));
+    until("one.stream: the new text runs from batch");
+    fs::remove_file(folder.path().join("two.stream")).unwrap();
+    until("two.stream: is gone");
+    save("three", &counting("three", ""));
+    until("pipeline=\"three\"");
+    said.lock().unwrap().clear();
+    save("two", &counting("two", ""));
+    until("pipeline=\"two\"");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let status = child.wait().unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let said = said.lock().unwrap().clone();
+    assert!(said.contains("three: ") && said.contains("one: ") && said.contains(" rows in"), "{said}");
+    // One of them did not check at first; that is what is left of it.
+    assert_eq!(status.code(), Some(1), "{said}");
+}

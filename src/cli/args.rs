@@ -119,9 +119,6 @@ pub(crate) struct Run {
     /// End after so many batches
     #[arg(long, value_name = "N")]
     pub(crate) batches: Option<u64>,
-    /// Go on by the text as it was at the start, whatever is saved
-    #[arg(long)]
-    pub(crate) no_reload: bool,
     /// End after so long: 90s, 10m, 8h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) lasting: Option<i64>,
@@ -140,6 +137,9 @@ pub(crate) struct Run {
     /// Threads that compute; one a core if not said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Go on by the text as it was at the start, whatever is saved
+    #[arg(long)]
+    pub(crate) no_reload: bool,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,

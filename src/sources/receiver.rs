@@ -45,6 +45,8 @@ pub(super) struct Receiver {
     working: Vec<Working>,
     /// Nothing will come any more.
     over: bool,
+    /// Nothing more is to be taken in.
+    hung_up: bool,
 }
 
 /// What the batches and the cutting in between share.
@@ -87,6 +89,7 @@ impl Receiver {
             start: Box::new(start),
             working: Vec::new(),
             over: false,
+            hung_up: false,
         }))
     }
 
@@ -116,7 +119,7 @@ impl Receiver {
 
 impl Source for Receiver {
     fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
-        if self.working.is_empty() {
+        if self.working.is_empty() && !self.hung_up {
             let feed = self.shared.inbox.feed(limits.drain);
             self.working.push((self.start)(feed)?);
             self.working.push(self.cut_in_between()?);
@@ -164,6 +167,12 @@ impl Source for Receiver {
 
     fn backlog(&self) -> Backlog {
         Backlog { bytes: Some(self.shared.inbox.held()), ..Backlog::default() }
+    }
+
+    fn hang_up(&mut self) {
+        self.hung_up = true;
+        self.shared.inbox.let_in();
+        self.working.clear();
     }
 
     fn left_out(&mut self) -> Vec<LeftOut> {

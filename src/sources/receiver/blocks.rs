@@ -76,7 +76,7 @@ impl Blocks {
         let weight = messages.iter().map(Message::weight).sum();
         let (mut read, mut run) = (Read::default(), Run::default());
         for message in messages {
-            let lines = self.codec.lines();
+            let lines = self.codec.is_lines();
             match message {
                 Message::Record { place, number, bytes } if lines => run.add(place, number, &bytes),
                 other => {
@@ -102,7 +102,7 @@ impl Blocks {
             }
             Message::Bytes { peer, bytes } => {
                 if let Some(stream) = self.peers.get_mut(&peer) {
-                    if self.codec.lines() {
+                    if self.codec.is_lines() {
                         stream.take_lines(&bytes, self.longest, read)?;
                     } else {
                         stream.take(&bytes, self.whole, read)?;

@@ -62,6 +62,8 @@ struct State {
     feeds: usize,
     /// Nobody will take anything any more.
     closed: bool,
+    /// Nothing more is read from peers: what has been read is let in, whatever the room.
+    last: bool,
     failed: Option<TaskError>,
     bell: Option<Bell>,
     left_out: Vec<LeftOut>,
@@ -161,13 +163,19 @@ impl Inbox {
         self.room.notify_waiters();
     }
 
+    /// What peers sent and waits for room is let in; they are about to be left.
+    pub(super) fn let_in(&self) {
+        self.state().last = true;
+        self.room.notify_waiters();
+    }
+
     /// Counts bytes in where there is room for them; one piece always fits where nothing else is.
     fn try_reserve(&self, bytes: u64) -> Room {
         let mut state = self.state();
         if state.closed {
             return Room::Closed;
         }
-        if state.held > 0 && state.held.saturating_add(bytes) > self.capacity {
+        if !state.last && state.held > 0 && state.held.saturating_add(bytes) > self.capacity {
             return Room::Full;
         }
         state.held += bytes;

@@ -20,6 +20,7 @@ use crate::check::{Overrides, Program};
 use crate::engine::{EngineError, Handover, Reloads, Switched};
 use crate::metrics::Metrics;
 use crate::optimize::optimize;
+use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare};
 use files::Watched;
@@ -65,6 +66,8 @@ struct Text {
 struct Shared {
     state: Mutex<State>,
     watching: Watching,
+    /// Rung when a plan is ready.
+    bell: Bell,
     /// The run is over.
     over: AtomicBool,
 }
@@ -100,6 +103,7 @@ impl Watch {
         let shared = Arc::new(Shared {
             state: Mutex::new(State { running: running.clone(), ready: None, switching: None }),
             watching: watching.clone(),
+            bell: Bell::default(),
             over: AtomicBool::new(false),
         });
         let mut files = Watched::new();
@@ -157,12 +161,17 @@ impl Shared {
         let still = Arc::ptr_eq(&state.running, against) && state.switching.is_none();
         if still {
             state.ready = Some(ready);
+            self.bell.ring();
         }
         still
     }
 }
 
 impl Reloads for Shared {
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     fn ready(&self) -> Option<Handover> {
         let mut state = self.state();
         let Ready { handover, text } = state.ready.take()?;

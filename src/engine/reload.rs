@@ -9,6 +9,7 @@ use crate::engine::failure::EngineError;
 use crate::engine::session::Session;
 use crate::engine::switch::Switched;
 use crate::plan::memory::Taking;
+use crate::plan::seams::Bell;
 use crate::plan::{Plan, Settings};
 
 /// A plan that is ready to take the place of the one that runs.
@@ -22,6 +23,9 @@ pub struct Handover {
 
 /// Where plans come from.
 pub trait Reloads: Send + Sync {
+    /// Rung when a plan is ready, so that nobody waits for the next batch first.
+    fn bell(&self) -> &Bell;
+
     /// The plan that is ready, if there is one; each is given once.
     fn ready(&self) -> Option<Handover>;
 

@@ -86,7 +86,7 @@ pub struct Session {
     /// The number of the next batch.
     number: u64,
     /// The time of the last batch.
-    last: Option<i64>,
+    pub(super) last: Option<i64>,
 }
 
 /// What came of a batch.
@@ -282,6 +282,11 @@ impl Session {
         self.last = Some(time);
         self.number += 1;
         Ok(Stepped { report: done.report, streams: done.streams })
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> i64 {
+        self.opening.clock.now()
     }
 
     /// A plan made ready as this session was opened, but for what is open already.

@@ -27,13 +27,14 @@ impl Session {
         let inputs = taking.sources.keys().chain(taking.tables.keys()).cloned();
         let held = Held { inputs: inputs.collect(), sinks: taking.sinks.keys().cloned().collect() };
         let mut next = self.prepared(plan, held)?;
-        let loaded = self.carry_state(plan, taking, &mut next);
-        let tasks = loaded.map_err(|(place, failure)| EngineError::Failed {
+        let failed = |(place, failure): (String, Failure)| EngineError::Failed {
             batch: self.batches(),
             place,
             span: <_>::default(),
             error: failure.error,
-        })?;
+        };
+        knock(&mut next).map_err(failed)?;
+        let tasks = self.carry_state(plan, taking, &mut next).map_err(failed)?;
         for (new, old) in tasks {
             if let (Some(new), Some(old)) = (keyed_at(&mut next, new), keyed_at(&mut self.program, old)) {
                 new.take_over(old);
@@ -43,6 +44,7 @@ impl Session {
         take_sinks(&mut self.program, &mut next, taking);
         let mut switched = Switched::default();
         self.carry_rest(&next, taking, &mut switched);
+        self.keep_time(next.every);
         self.program = next;
         Ok(switched)
     }
@@ -120,6 +122,14 @@ impl Session {
         Ok(same)
     }
 
+    /// With another interval ticks are counted from here on: those that it would have had before were never due.
+    fn keep_time(&mut self, every: i64) {
+        if every > 0 && every != self.program.every {
+            let tick = self.now().div_euclid(every) * every;
+            self.last = self.last.map(|last| last.max(tick));
+        }
+    }
+
     /// Watermarks and rows that are to come in again.
     fn carry_rest(&mut self, next: &Program, taking: &Taking, switched: &mut Switched) {
         let before = &self.program.nodes;
@@ -155,6 +165,17 @@ impl Session {
         }
         self.carry.rejected = rejected;
     }
+}
+
+/// Sinks that are new must be there.
+fn knock(next: &mut Program) -> Result<(), (String, Failure)> {
+    let Program { steps, nodes, .. } = next;
+    for step in steps {
+        if let Step::Sink(node, outlet, _) = step {
+            outlet.knock().map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
+        }
+    }
+    Ok(())
 }
 
 fn operators(plan: &Plan) -> BTreeMap<&str, &dyn Operator> {

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::optimize::optimize;
 use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
-use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare};
+use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
 use files::Watched;
 use waiting::Desk;
 
@@ -78,6 +78,8 @@ struct State {
     ready: Option<Ready>,
     /// What is being switched to.
     switching: Option<Arc<Text>>,
+    /// State that was put aside: its identity, and the text in which its stage stands.
+    aside: Vec<(String, Arc<Text>)>,
 }
 
 struct Ready {
@@ -101,7 +103,7 @@ impl Watch {
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { running: running.clone(), ready: None, switching: None }),
+            state: Mutex::new(State { running: running.clone(), ready: None, switching: None, aside: Vec::new() }),
             watching: watching.clone(),
             bell: Bell::default(),
             over: AtomicBool::new(false),
@@ -184,8 +186,12 @@ impl Reloads for Shared {
         let Some(text) = state.switching.take() else { return Vec::new() };
         let name = self.watching.file.display();
         match outcome {
-            Ok(_) => {
-                state.running = text;
+            Ok(switched) => {
+                let before = std::mem::replace(&mut state.running, text);
+                let mut gone = identities(&before.plan);
+                gone.retain(|name| switched.aside.contains(name));
+                state.aside.retain(|(name, _)| !gone.contains(name) && switched.aside.contains(name));
+                state.aside.extend(gone.into_iter().map(|name| (name, before.clone())));
                 self.watching.count("applied", "edit");
                 let took = took.as_secs_f64() * 1000.0;
                 vec![format!("{name}: the new text runs from batch {batch} on (switched in {took:.1} ms)")]
@@ -290,7 +296,9 @@ impl Reader {
     fn judge(&mut self, edit: &Waiting, fresh: bool) {
         loop {
             let running = self.shared.running();
-            let changes = compare(&running.plan, &edit.text.plan);
+            let aside = self.shared.state().aside.clone();
+            let aside: Vec<_> = aside.iter().map(|(name, text)| (name.as_str(), &text.plan)).collect();
+            let changes = compare_with(&running.plan, &edit.text.plan, &aside);
             if changes.same {
                 self.shared.state().ready = None;
                 self.desk.clear();

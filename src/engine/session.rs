@@ -11,6 +11,7 @@ use crate::engine::accounts::BatchReport;
 use crate::engine::batch::{Carry, Input, Means};
 use crate::engine::clock::{Clock, ManualClock};
 use crate::engine::failure::{EngineError, Failure};
+use crate::engine::keyed::Keyed;
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
@@ -81,6 +82,8 @@ pub struct Session {
     pub(super) carry: Carry,
     opening: Opening,
     stopping: Stopping,
+    /// State that nobody took over, for a while: by identity, and since when.
+    pub(super) aside: BTreeMap<String, (Keyed, i64)>,
     /// What sources ring.
     bell: Option<Bell>,
     /// The number of the next batch.
@@ -104,7 +107,17 @@ impl Session {
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
         let program = prepare(plan, &setup(plan, &opening, &pool)).map_err(EngineError::Refused)?;
         let stopping = Stopping::new(Arc::clone(&opening.stop), opening.grace);
-        Ok(Session { program, pool, carry: Carry::default(), opening, stopping, bell: None, number: 0, last: None })
+        Ok(Session {
+            program,
+            pool,
+            carry: Carry::default(),
+            opening,
+            stopping,
+            aside: BTreeMap::new(),
+            bell: None,
+            number: 0,
+            last: None,
+        })
     }
 
     /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.

@@ -457,3 +457,26 @@ fn a_connection_lives_through_edits_and_loses_no_row() {
     let (said, _) = running.end();
     assert_eq!(said.matches("the new text runs").count(), 3, "{said}");
 }
+
+#[test]
+fn state_of_a_stage_that_was_deleted_is_taken_back_when_the_stage_comes_again() {
+    let more = "stream extra = from ticks |> aggregate count() as c, min(value) as first running ttl 1d named extra\n\
+                from extra |> where op == \"+\" |> select first, c |> into console { format: csv }\n";
+    let running = Running::start(&(totals("", "", "") + more), &[]);
+    let decide = |answer: &str| {
+        running.until_said(&format!("answer {}", answer.replace("keep", "keep|reset")), 1);
+        assert_eq!(millstream_in(running.folder.path(), &["decide", "p.stream", answer], "").code, 0);
+    };
+    running.save(&totals("", "", ""));
+    decide("extra=reset");
+    running.until_applied(1);
+    let before = running.out().lines().filter(|line| line.starts_with("0,")).count();
+    running.save(&(totals("", "", "") + more));
+    running.until_said("was put aside: `keep` takes it back", 1);
+    decide("extra=keep");
+    running.until_applied(2);
+    // The first value it ever saw is still known.
+    let firsts = || running.out().lines().filter(|line| line.starts_with("0,")).count();
+    running.until("its totals go on", || firsts() > before + 2);
+    running.end();
+}

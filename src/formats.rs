@@ -3,6 +3,7 @@
 pub mod arrow_ipc;
 pub mod avro;
 pub mod binary;
+mod cells;
 pub(crate) mod conform;
 pub mod csv;
 pub mod json;

@@ -8,6 +8,7 @@ pub mod edge;
 pub mod expr;
 pub mod graph;
 pub mod measure;
+pub mod memory;
 pub mod operator;
 pub mod print;
 pub mod scenario;

@@ -45,6 +45,11 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
         "skip",
         "what happens when a batch takes longer than `every`",
     ),
+    OptionSpec::optional(
+        "on_change",
+        OptionKind::Symbol(ON_CHANGE),
+        "what a saved edit does with state that it gives another meaning; without it, it waits for `millstream decide`",
+    ),
     OptionSpec::with_default(
         "backpressure",
         OptionKind::Bool,
@@ -66,6 +71,11 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
 const WATERMARKS: &[(&str, &str)] = &[
     ("slowest", "that of the slowest input: no row is late because another stream is ahead"),
     ("fastest", "that of the fastest input: results come sooner, rows of slower streams may be late"),
+];
+
+const ON_CHANGE: &[(&str, &str)] = &[
+    ("keep", "it goes on with what it has, where the layout is the same"),
+    ("reset", "it is put aside and begins anew"),
 ];
 
 const OVERRUN: &[(&str, &str)] = &[

@@ -8,6 +8,8 @@ use crate::plan::seams::Backlog;
 
 /// Who is told of a run as it goes.
 pub trait Report {
+    /// A batch begins; what runs in it may print.
+    fn before(&mut self) {}
     /// A batch was delivered.
     fn batch(&mut self, done: &BatchReport);
     /// Something a person should know.
@@ -198,13 +200,16 @@ impl Summary {
             self.sinks.clone_from(&batch.sinks);
             return;
         }
-        for (sum, more) in self.sources.iter_mut().zip(&batch.sources) {
+        // A saved edit may have brought others, which come behind those that were there.
+        for (more, again) in numbered(&batch.sources, |source| &source.name) {
+            let sum = found(&mut self.sources, more, again, |a, b| a.name == b.name);
             sum.rows += more.rows;
             sum.bad += more.bad;
             sum.bytes += more.bytes;
             sum.left_out += more.left_out;
         }
-        for (sum, more) in self.operators.iter_mut().zip(&batch.operators) {
+        for (more, again) in numbered(&batch.operators, |operator| (&operator.stream, &operator.word)) {
+            let sum = found(&mut self.operators, more, again, |a, b| (&a.stream, &a.word) == (&b.stream, &b.word));
             sum.rows_in += more.rows_in;
             sum.rows_out += more.rows_out;
             sum.bytes_out += more.bytes_out;
@@ -217,7 +222,8 @@ impl Summary {
             sum.took += more.took;
             sum.held = more.held;
         }
-        for (sum, more) in self.sinks.iter_mut().zip(&batch.sinks) {
+        for (more, again) in numbered(&batch.sinks, |sink| (&sink.stream, &sink.word)) {
+            let sum = found(&mut self.sinks, more, again, |a, b| (&a.stream, &a.word) == (&b.stream, &b.word));
             sum.rows += more.rows;
             sum.rejected += more.rejected;
             sum.retries += more.retries;
@@ -228,5 +234,47 @@ impl Summary {
     /// Rows that sources could not read and operators could not compute.
     pub fn bad_rows(&self) -> u64 {
         self.sources.iter().map(|s| s.bad).sum::<u64>() + self.operators.iter().map(|o| o.bad).sum::<u64>()
+    }
+}
+
+/// Counts with how many of the same name stand before each.
+fn numbered<'a, T, K: PartialEq + 'a>(counts: &'a [T], key: fn(&'a T) -> K) -> impl Iterator<Item = (&'a T, usize)> {
+    counts.iter().enumerate().map(move |(i, count)| {
+        let before = counts[..i].iter().filter(|other| key(other) == key(count)).count();
+        (count, before)
+    })
+}
+
+/// The sum that a count goes to: the one of the same name behind so many others of that name, made where it is missing.
+fn found<'a, T: Named>(sums: &'a mut Vec<T>, of: &T, again: usize, same: fn(&T, &T) -> bool) -> &'a mut T {
+    let place = sums.iter().enumerate().filter(|(_, sum)| same(sum, of)).nth(again).map(|(i, _)| i);
+    let place = place.unwrap_or_else(|| {
+        sums.push(of.named());
+        sums.len() - 1
+    });
+    &mut sums[place]
+}
+
+/// Something counted.
+trait Named {
+    /// The same name, nothing counted.
+    fn named(&self) -> Self;
+}
+
+impl Named for SourceCount {
+    fn named(&self) -> Self {
+        SourceCount { name: self.name.clone(), ..SourceCount::default() }
+    }
+}
+
+impl Named for OperatorCount {
+    fn named(&self) -> Self {
+        OperatorCount { stream: self.stream.clone(), word: self.word.clone(), ..OperatorCount::default() }
+    }
+}
+
+impl Named for SinkCount {
+    fn named(&self) -> Self {
+        SinkCount { stream: self.stream.clone(), word: self.word.clone(), ..SinkCount::default() }
     }
 }

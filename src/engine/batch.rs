@@ -164,8 +164,9 @@ impl Program {
         work.check_fates(&self.nodes)?;
         let computed = means.clock.ticks();
         for (i, rows) in outputs {
-            if let Step::Sink(node, outlet, _) = &mut self.steps[i] {
-                let refused = work.deliver(&self.nodes[*node], *node, outlet, &rows)?;
+            if let Step::Sink(node, outlet, (from, _)) = &mut self.steps[i] {
+                let names = (self.nodes[*from].stream.as_str(), self.nodes[*node].word.as_str());
+                let refused = work.deliver(names, *node, outlet, &rows)?;
                 if !refused.is_empty() {
                     carry.rejected.insert(*node, refused);
                 }
@@ -441,14 +442,14 @@ impl Work<'_> {
 
     fn deliver(
         &mut self,
-        of: &Node,
+        (stream, word): (&str, &str),
         node: usize,
         outlet: &mut crate::engine::outlet::Outlet,
         rows: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, Failure> {
         let mut count = SinkCount {
-            word: of.word.clone(),
-            stream: of.stream.clone(),
+            word: word.to_owned(),
+            stream: stream.to_owned(),
             rows: rows.iter().map(|r| r.num_rows() as u64).sum(),
             ..SinkCount::default()
         };

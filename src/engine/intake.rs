@@ -1,5 +1,7 @@
 //! A source as a batch sees it: so much and no more is taken, positions and the watermark move.
 
+use std::collections::BTreeSet;
+
 use arrow::array::RecordBatch;
 
 use crate::engine::accounts::{MarkCount, Moved, SourceCount};
@@ -27,6 +29,8 @@ pub(super) struct Intake {
     known: Positions,
     rows: usize,
     bytes: u64,
+    /// Columns that the source was told to leave out.
+    pub(super) left_out: BTreeSet<usize>,
     /// Whether what was read can be read again, so that it may wait for another run.
     rewinds: bool,
     /// What backpressure has learnt.
@@ -64,6 +68,7 @@ impl Intake {
         Intake {
             source,
             known: Positions::new(),
+            left_out: BTreeSet::new(),
             rows: rows.unwrap_or(usize::MAX),
             bytes: bytes.unwrap_or(DEFAULT_BYTES),
             rewinds: matches!(&endpoint.entry, EndpointEntry::Source(entry) if entry.rewinds),
@@ -209,6 +214,31 @@ impl Intake {
         &self.known
     }
 
+    /// Lets the source leave out columns that nobody reads.
+    pub(super) fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        self.source.leave_out(unread);
+        self.left_out.clone_from(unread);
+    }
+
+    /// Goes on with the source of another one, or with its own from where that was read to. `unread`: columns that
+    /// nobody reads from now on.
+    pub(super) fn take_over(&mut self, old: &mut Intake, itself: bool, unread: &BTreeSet<usize>) {
+        if itself {
+            std::mem::swap(&mut self.source, &mut old.source);
+            std::mem::swap(&mut self.left_out, &mut old.left_out);
+            if !self.left_out.is_subset(unread) {
+                self.leave_out(unread);
+            }
+        }
+        self.known.clone_from(&old.known);
+        if let (Some(rate), Some(before)) = (&mut self.rate, &old.rate) {
+            rate.go_on_from(before);
+        }
+        if let (Some(mark), Some(before)) = (&mut self.mark, &old.mark) {
+            mark.go_on_from(before);
+        }
+    }
+
     /// Goes on from where a snapshot was.
     pub(super) fn go_on_from(&mut self, known: Positions) {
         self.known = known;
@@ -247,6 +277,17 @@ impl Reference {
             _ => Refresh::OnChange,
         };
         Reference { intake, refresh, read: None }
+    }
+
+    /// Columns that are left out.
+    pub(super) fn left_out(&self) -> &BTreeSet<usize> {
+        &self.intake.left_out
+    }
+
+    /// Goes on with the table of another one.
+    pub(super) fn take_over(&mut self, old: &mut Reference, unread: &BTreeSet<usize>) {
+        self.intake.take_over(&mut old.intake, true, unread);
+        self.read = old.read.take();
     }
 
     /// All rows as a batch of that time sees them.

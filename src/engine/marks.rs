@@ -105,6 +105,13 @@ impl SourceMark {
         self.heard.iter().map(|(split, heard)| (split, *heard))
     }
 
+    /// Goes on where another one of the same source was; how late rows may come is its own.
+    pub(super) fn go_on_from(&mut self, old: &SourceMark) {
+        self.heard.clone_from(&old.heard);
+        self.splits_last = old.splits_last;
+        (self.settled, self.told) = (old.settled, old.told);
+    }
+
     /// Takes over what a snapshot knew.
     pub(super) fn restore(&mut self, heard: BTreeMap<Split, Heard>, settled: Option<i64>) {
         self.heard = heard;

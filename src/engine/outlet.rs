@@ -36,6 +36,16 @@ impl Outlet {
         Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()), patience: Patience::of(settings) }
     }
 
+    /// Goes on with the sink of another one.
+    pub(super) fn take_over(&mut self, old: &mut Outlet) {
+        std::mem::swap(&mut self.sink, &mut old.sink);
+    }
+
+    /// Whether rows that were refused look as somebody reads them here.
+    pub(super) fn rejects(&self, rows: &RecordBatch) -> bool {
+        self.rejected.as_ref().is_some_and(|schema| *schema == rows.schema())
+    }
+
     /// Whether a batch without rows is of interest to it.
     pub(super) fn wants_empty(&self) -> bool {
         self.sink.as_ref().is_some_and(|sink| sink.wants_empty())

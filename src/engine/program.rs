@@ -14,8 +14,8 @@ use crate::engine::outlet::Outlet;
 use crate::engine::queue::Queue;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::operator::{NotRunnable, Task};
-use crate::plan::seams::{Sink, Source};
+use crate::plan::operator::{NotRunnable, Task, TaskError};
+use crate::plan::seams::{Limits, Position, Positions, Read, Sink, Source, Split};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
 /// An output of a node.
@@ -54,6 +54,17 @@ pub(super) struct Setup {
     pub(super) without_sinks: bool,
     /// Which named outputs are looked at from outside.
     pub(super) watch: Watch,
+    /// Sources, tables and sinks that are open already and will be put in: they are not opened.
+    pub(super) held: Held,
+}
+
+/// What is not to be opened, because it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held {
+    /// Sources and tables by name.
+    pub(super) inputs: BTreeSet<String>,
+    /// Sinks by identity.
+    pub(super) sinks: BTreeSet<String>,
 }
 
 /// Which named outputs somebody wants to see.
@@ -265,7 +276,8 @@ impl Draft<'_> {
             Work::Operator(operator) => return self.place_operator(id, number, operator.as_ref()),
             Work::Sink(endpoint) => {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
-                let sink = if self.setup.without_sinks { None } else { Some(open_sink(endpoint)?) };
+                let held = self.setup.held.sinks.contains(&self.plan.node(id).identity);
+                let sink = if self.setup.without_sinks || held { None } else { Some(open_sink(endpoint)?) };
                 let outlet = Outlet::new(&endpoint.settings, sink, rejected);
                 let input = self.inputs(id).into_iter().next();
                 let input = input.ok_or_else(|| NotRunnable(format!("sink `{}` has no input", endpoint.word)))?;
@@ -279,6 +291,9 @@ impl Draft<'_> {
         let header = &self.plan.header;
         let edge = self.plan.edge(id, &Port::Out);
         let handed = self.setup.handed.contains(&self.plan.node(id).stream);
+        if self.setup.held.inputs.contains(&self.plan.node(id).stream) {
+            return Ok(Intake::new(endpoint, header, Box::new(Elsewhere), edge));
+        }
         if self.setup.queued || handed {
             let is_table = self.is_table(id);
             let one_at_a_time = self.setup.one_at_a_time || handed && endpoint.settings.flag("one_at_a_time");
@@ -289,9 +304,9 @@ impl Draft<'_> {
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        let mut source = open_source(endpoint)?;
-        source.leave_out(&self.plan.node(id).run.unread);
-        Ok(Intake::new(endpoint, header, source, edge))
+        let mut intake = Intake::new(endpoint, header, open_source(endpoint)?, edge);
+        intake.leave_out(&self.plan.node(id).run.unread);
+        Ok(intake)
     }
 
     fn inputs(&self, id: NodeId) -> Vec<Slot> {
@@ -422,6 +437,23 @@ impl Draft<'_> {
             Placed::Stage(stage) => self.stages[stage].take().map(Step::Compute),
         };
         places.into_iter().filter_map(step).collect()
+    }
+}
+
+/// Stands where a source will be put that is open already.
+struct Elsewhere;
+
+impl Source for Elsewhere {
+    fn discover(&mut self, _: &Positions, _: &Limits) -> Result<Vec<Split>, TaskError> {
+        Err(TaskError::Bug("a source that goes on was not put in".into()))
+    }
+
+    fn read(&mut self, _: &Split, _: &Position, _: &Limits) -> Result<Read, TaskError> {
+        Err(TaskError::Bug("a source that goes on was not put in".into()))
+    }
+
+    fn ack(&mut self, _: &Split, _: &Position) -> Result<(), TaskError> {
+        Ok(())
     }
 }
 

@@ -57,6 +57,11 @@ impl Rate {
         Some(Rate { gains, interval: every as f64 / 1e6, current: settings.number("initial_rate"), last: None })
     }
 
+    /// Goes on with what another one of the same source has learnt.
+    pub(super) fn go_on_from(&mut self, old: &Rate) {
+        (self.current, self.last) = (old.current, old.last);
+    }
+
     /// Rows that the next batch may take; none while nothing is known.
     pub(super) fn rows(&self) -> Option<usize> {
         self.current.map(|rate| (rate * self.interval).ceil().max(1.0) as usize)

@@ -11,6 +11,7 @@ use crate::engine::clock::{Clock, RealClock};
 use crate::engine::failure::{EngineError, Failure};
 use crate::engine::program::Watch;
 use crate::engine::rate::Done;
+use crate::engine::reload::{self, Reloads};
 use crate::engine::session::{Opening, Session};
 use crate::engine::silence::Silence;
 use crate::model::time::show_duration;
@@ -42,6 +43,8 @@ pub struct RunSettings {
     pub clock: Arc<dyn Clock>,
     /// Becomes true when the run is to end after the batch at hand.
     pub stop: Arc<AtomicBool>,
+    /// Where saved edits come from.
+    pub reloads: Option<Arc<dyn Reloads>>,
 }
 
 impl Default for RunSettings {
@@ -56,6 +59,7 @@ impl Default for RunSettings {
             block_rows: 65_536,
             clock: Arc::new(RealClock),
             stop: Arc::new(AtomicBool::new(false)),
+            reloads: None,
         }
     }
 }
@@ -136,7 +140,7 @@ struct Tick {
 
 impl Run<'_> {
     fn batches(&mut self) -> Result<(), Failure> {
-        let RunSettings { once, clock, stop, .. } = self.settings;
+        let RunSettings { once, clock, stop, reloads, .. } = self.settings;
         let mut idle = IDLE.0;
         loop {
             if self.session.is_asked_to_stop() {
@@ -152,6 +156,7 @@ impl Run<'_> {
                     continue;
                 }
             }
+            self.reload(reloads.as_deref());
             let started = clock.ticks();
             let input = self.session.intake(tick.time, *once)?;
             let intake = clock.ticks().saturating_sub(started);
@@ -167,6 +172,15 @@ impl Run<'_> {
             }
             idle = IDLE.0;
             self.batch(tick, intake, input, false)?;
+        }
+    }
+
+    /// Goes on by another text, where one is ready.
+    fn reload(&mut self, reloads: Option<&dyn Reloads>) {
+        let clock = self.settings.clock.as_ref();
+        if let Some(settings) = reload::at_boundary(&mut self.session, reloads, clock, self.out) {
+            self.overrun = Overrun::of(&settings);
+            self.silence = Silence::new(self.session.interval());
         }
     }
 
@@ -216,6 +230,7 @@ impl Run<'_> {
     fn batch(&mut self, tick: Tick, intake: Duration, input: Input, close: bool) -> Result<(), Failure> {
         let clock = &self.settings.clock;
         let delay = if self.session.interval() == 0 { 0 } else { clock.now().saturating_sub(tick.time).max(0) };
+        self.out.before();
         let mut report = self.session.batch(tick.time, input, close)?.report;
         report.took += intake;
         report.phases.intake = intake;

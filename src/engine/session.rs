@@ -13,13 +13,13 @@ use crate::engine::clock::{Clock, ManualClock};
 use crate::engine::failure::{EngineError, Failure};
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
-use crate::engine::program::{Program, Setup, Step, Watch, prepare};
+use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
 use crate::engine::queue::Inlet;
 use crate::engine::rate::Done;
 use crate::engine::snapshot::{Snapshot, SourceState, State};
 use crate::engine::stopping::Stopping;
 use crate::plan::Plan;
-use crate::plan::operator::{BatchTime, Held, TaskError};
+use crate::plan::operator::{self, BatchTime, TaskError};
 use crate::plan::seams::{BadRow, Bell, Position, Split};
 
 /// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
@@ -76,11 +76,13 @@ impl Default for Opening {
 
 /// A pipeline at work.
 pub struct Session {
-    program: Program,
+    pub(super) program: Program,
     pool: Pool,
-    carry: Carry,
+    pub(super) carry: Carry,
     opening: Opening,
     stopping: Stopping,
+    /// What sources ring.
+    bell: Option<Bell>,
     /// The number of the next batch.
     number: u64,
     /// The time of the last batch.
@@ -100,18 +102,9 @@ impl Session {
     /// Opens everything; everything that cannot be run is said at once.
     pub fn open(plan: &Plan, opening: Opening) -> Result<Self, EngineError> {
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
-        let written = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
-        let setup = Setup {
-            partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
-            queued: opening.queued,
-            handed: opening.handed.clone(),
-            one_at_a_time: opening.one_at_a_time,
-            without_sinks: !opening.sinks,
-            watch: opening.watch.clone(),
-        };
-        let program = prepare(plan, &setup).map_err(EngineError::Refused)?;
+        let program = prepare(plan, &setup(plan, &opening, &pool)).map_err(EngineError::Refused)?;
         let stopping = Stopping::new(Arc::clone(&opening.stop), opening.grace);
-        Ok(Session { program, pool, carry: Carry::default(), opening, stopping, number: 0, last: None })
+        Ok(Session { program, pool, carry: Carry::default(), opening, stopping, bell: None, number: 0, last: None })
     }
 
     /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.
@@ -202,13 +195,16 @@ impl Session {
     }
 
     /// How much every operator remembers: its identity, its word, how much.
-    pub fn held(&self) -> Vec<(&str, &str, Held)> {
+    pub fn held(&self) -> Vec<(&str, &str, operator::Held)> {
         let keyed = self.program.keyed();
-        let of = |(node, held): (usize, Held)| {
+        let of = |(node, held): (usize, operator::Held)| {
             let node = &self.program.nodes[node];
             (node.identity.as_str(), node.word.as_str(), held)
         };
-        keyed.map(|(node, keyed)| of((node, keyed.held()))).filter(|(_, _, held)| *held != Held::default()).collect()
+        keyed
+            .map(|(node, keyed)| of((node, keyed.held())))
+            .filter(|(_, _, held)| *held != operator::Held::default())
+            .collect()
     }
 
     /// Everything it remembers, as bytes that [`Session::restore`] takes.
@@ -249,6 +245,7 @@ impl Session {
     /// Sources ring when there is something to read.
     pub(super) fn ring(&mut self, bell: &Bell) {
         self.program.ring(bell);
+        self.bell = Some(bell.clone());
     }
 
     /// Sources learn from a batch how fast they may go.
@@ -285,6 +282,17 @@ impl Session {
         self.last = Some(time);
         self.number += 1;
         Ok(Stepped { report: done.report, streams: done.streams })
+    }
+
+    /// A plan made ready as this session was opened, but for what is open already.
+    pub(super) fn prepared(&self, plan: &Plan, held: Held) -> Result<Program, EngineError> {
+        let setup = Setup { held, ..setup(plan, &self.opening, &self.pool) };
+        let mut program = prepare(plan, &setup).map_err(EngineError::Refused)?;
+        // What is put in later has this bell already.
+        if let Some(bell) = &self.bell {
+            program.ring(bell);
+        }
+        Ok(program)
     }
 
     fn split(&mut self) -> (&mut Program, Means<'_>) {
@@ -393,6 +401,20 @@ impl Session {
         self.carry.rejected = rejected.collect();
         (self.number, self.last) = (snapshot.number, snapshot.last);
         Ok(())
+    }
+}
+
+/// What a plan is to be beside what it says, given how its session was opened.
+fn setup(plan: &Plan, opening: &Opening, pool: &Pool) -> Setup {
+    let written = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
+    Setup {
+        partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
+        queued: opening.queued,
+        handed: opening.handed.clone(),
+        one_at_a_time: opening.one_at_a_time,
+        without_sinks: !opening.sinks,
+        watch: opening.watch.clone(),
+        held: Held::default(),
     }
 }
 

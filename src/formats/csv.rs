@@ -1,5 +1,7 @@
 //! `csv` and `tsv`: values with a character between.
 
+mod records;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use arrow::csv::{ReaderBuilder, WriterBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 
-use crate::formats::{accepts_flat, lines, no_columns};
+use crate::formats::{accepts_flat, cells, lines, no_columns};
 use crate::model::Schema;
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
@@ -38,7 +40,9 @@ pub fn entry() -> FormatEntry {
         doc: Doc::new("csv", "lines of values with commas between, under a line of names", "csv")
             .details(
                 "With a header, columns are found by name and may stand in any order; without one they stand in the \
-                 schema's order. What `null_text` says is null; in a `string` that is not nullable it is a text as any other.",
+                 schema's order. What `null_text` says is null; in a `string` that is not nullable it is a text as any \
+                 other. Bytes are hexadecimal, durations are written like `1h30m` or `PT5400S`. With `multiline: true` a \
+                 quoted value may go over several lines; where its quote is never closed, only the line it starts in is bad.",
             )
             .example("source users = files(\"data/*.csv\") { format: csv, schema: { user_id: string, country: string? } }"),
         args: Vec::new(),
@@ -70,9 +74,6 @@ fn shared_options() -> Vec<OptionSpec> {
 
 fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
     let settings = &call.settings;
-    if settings.flag("multiline") {
-        return Err(NotRunnable("format `csv` with `multiline: true` can be checked, but not run yet".into()));
-    }
     let tabs = call.entry.doc.name == "tsv";
     Ok(Box::new(Csv {
         schema: schema.to_arrow(),
@@ -81,10 +82,12 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
             quote: character(settings, "quote")?.unwrap_or(b'"'),
             escape: character(settings, "escape")?,
             comment: character(settings, "comment")?,
+            multiline: settings.flag("multiline"),
         },
         header: settings.get("header").is_none() || settings.flag("header"),
         null_text: settings.text("null_text").unwrap_or_default().to_owned(),
         unread: BTreeSet::new(),
+        longest: usize::MAX,
     }))
 }
 
@@ -102,6 +105,14 @@ struct Dialect {
     quote: u8,
     escape: Option<u8>,
     comment: Option<u8>,
+    /// A value in quotes may hold line ends.
+    multiline: bool,
+}
+
+impl Dialect {
+    fn is_record(&self, line: &[u8]) -> bool {
+        line.first().is_some_and(|first| self.comment != Some(*first))
+    }
 }
 
 struct Csv {
@@ -110,9 +121,18 @@ struct Csv {
     header: bool,
     null_text: String,
     unread: BTreeSet<usize>,
+    longest: usize,
 }
 
 impl FormatCodec for Csv {
+    fn is_lines(&self) -> bool {
+        true
+    }
+
+    fn limit(&mut self, longest: usize) {
+        self.longest = longest;
+    }
+
     /// Texts only: every value is one. The others are still seen to fit.
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let is_text = |i: &usize| *self.schema.field(*i).data_type() == DataType::Utf8;
@@ -123,17 +143,15 @@ impl FormatCodec for Csv {
         if !self.header {
             return Some(0);
         }
-        memchr::memchr(b'\n', front).map(|end| end + 1).or(last.then_some(front.len()))
-    }
-
-    fn lines(&self) -> bool {
-        true
+        self.names_at(front, last).map(|(_, end)| end)
     }
 
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let names = self.names(piece.header).map_err(TaskError::Stop)?;
-        let is_record = |line: &[u8]| !line.is_empty() && self.dialect.comment.is_none_or(|c| line[0] != c);
-        let found = lines::find(piece, is_record);
+        let found = match self.dialect.multiline {
+            true => records::find(piece, self.longest, &self.dialect),
+            false => lines::find(piece, self.longest, |line| self.dialect.is_record(line)),
+        };
         Ok(lines::decode(piece, found, &|bytes, rows| self.read(bytes, rows, &names)))
     }
 
@@ -152,13 +170,28 @@ impl FormatCodec for Csv {
 }
 
 impl Csv {
+    /// The line of names and where the next line starts; empty lines and comments may stand before it.
+    fn names_at(&self, front: &[u8], last: bool) -> Option<(std::ops::Range<usize>, usize)> {
+        let mut start = 0;
+        loop {
+            let end = memchr::memchr(b'\n', &front[start..]).map(|length| start + length);
+            let (end, next) = end.map(|end| (end, end + 1)).or(last.then_some((front.len(), front.len())))?;
+            let line = front[start..end].strip_suffix(b"\r").unwrap_or(&front[start..end]);
+            if self.dialect.is_record(line) || next == front.len() && last {
+                return Some((start..end, next));
+            }
+            start = next;
+        }
+    }
+
     /// The names of the file's columns, in its order.
     fn names(&self, header: &[u8]) -> Result<Vec<String>, String> {
         if !self.header {
             return Ok(self.schema.fields().iter().map(|f| f.name().clone()).collect());
         }
+        let header = self.names_at(header, true).map_or(header, |(names, _)| &header[names]);
         let text = std::str::from_utf8(header).map_err(|_| "the line of names is not UTF-8".to_owned())?;
-        let text = text.trim_start_matches('\u{feff}').trim_end();
+        let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
         let count = text.bytes().filter(|b| *b == self.dialect.delimiter).count() + 1;
         let fields: Vec<_> = (0..count).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
         let row = self.parse(text.as_bytes(), 1, Arc::new(arrow::datatypes::Schema::new(fields)), None);
@@ -237,8 +270,7 @@ impl Csv {
         let found = if found.data_type() == field.data_type() {
             found.clone()
         } else {
-            let exact = arrow::compute::CastOptions { safe: false, ..Default::default() };
-            arrow::compute::cast_with_options(found, field.data_type(), &exact).map_err(|e| plain(&e))?
+            cells::typed(cells::texts(found).ok_or("no text")?.clone(), field)?
         };
         if field.is_nullable() || found.null_count() == 0 {
             return Ok(found);
@@ -284,8 +316,15 @@ mod tests {
             required("name", Type::String),
             nullable("amount", Type::Decimal { precision: 12, scale: 2 }),
         ]);
-        let dialect = Dialect { delimiter: b',', quote: b'"', escape: None, comment: None };
-        Csv { schema: schema.to_arrow(), dialect, header: true, null_text: String::new(), unread: BTreeSet::new() }
+        let dialect = Dialect { delimiter: b',', quote: b'"', escape: None, comment: None, multiline: false };
+        Csv {
+            schema: schema.to_arrow(),
+            dialect,
+            header: true,
+            null_text: String::new(),
+            unread: BTreeSet::new(),
+            longest: usize::MAX,
+        }
     }
 
     fn read(text: &str) -> Decoded {

@@ -1,11 +1,13 @@
 //! `json`: an object a line, or an array of objects.
 
+mod array;
+
 use std::collections::BTreeSet;
 
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::json::writer::LineDelimited;
+use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{ReaderBuilder, WriterBuilder};
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ use crate::formats::{accepts_all, lines, no_columns};
 use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{Decoded, FormatCodec, Piece};
+use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece};
 use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
 
 const LAYOUT: &[(&str, &str)] = &[("lines", "an object a line"), ("array", "one array of objects")];
@@ -25,9 +27,11 @@ pub fn entry() -> FormatEntry {
             .details(
                 "A field that is missing or null makes a bad row where the column is not nullable; fields without a column \
                  are ignored. Times are read from RFC 3339 texts, decimals from numbers or texts without rounding, bytes \
-                 from hexadecimal texts. A column of type `json` takes any value as it stands.",
+                 from hexadecimal texts. A column of type `json` takes any value as it stands. With `layout: array` a \
+                 file or message is one array; its elements are read one by one, and `_line` counts them.",
             )
             .example("source orders = files(\"data/*.json\") { format: json, schema: { id: string, amount: decimal(12, 2) } }")
+            .example("source orders = files(\"data/*.json\") { format: json, layout: array, schema: { id: string } }")
             .alias("ndjson")
             .alias("jsonl"),
         args: Vec::new(),
@@ -45,10 +49,8 @@ pub fn entry() -> FormatEntry {
 }
 
 fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
-    if call.settings.text("layout") == Some("array") {
-        return Err(NotRunnable("format `json` with `layout: array` can be checked, but not run yet".into()));
-    }
-    Ok(Box::new(Json::of(schema.clone())))
+    let array = call.settings.text("layout") == Some("array");
+    Ok(Box::new(Json { array, ..Json::of(schema.clone()) }))
 }
 
 struct Json {
@@ -56,9 +58,24 @@ struct Json {
     arrow: SchemaRef,
     /// The columns that are built, and where they stand; none: all of them.
     built: Option<(SchemaRef, Vec<usize>)>,
+    /// All objects stand in one array.
+    array: bool,
+    longest: usize,
 }
 
 impl FormatCodec for Json {
+    fn is_lines(&self) -> bool {
+        !self.array
+    }
+
+    fn limit(&mut self, longest: usize) {
+        self.longest = longest;
+    }
+
+    fn header(&self, front: &[u8], last: bool) -> Option<usize> {
+        if self.array { array::header(front, last) } else { Some(0) }
+    }
+
     /// Only what takes any value, and none: such a column makes no row bad. It costs the most as well, since its values
     /// are written out again. Of the others each value must be seen to fit, which is what building them costs.
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
@@ -73,29 +90,58 @@ impl FormatCodec for Json {
         }
     }
 
-    fn lines(&self) -> bool {
-        true
-    }
-
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
-        let found = lines::find(piece, |line| !line.iter().all(u8::is_ascii_whitespace));
-        let raw = self.built_columns().any(|c| holds_json(&c.slot.ty));
-        let read = |bytes: &[u8], rows: usize| {
-            if raw { self.read(&self.quote_raw(bytes)?, rows) } else { self.read(bytes, rows) }
-        };
-        Ok(lines::decode(piece, found, &read))
+        if self.array {
+            return self.decode_array(piece);
+        }
+        Ok(self.decode_lines(piece))
     }
 
     fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError> {
-        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(out);
-        let written = rows.iter().try_for_each(|batch| writer.write(batch)).and_then(|()| writer.finish());
+        let builder = WriterBuilder::new().with_explicit_nulls(true);
+        let written = if self.array {
+            let mut writer = builder.build::<_, JsonArray>(&mut *out);
+            let written = rows.iter().try_for_each(|batch| writer.write(batch)).and_then(|()| writer.finish());
+            drop(writer);
+            out.push(b'\n');
+            written
+        } else {
+            let mut writer = builder.build::<_, LineDelimited>(out);
+            rows.iter().try_for_each(|batch| writer.write(batch)).and_then(|()| writer.finish())
+        };
         written.map_err(|e| TaskError::Bug(e.to_string()))
     }
 }
 
 impl Json {
     fn of(schema: Schema) -> Self {
-        Json { arrow: schema.to_arrow(), schema, built: None }
+        Json { arrow: schema.to_arrow(), schema, built: None, array: false, longest: usize::MAX }
+    }
+
+    fn decode_lines(&self, piece: &Piece<'_>) -> Decoded {
+        let found = lines::find(piece, self.longest, |line| !line.iter().all(u8::is_ascii_whitespace));
+        let raw = self.built_columns().any(|c| holds_json(&c.slot.ty));
+        let read = |bytes: &[u8], rows: usize| {
+            if raw { self.read(&self.quote_raw(bytes)?, rows) } else { self.read(bytes, rows) }
+        };
+        lines::decode(piece, found, &read)
+    }
+
+    /// The elements of an array are put on a line each and read as lines are.
+    fn decode_array(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
+        if piece.header.is_empty() {
+            return Ok(array::no_array(piece));
+        }
+        let found = array::elements(piece, self.longest);
+        let lines = Piece { bytes: &found.lines, last: true, ..*piece };
+        let mut decoded = self.decode_lines(&lines);
+        (decoded.used, decoded.over) = (found.used, found.over);
+        if let Some(reason) = found.wrong {
+            let text = lines::shown(&piece.bytes[found.at..]);
+            decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines });
+            decoded.lines += 1;
+        }
+        Ok(decoded)
     }
 
     fn built_columns(&self) -> impl Iterator<Item = &Column> {
@@ -277,6 +323,84 @@ mod tests {
         assert_eq!(found.blocks[0].schema(), all.blocks[0].schema());
         assert_eq!((all.blocks[0].column(2).null_count(), found.blocks[0].column(2).null_count()), (0, 1));
         assert_eq!(all.blocks[0].column(3), found.blocks[0].column(3));
+    }
+
+    fn read_array(text: &str, step: usize, records: usize) -> (Vec<i64>, Vec<(u64, String)>) {
+        let mut codec = orders();
+        codec.array = true;
+        codec.limit(100);
+        let bytes = text.as_bytes();
+        let at = codec.header(bytes, true).unwrap();
+        let (header, mut rest) = bytes.split_at(at);
+        let (mut ids, mut bad, mut lines, mut given) = (Vec::new(), Vec::new(), 0, 0);
+        loop {
+            given = rest.len().min(given.max(1) + step);
+            let last = given == rest.len();
+            let piece = Piece { header, bytes: &rest[..given], last, records, threads: 1 };
+            let decoded = codec.decode(&piece).unwrap();
+            for block in &decoded.blocks {
+                ids.extend(block.column(0).as_primitive::<Int64Type>().values().to_vec());
+            }
+            bad.extend(decoded.bad.into_iter().map(|row| (row.line + lines, row.reason)));
+            lines += decoded.lines;
+            rest = &rest[decoded.used..];
+            given = given.saturating_sub(decoded.used);
+            if decoded.over || last && (decoded.used == 0 || rest.is_empty()) {
+                return (ids, bad);
+            }
+        }
+    }
+
+    #[test]
+    fn the_elements_of_an_array_are_rows_however_they_are_laid_out_and_cut() {
+        let text = " [ {\"id\": 1,\n \"note\": \"a ] , \\\" b\"}, {\"id\": 2},\n\n{\"note\": \"x\"}, rubbish, {\"id\": 3, \"more\": [[1], {}]}\n] \n";
+        for step in [1, 2, 7, 1000] {
+            for records in [1, 2, 100] {
+                let (ids, bad) = read_array(text, step, records);
+                assert_eq!(ids, [1, 2, 3], "{step} {records}");
+                let lines: Vec<_> = bad.iter().map(|(line, _)| *line).collect();
+                assert_eq!(lines, [2, 3], "{bad:?}");
+            }
+        }
+        assert_eq!(read_array("[]", 9, 9), (vec![], vec![]));
+        assert_eq!(read_array("", 9, 9), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_is_no_array_or_not_closed_is_said_and_costs_what_stands_before_nothing() {
+        let reasons = |text: &str| {
+            let (ids, bad) = read_array(text, 50, 100);
+            (ids, bad.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            reasons("{\"id\": 1}"),
+            (vec![], vec!["not a JSON array; objects on lines are `layout: lines`".into()])
+        );
+        assert_eq!(reasons("[{\"id\": 1}, {\"id\": 2"), (vec![1], vec!["the array is not closed".into()]));
+        assert_eq!(reasons("[{\"id\": 1}] x"), (vec![1], vec!["something stands behind the array".into()]));
+        let monstrous = format!("[{{\"id\": 1}}, {{\"id\": \"{}\"}}, {{\"id\": 2}}]", "9".repeat(500));
+        let (ids, bad) = reasons(&monstrous);
+        assert_eq!((ids, bad.len()), (vec![1], 1));
+        assert!(bad[0].starts_with("longer than 100 bytes"), "{bad:?}");
+    }
+
+    #[test]
+    fn an_array_comes_back_as_it_was_written() {
+        let decoded = read(&orders(), "{\"id\": 1, \"note\": \"a\\nb\"}\n{\"id\": 2, \"amount\": 1.25}");
+        let mut out = Vec::new();
+        Json { array: true, ..orders() }.encode(&decoded.blocks, &mut out).unwrap();
+        assert_eq!(read_array(std::str::from_utf8(&out).unwrap(), 999, 99), (vec![1, 2], vec![]));
+        assert!(out.starts_with(b"[{") && out.ends_with(b"}]\n"));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_bad_and_its_neighbours_are_not() {
+        let mut codec = orders();
+        codec.limit(40);
+        let text = format!("{{\"id\": 1}}\n{{\"id\": 2, \"note\": \"{}\"}}\n{{\"id\": 3}}\n", "x".repeat(50));
+        let decoded = read(&codec, &text);
+        let rows: usize = decoded.blocks.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!((rows, decoded.bad.len(), decoded.bad[0].line), (2, 1, 1));
     }
 
     #[test]

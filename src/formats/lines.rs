@@ -32,23 +32,47 @@ impl Line {
 pub(crate) struct Lines {
     pub(crate) records: Vec<Line>,
     pub(crate) blank: Vec<u64>,
+    /// What is bad at first sight: longer than allowed.
+    pub(crate) bad: Vec<BadRow>,
     pub(crate) count: u64,
     pub(crate) used: usize,
 }
 
+impl Lines {
+    /// Takes a record that may go over several lines; without its end.
+    pub(crate) fn take(&mut self, piece: &Piece<'_>, found: Range<usize>, longest: usize) {
+        let line = Line { start: found.start, end: found.end, number: self.count };
+        if found.len() > longest {
+            self.bad.push(bad(piece.bytes, &line, too_long(longest)));
+        } else {
+            self.records.push(line);
+        }
+    }
+
+    /// Whether no more may be taken.
+    pub(crate) fn is_full(&self, piece: &Piece<'_>) -> bool {
+        self.records.len() + self.bad.len() >= piece.records
+    }
+}
+
+/// What is said of a record that is too long.
+pub(crate) fn too_long(longest: usize) -> String {
+    format!("longer than {longest} bytes, which is what `max_line` allows")
+}
+
 /// Finds them; `is_record` says whether a line holds a record.
-pub(crate) fn find(piece: &Piece<'_>, is_record: impl Fn(&[u8]) -> bool) -> Lines {
+pub(crate) fn find(piece: &Piece<'_>, longest: usize, is_record: impl Fn(&[u8]) -> bool) -> Lines {
     let mut lines = Lines::default();
     let mut take = |start: usize, end: usize, next: usize| {
         let end = if end > start && piece.bytes[end - 1] == b'\r' { end - 1 } else { end };
         if is_record(&piece.bytes[start..end]) {
-            lines.records.push(Line { start, end, number: lines.count });
+            lines.take(piece, start..end, longest);
         } else {
             lines.blank.push(lines.count);
         }
         lines.count += 1;
         lines.used = next;
-        lines.records.len() < piece.records
+        !lines.is_full(piece)
     };
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', piece.bytes) {
@@ -69,20 +93,26 @@ pub(crate) type DecodeLines<'a> = dyn Fn(&[u8], usize) -> Result<RecordBatch, St
 
 /// Reads all lines, block by block, on so many threads; blocks come in the order of the lines.
 pub(crate) fn decode(piece: &Piece<'_>, lines: Lines, read: &DecodeLines<'_>) -> Decoded {
-    let blocks: Vec<&[Line]> = lines.records.chunks(BLOCK_ROWS).collect();
+    // A block is read as one stretch of bytes, in which there must be no line that is bad already.
+    let beside = |a: &Line, b: &Line| !lines.bad.iter().any(|bad| a.number < bad.line && bad.line < b.number);
+    let stretches: Vec<&[Line]> =
+        if lines.bad.is_empty() { vec![&lines.records[..]] } else { lines.records.chunk_by(beside).collect() };
+    let blocks: Vec<&[Line]> = stretches.into_iter().flat_map(|lines| lines.chunks(BLOCK_ROWS)).collect();
     let threads = piece.threads.clamp(1, blocks.len().max(1));
     let share = |blocks: &[&[Line]]| {
         let mut decoded = Decoded::default();
         blocks.iter().for_each(|block| bisect(piece.bytes, block, read, &mut decoded));
         decoded
     };
-    let mut decoded = Decoded { used: lines.used, lines: lines.count, blank: lines.blank, ..Decoded::default() };
+    let mut decoded =
+        Decoded { used: lines.used, lines: lines.count, blank: lines.blank, bad: lines.bad, ..Decoded::default() };
     let mut add = |one: Decoded| {
         decoded.blocks.extend(one.blocks);
         decoded.bad.extend(one.bad);
     };
     if threads == 1 {
         add(share(&blocks));
+        decoded.bad.sort_by_key(|row| row.line);
         return decoded;
     }
     std::thread::scope(|scope| {
@@ -95,6 +125,7 @@ pub(crate) fn decode(piece: &Piece<'_>, lines: Lines, read: &DecodeLines<'_>) ->
             }
         }
     });
+    decoded.bad.sort_by_key(|row| row.line);
     decoded
 }
 
@@ -138,16 +169,23 @@ mod tests {
     #[test]
     fn the_end_of_a_piece_is_a_line_only_when_nothing_follows() {
         let bytes = b"a\r\n\nb";
-        let found = find(&piece(bytes, false), |line| !line.is_empty());
+        let found = find(&piece(bytes, false), usize::MAX, |line| !line.is_empty());
         assert_eq!((found.records.len(), found.blank.clone(), found.used), (1, vec![1], 4));
         assert_eq!(found.records[0].bytes(bytes), b"a");
-        let found = find(&piece(bytes, true), |line| !line.is_empty());
+        let found = find(&piece(bytes, true), usize::MAX, |line| !line.is_empty());
         assert_eq!((found.records.len(), found.count, found.used), (2, 3, 5));
     }
 
     #[test]
     fn no_more_records_are_taken_than_asked_for() {
-        let found = find(&Piece { records: 2, ..piece(b"a\nb\nc\n", true) }, |_| true);
+        let found = find(&Piece { records: 2, ..piece(b"a\nb\nc\n", true) }, usize::MAX, |_| true);
         assert_eq!((found.records.len(), found.used), (2, 4));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_bad_and_its_neighbours_are_not() {
+        let found = find(&piece(b"a\nbbbb\r\nccc\n", true), 3, |_| true);
+        assert_eq!((found.records.len(), found.bad.len(), found.bad[0].line), (2, 1, 1));
+        assert_eq!(found.bad[0].text, "bbbb");
     }
 }

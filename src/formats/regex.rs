@@ -1,11 +1,14 @@
 //! `regex(r"...")`: lines taken apart by a pattern with named groups.
 
 use ::regex::Regex;
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
 
-use crate::formats::{accepts_flat, required};
-use crate::model::{Column, Type};
-use crate::plan::catalog::Directions;
-use crate::plan::operator::NotRunnable;
+use crate::formats::{accepts_flat, cells, lines, required};
+use crate::model::{Column, Schema, Type};
+use crate::plan::catalog::{Directions, FormatCall};
+use crate::plan::operator::{NotRunnable, TaskError};
+use crate::plan::seams::{Decoded, FormatCodec, Piece};
 use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Settings};
 
 /// The entry.
@@ -18,7 +21,8 @@ pub fn entry() -> FormatEntry {
         )
         .details(
             "Columns are strings in the order of the groups, the empty text where a group took no part; a schema gives \
-                 them other types. A line that does not match is a bad row.",
+             them other types, and null to nullable ones whose group took no part. A line that does not match is a bad \
+             row; empty lines are skipped where the pattern does not match them.",
         )
         .example("source access = files(\"logs/*.log\") { format: regex(r\"^(?<ip>\\S+) (?<status>\\d+)\") }"),
         args: vec![OptionSpec::required("pattern", OptionKind::Text, "a regular expression with named groups")],
@@ -26,7 +30,7 @@ pub fn entry() -> FormatEntry {
         columns: group_columns,
         accepts: accepts_flat,
         directions: Directions::In,
-        open: |_, _| Err(NotRunnable::not_yet("format", "regex")),
+        open,
     }
 }
 
@@ -36,18 +40,122 @@ fn group_columns(settings: &Settings) -> Option<Vec<Column>> {
     (!columns.is_empty()).then_some(columns)
 }
 
+fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
+    let text = call.settings.text("pattern").unwrap_or_default();
+    let pattern = Regex::new(text).map_err(|e| NotRunnable(format!("`{text}` is no regular expression: {e}")))?;
+    let group = |column: &Column| {
+        let found = pattern.capture_names().position(|name| name == Some(&column.name));
+        found.ok_or_else(|| {
+            NotRunnable(format!("the pattern has no group for column `{0}`; write `(?<{0}>...)`", column.name))
+        })
+    };
+    let groups = schema.columns.iter().map(group).collect::<Result<_, _>>()?;
+    Ok(Box::new(Groups { schema: schema.to_arrow(), pattern, groups, longest: usize::MAX }))
+}
+
+struct Groups {
+    schema: SchemaRef,
+    pattern: Regex,
+    /// The group of each column.
+    groups: Vec<usize>,
+    longest: usize,
+}
+
+impl FormatCodec for Groups {
+    fn is_lines(&self) -> bool {
+        true
+    }
+
+    fn limit(&mut self, longest: usize) {
+        self.longest = longest;
+    }
+
+    fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
+        let takes_nothing = self.pattern.is_match("");
+        let found = lines::find(piece, self.longest, |line| takes_nothing || !line.is_empty());
+        Ok(lines::decode(piece, found, &|bytes, rows| self.read(bytes, rows, takes_nothing)))
+    }
+
+    fn encode(&self, _: &[RecordBatch], _: &mut Vec<u8>) -> Result<(), TaskError> {
+        Err(TaskError::Stop("rows cannot be written by a regular expression".into()))
+    }
+}
+
+impl Groups {
+    fn read(&self, bytes: &[u8], rows: usize, takes_nothing: bool) -> Result<RecordBatch, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+        let mut columns: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(rows); self.groups.len()];
+        let mut places = self.pattern.capture_locations();
+        let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        for line in lines.filter(|line| takes_nothing || !line.is_empty()) {
+            if self.pattern.captures_read(&mut places, line).is_none() {
+                return Err("the pattern does not match".into());
+            }
+            for (column, group) in columns.iter_mut().zip(&self.groups) {
+                column.push(places.get(*group).and_then(|(start, end)| line.get(start..end)));
+            }
+        }
+        cells::rows(columns.into_iter().map(StringArray::from).collect(), &self.schema)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int32Type;
     use millstream_dsl::Span;
 
     use super::*;
+    use crate::formats::nullable;
     use crate::plan::OptionValue;
+
+    fn settings(pattern: &str) -> Settings {
+        let mut settings = Settings::default();
+        settings.set("pattern", OptionValue::Text(pattern.into()), Span::default());
+        settings
+    }
+
+    fn codec(pattern: &str, columns: Vec<Column>) -> Result<Box<dyn FormatCodec>, NotRunnable> {
+        open(&FormatCall { entry: Arc::new(entry()), settings: settings(pattern) }, &Schema::new(columns))
+    }
 
     #[test]
     fn named_groups_are_columns_in_the_order_of_the_pattern() {
-        let mut settings = Settings::default();
-        settings.set("pattern", OptionValue::Text(r"(?<ip>\S+) (\d+) (?<status>\d+)".into()), Span::default());
+        let settings = settings(r"(?<ip>\S+) (\d+) (?<status>\d+)");
         let names: Vec<_> = group_columns(&settings).unwrap().into_iter().map(|c| c.name).collect();
         assert_eq!(names, ["ip", "status"]);
+    }
+
+    #[test]
+    fn groups_get_the_schemas_types_and_a_line_that_does_not_match_is_bad() {
+        let columns =
+            vec![required("status", Type::Int32), required("ip", Type::String), nullable("user", Type::String)];
+        let codec = codec(r"^(?<ip>\S+) (?<status>\w+)(?: (?<user>\w+))?$", columns).unwrap();
+        let bytes = b"1.2.3.4 200 ann\r\n\nrubbish\n::1 404\n::1 none\n\xff 200\n";
+        let piece = Piece { header: &[], bytes, last: true, records: usize::MAX, threads: 1 };
+        let decoded = codec.decode(&piece).unwrap();
+        let bad: Vec<_> = decoded.bad.iter().map(|row| (row.line, row.reason.as_str())).collect();
+        let misfit = "`status` is `none`, which does not fit its type";
+        assert_eq!(bad, [(2, "the pattern does not match"), (4, misfit), (5, "not UTF-8")]);
+        let all = arrow::compute::concat_batches(&decoded.blocks[0].schema(), &decoded.blocks).unwrap();
+        assert_eq!(all.column(0).as_primitive::<Int32Type>().values(), &[200, 404]);
+        assert!(all.column(2).is_valid(0) && all.column(2).is_null(1));
+    }
+
+    #[test]
+    fn a_column_without_a_group_is_refused() {
+        let refused = codec(r"(?<a>.)", vec![required("b", Type::String)]).err().unwrap();
+        assert!(refused.0.contains("no group for column `b`"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_monstrous_line_takes_no_monstrous_time() {
+        let codec = codec(r"^(?<a>(x+x+)+)y$", vec![required("a", Type::String)]).unwrap();
+        let bytes = "x".repeat(1_000_000);
+        let piece = Piece { header: &[], bytes: bytes.as_bytes(), last: true, records: usize::MAX, threads: 1 };
+        let decoded = codec.decode(&piece).unwrap();
+        assert_eq!((decoded.bad.len(), decoded.bad[0].text.len()), (1, 2003));
     }
 }

@@ -26,18 +26,23 @@ pub fn entry() -> FormatEntry {
         accepts: accepts_flat,
         directions: Directions::Both,
         open: |_: &FormatCall, schema: &Schema| -> Result<Box<dyn FormatCodec>, NotRunnable> {
-            Ok(Box::new(Text { schema: schema.to_arrow() }))
+            Ok(Box::new(Text { schema: schema.to_arrow(), longest: usize::MAX }))
         },
     }
 }
 
 struct Text {
     schema: SchemaRef,
+    longest: usize,
 }
 
 impl FormatCodec for Text {
-    fn lines(&self) -> bool {
+    fn is_lines(&self) -> bool {
         true
+    }
+
+    fn limit(&mut self, longest: usize) {
+        self.longest = longest;
     }
 
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
@@ -47,12 +52,12 @@ impl FormatCodec for Text {
         if *field.data_type() != DataType::Utf8 {
             return Err(TaskError::Stop(format!("text is read into a string, but `{}` is none", field.name())));
         }
-        let found = lines::find(piece, |_| true);
+        let found = lines::find(piece, self.longest, |_| true);
         match join(piece.bytes, &found.records) {
             Ok(column) => {
                 let block = self.block(column).map_err(TaskError::Bug)?;
                 let blocks = if block.num_rows() == 0 { Vec::new() } else { vec![block] };
-                Ok(Decoded { blocks, used: found.used, lines: found.count, ..Decoded::default() })
+                Ok(Decoded { blocks, bad: found.bad, used: found.used, lines: found.count, ..Decoded::default() })
             }
             Err(_) => Ok(lines::decode(piece, found, &|bytes, _| self.several(bytes))),
         }
@@ -123,7 +128,7 @@ mod tests {
     use super::*;
 
     fn codec() -> Text {
-        Text { schema: Schema::new(vec![required("line", Type::String)]).to_arrow() }
+        Text { schema: Schema::new(vec![required("line", Type::String)]).to_arrow(), longest: usize::MAX }
     }
 
     fn piece(bytes: &[u8]) -> Piece<'_> {

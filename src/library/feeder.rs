@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::engine::Inlet;
-use crate::formats::conform::conform;
+use crate::formats::conform::together;
 
 /// Gives rows to one input, from any thread.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Feeder {
 
     /// The declared columns, found by name and cast.
     pub(super) fn fitting(&self, rows: &RecordBatch) -> Result<RecordBatch, NotGiven> {
-        let (fitting, bad) = conform(rows, &self.given.columns).map_err(|why| self.not(why))?;
+        let (fitting, bad) = together(rows, &self.given.columns).map_err(|why| self.not(why))?;
         match bad.first() {
             Some(first) => Err(self.not(format!("row {} has {}", first.line + 1, first.reason))),
             None => Ok(fitting),

@@ -10,6 +10,7 @@ use crate::model::Schema;
 use crate::plan::context::Port;
 use crate::plan::expr::TypedExpr;
 use crate::plan::measure::Measured;
+use crate::plan::memory::{Memory, Moved};
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -61,6 +62,21 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// where the output's columns stand in it.
     fn stacked(&self) -> Option<Vec<Vec<usize>>> {
         None
+    }
+
+    /// What it remembers, where it does. None of an operator that remembers something: all that its `Debug` text
+    /// tells, so that any other text is another state.
+    fn memory(&self) -> Option<Memory> {
+        None
+    }
+
+    /// What an operator saved in whose place this one comes, as this one loads it: parts that it does not have are
+    /// gone, new ones start empty.
+    fn migrated(&self, moved: &Moved, tables: Vec<SavedTable>) -> Result<Vec<SavedTable>, TaskError> {
+        if moved.in_place() {
+            return Ok(tables);
+        }
+        Err(TaskError::Bug(format!("`{}` cannot take over state of other parts", self.word())))
     }
 }
 

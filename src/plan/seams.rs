@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ pub trait Source: Send {
         false
     }
     /// Nobody reads these columns of its rows: it may give hollow ones, of the right type and length, wherever that
-    /// changes no bad row. Called before anything is read.
+    /// changes no bad row. Called before anything is read; again, with fewer columns, where an edit of the running
+    /// pipeline reads more of them, which holds for everything that is read from then on.
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }
@@ -228,15 +230,39 @@ pub trait FormatCodec: Send + Sync {
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }
-    /// Whether every record is a line (or some), so that one that never ends can be skipped, and single ones can be read
-    /// together, each with a line end behind it.
-    fn lines(&self) -> bool {
+    /// Whether a record is a line, so that a file that grows can be followed, one that is too long ends where the next
+    /// line starts, and single ones can be read together, each with a line end behind it.
+    fn is_lines(&self) -> bool {
         false
+    }
+    /// A record of more bytes is bad. Called before anything is read.
+    fn limit(&mut self, longest: usize) {
+        let _ = longest;
+    }
+    /// What time it is, in microseconds since 1970 UTC, for formats whose times leave something out (the year). Whoever
+    /// reads says it before each batch.
+    fn now(&self, micros: i64) {
+        let _ = micros;
+    }
+    /// Opens a file that holds an index, so that any range of it can be read without the rest. None: this format, or
+    /// this file, is read from front to back. `Err` says why it is no such file.
+    fn indexed(&self, file: &File) -> Option<Result<Box<dyn Indexed>, String>> {
+        let _ = file;
+        None
     }
     /// Reads whole records from the front of a piece.
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError>;
     /// Writes rows as one file or message.
     fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError>;
+}
+
+/// A file that can be read from any of its records on.
+pub trait Indexed: Send {
+    /// How many records it has.
+    fn records(&self) -> u64;
+    /// Reads from the record of that number, counted from 0: at most so many records and about so many bytes, but one
+    /// record at least where there is one. `lines` says how many were read; `Err` why none of the rest can be.
+    fn read(&mut self, from: u64, limits: &Limits) -> Result<Decoded, String>;
 }
 
 /// Bytes that start with a record.
@@ -267,6 +293,8 @@ pub struct Decoded {
     pub blank: Vec<u64>,
     /// Bytes used; the rest is the start of a record whose end is missing.
     pub used: usize,
+    /// Nothing behind can be told apart any more: what follows in the file or message is given up, and `bad` says so.
+    pub over: bool,
 }
 
 /// A window of time or rows. Durations are microseconds.

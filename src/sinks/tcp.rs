@@ -93,7 +93,7 @@ impl Tcp {
         };
         let (mut connection, names) = match kept {
             // A line of names stands at the front of a connection, not of every batch.
-            Some(connection) if self.codec.lines() => (connection, self.codec.header(bytes, true).unwrap_or(0)),
+            Some(connection) if self.codec.is_lines() => (connection, self.codec.header(bytes, true).unwrap_or(0)),
             Some(connection) => (connection, 0),
             None => (connect(&self.address, self.tls.as_ref(), self.timeout).await?, 0),
         };
@@ -206,13 +206,12 @@ mod tests {
         let tls = crate::connect::tls::ServerTls::of(&crate::connect::tests::source_endpoint(text, folder.path()));
         let config = tls.unwrap().unwrap().config().unwrap();
         let serve = std::thread::spawn(move || {
-            let answers = [(); 2].map(|()| {
+            [(); 2].map(|()| {
                 let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = rustls::StreamOwned::new(connection, server.accept().unwrap().0);
                 let mut text = [0; 20];
                 stream.read_exact(&mut text).map(|()| text)
-            });
-            answers
+            })
         });
         let mut stranger = to(&address, "tls: true", folder.path());
         assert!(deliver(&mut *stranger, 1).unwrap_err().to_string().contains("certificate"));

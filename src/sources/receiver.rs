@@ -11,7 +11,7 @@ use crate::connect::backoff;
 use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{Backlog, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split};
+use crate::plan::seams::{Backlog, Bell, FormatCodec, LeftOut, Limits, Position, Positions, Read, Source, Split};
 use crate::sources::cutter;
 
 use blocks::Blocks;
@@ -77,11 +77,21 @@ impl Receiver {
         start: impl FnMut(Feed) -> Result<Working, TaskError> + Send + 'static,
     ) -> Result<Box<dyn Source>, NotRunnable> {
         let codec = cutter::codec(endpoint, &endpoint.schema)?;
+        Ok(Receiver::reading(endpoint, codec, once, start))
+    }
+
+    /// A source for which `start` reads some of the rows itself, with the same format.
+    pub(super) fn reading(
+        endpoint: &Endpoint,
+        codec: Arc<dyn FormatCodec>,
+        once: Once,
+        start: impl FnMut(Feed) -> Result<Working, TaskError> + Send + 'static,
+    ) -> Box<dyn Source> {
         let settings = &endpoint.settings;
         let capacity = settings.size("buffer").unwrap_or(BUFFER);
         let longest = settings.size("max_record").unwrap_or(u64::MAX);
         let blocks = Mutex::new(Blocks::new(codec, longest, capacity));
-        Ok(Box::new(Receiver {
+        Box::new(Receiver {
             name: endpoint.name.clone(),
             shared: Arc::new(Shared { inbox: Inbox::new(capacity), blocks }),
             once,
@@ -90,7 +100,7 @@ impl Receiver {
             started: false,
             working: Vec::new(),
             over: false,
-        }))
+        })
     }
 
     /// Cuts a block every so often, so that a batch finds rows and need not read them first.
@@ -121,6 +131,7 @@ impl Source for Receiver {
     fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
         if !self.started {
             let feed = self.shared.inbox.feed(limits.drain);
+            self.shared.blocks().now(limits.now);
             self.working.push((self.start)(feed)?);
             self.working.push(self.cut_in_between()?);
             self.started = true;
@@ -131,6 +142,7 @@ impl Source for Receiver {
     fn read(&mut self, _: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError> {
         let mut read = Read::default();
         let mut blocks = self.shared.blocks();
+        blocks.now(limits.now);
         let wait = limits.drain && self.once == Once::WaitsForTheEnd;
         while blocks::taken(&read) < limits.rows && read.bytes < limits.bytes {
             if blocks.is_empty() {

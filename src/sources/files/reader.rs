@@ -301,7 +301,7 @@ impl Files {
             let last = fill(file, &mut front, CHUNK)?;
             if let Some(length) = self.codec.header(&front, last) {
                 front.truncate(length);
-                return Ok(Cutter::behind(self.codec.clone(), front, place.lines));
+                return Ok(Cutter::behind(self.codec.clone(), front, place.lines, cutter::Skips::Nothing));
             }
         }
     }

@@ -36,6 +36,11 @@ impl Outlet {
         Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()), patience: Patience::of(settings) }
     }
 
+    /// Asks what the target knows, so that one which cannot be reached is found out before rows are on their way.
+    pub(super) fn knock(&mut self) -> Result<(), TaskError> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.cursor().map(drop))
+    }
+
     /// Goes on with the sink of another one.
     pub(super) fn take_over(&mut self, old: &mut Outlet) {
         std::mem::swap(&mut self.sink, &mut old.sink);

@@ -47,6 +47,8 @@ pub(super) struct Receiver {
     working: Vec<Working>,
     /// Nothing will come any more.
     over: bool,
+    /// The end, which is waited for, has not come.
+    waits: bool,
 }
 
 /// What the batches and the cutting in between share.
@@ -61,7 +63,7 @@ impl Shared {
     }
 
     /// Cuts what waits. The lock is taken first, so that blocks come in the order of what they are made of.
-    fn cut(&self, blocks: &mut Blocks, wait: bool) -> Result<Found, TaskError> {
+    fn cut(&self, blocks: &mut Blocks, wait: Duration) -> Result<Found, TaskError> {
         let found = self.inbox.take(wait);
         let Found::Messages(messages) = found else { return Ok(found) };
         self.inbox.release(blocks.cut(messages)?);
@@ -100,6 +102,7 @@ impl Receiver {
             started: false,
             working: Vec::new(),
             over: false,
+            waits: false,
         })
     }
 
@@ -114,7 +117,7 @@ impl Receiver {
                 }
                 let cut = tokio::task::spawn_blocking(move || {
                     let mut blocks = shared.blocks();
-                    if let Err(why) = shared.cut(&mut blocks, false) {
+                    if let Err(why) = shared.cut(&mut blocks, Duration::ZERO) {
                         shared.inbox.fail(why);
                     }
                 });
@@ -124,6 +127,22 @@ impl Receiver {
             }
         };
         Working::task(cutting).map_err(|e| TaskError::Stop(format!("cannot start a thread: {e}")))
+    }
+}
+
+/// How long a run that waits for the end waits before it looks whether it is to end itself.
+const MOMENT: Duration = Duration::from_millis(50);
+
+impl Receiver {
+    /// For a run that waits for the end: whether that has come, or as much as one batch takes. So its batches do not
+    /// depend on how fast things come.
+    fn is_enough(&self, blocks: &mut Blocks, limits: &Limits) -> Result<bool, TaskError> {
+        let enough = |blocks: &Blocks| self.shared.inbox.is_full() || blocks.has(limits.rows, limits.bytes);
+        if enough(blocks) {
+            return Ok(true);
+        }
+        let found = self.shared.cut(blocks, MOMENT)?;
+        Ok(matches!(found, Found::End | Found::Failed(_)) || enough(blocks))
     }
 }
 
@@ -143,27 +162,24 @@ impl Source for Receiver {
         let mut read = Read::default();
         let mut blocks = self.shared.blocks();
         blocks.now(limits.now);
-        let wait = limits.drain && self.once == Once::WaitsForTheEnd;
-        while blocks::taken(&read) < limits.rows && read.bytes < limits.bytes {
+        self.waits = limits.drain && self.once == Once::WaitsForTheEnd && !self.is_enough(&mut blocks, limits)?;
+        while !self.waits && blocks::taken(&read) < limits.rows && read.bytes < limits.bytes {
             if blocks.is_empty() {
-                match self.shared.cut(&mut blocks, wait)? {
+                match self.shared.cut(&mut blocks, Duration::ZERO)? {
                     Found::Failed(why) if blocks::taken(&read) == 0 => return Err(why),
-                    Found::End => {
-                        self.over = true;
-                        read.exhausted = true;
-                        break;
-                    }
-                    _ if blocks.is_empty() && !wait => {
-                        read.exhausted = true;
-                        break;
-                    }
                     Found::Failed(_) => break,
+                    found if blocks.is_empty() => {
+                        self.over = matches!(found, Found::End);
+                        read.exhausted = true;
+                        break;
+                    }
                     _ => {}
                 }
             }
             let weight = blocks.take(limits.rows, limits.bytes, &mut read);
             self.shared.inbox.release(weight);
         }
+        drop(blocks);
         let count = blocks::taken(&read) as u64;
         let before = from.0.as_slice().try_into().map_or(0, u64::from_le_bytes);
         read.to = if count == 0 { from.clone() } else { Position((before + count).to_le_bytes().to_vec()) };
@@ -176,6 +192,10 @@ impl Source for Receiver {
 
     fn ended(&self) -> bool {
         self.over
+    }
+
+    fn waits(&self) -> bool {
+        self.waits
     }
 
     fn backlog(&self) -> Backlog {

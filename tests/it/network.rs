@@ -236,3 +236,22 @@ fn a_server_with_once_takes_what_has_come_and_does_not_wait() {
     let ran = millstream_in(folder.path(), &["run", "p.stream", "--once"], "");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
 }
+
+#[test]
+fn ctrl_c_ends_a_run_that_waits_for_the_end_of_a_pipe_with_what_it_received() {
+    let folder = TempDir::new().unwrap();
+    let pipeline = "pipeline p { every: 1s }\nsource lines = stdin()\n\
+                    from lines |> aggregate count() as n per batch |> into console { format: json }\n";
+    fs::write(folder.path().join("p.stream"), pipeline).unwrap();
+    let mut child = command(folder.path(), &["run", "p.stream", "--once"]).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds: it is being read when all is written.
+    input.write_all(&b"line\n".repeat(50_000)).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
+    assert_eq!(ended.status.code(), Some(0), "{err}");
+    let count = out.lines().find_map(|line| line.strip_prefix("{\"n\":")?.strip_suffix('}')?.parse::<u64>().ok());
+    assert!(count.is_some_and(|n| n > 30_000), "{out}{err}");
+    drop(input);
+}

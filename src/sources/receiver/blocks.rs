@@ -75,6 +75,16 @@ impl Blocks {
         self.ready.is_empty()
     }
 
+    /// Whether there is as much as may be taken.
+    pub(super) fn has(&self, rows: usize, bytes: u64) -> bool {
+        let (mut all, mut size) = (0, 0);
+        for block in &self.ready {
+            all += block.bad.len() + block.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+            size += block.bytes;
+        }
+        all >= rows || size >= bytes
+    }
+
     /// Makes a block of these. Gives back how much of what they count is of no use any more: a line that goes on, an
     /// empty message.
     pub(super) fn cut(&mut self, messages: VecDeque<Message>) -> Result<u64, TaskError> {

@@ -41,6 +41,7 @@ use crate::plan::{Catalog, Plan, Settings};
 
 pub use definitions::PARAM_VARIABLE_PREFIX;
 pub use header::HEADER_OPTIONS;
+pub(crate) use literals::duration_text;
 
 /// A pipeline file and what it imports, read.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod completions;
 mod convert;
+mod decide;
 mod edges;
 mod excerpt;
 mod explain;
@@ -22,6 +23,7 @@ mod schema;
 mod table;
 mod terminal;
 mod test;
+mod watch;
 mod write;
 
 use std::io;
@@ -39,6 +41,8 @@ pub(crate) enum Exit {
     Mistakes,
     /// Something could not be read, which has been printed.
     Unreadable,
+    /// What had been received was not worked off in time, which has been printed.
+    CutShort,
 }
 
 /// Why a verb could not do its work.
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Ok(Exit::Clean) | Err(Failure::NobodyListens) => ExitCode::SUCCESS,
         Ok(Exit::Mistakes) => ExitCode::from(1),
         Ok(Exit::Unreadable) => ExitCode::from(2),
+        Ok(Exit::CutShort) => ExitCode::from(3),
         Err(Failure::Said(sentence)) => {
             terminal.complain(&sentence);
             ExitCode::from(2)
@@ -102,6 +107,7 @@ fn dispatch(verb: Verb, terminal: &mut Terminal) -> Outcome {
     match verb {
         Verb::Check(args) => check::check(&args, terminal),
         Verb::Run(args) => run::run(&args, terminal),
+        Verb::Decide(args) => decide::decide(&args, terminal),
         Verb::Test(args) => test::test(&args, terminal),
         Verb::Plan(args) => plan::plan(&args, terminal),
         Verb::Graph(args) => graph::graph(&args, terminal),

@@ -1,8 +1,16 @@
-//! Options that the sources and the sinks of one system share. Knows no source and no sink.
+//! What the sources and the sinks of one kind share: options, secrets, encryption, programs that are started, and the
+//! threads that wait for the network. Knows no source and no sink.
 
+pub mod backoff;
 pub mod kafka;
 pub mod net;
 pub mod postgres;
+pub mod programs;
+pub mod secrets;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod tls;
+pub mod waiting;
 
 use crate::plan::OptionKind;
 

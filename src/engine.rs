@@ -14,20 +14,30 @@ mod keyed;
 mod later;
 mod marks;
 mod outlet;
+mod patience;
 mod pool;
 mod program;
 mod queue;
+mod rate;
+mod reload;
 mod run;
 mod session;
+mod silence;
 mod snapshot;
+mod stopping;
+mod switch;
 
-pub use accounts::{BatchReport, MeterCount, OperatorCount, Report, SinkCount, SourceCount, Summary};
+pub use accounts::{
+    BatchReport, MarkCount, MeterCount, Moved, OperatorCount, Phases, Report, SinkCount, SourceCount, Summary,
+};
 pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};
 pub use queue::Inlet;
+pub use reload::{Handover, ReloadCounts, Reloads};
 pub use run::{RunSettings, run};
 pub use session::{Opening, Session, Stepped};
+pub use switch::Switched;
 
 #[cfg(test)]
 mod tests;

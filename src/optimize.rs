@@ -10,6 +10,7 @@ mod pre_aggregate;
 mod prune_columns;
 mod push_down_filter;
 mod remove_shuffles;
+mod share_panes;
 mod share_subplans;
 mod sound;
 #[cfg(test)]
@@ -61,7 +62,7 @@ struct Rule {
 /// and columns only as repeated, once constants are folded. Then what changes the graph: filters move as long as
 /// operators have one reader, so before sharing gives them more. Last how the operators that stay are run: rows that
 /// are not moved need no half before the shuffle; a shuffle that goes, or that a half thins out, has no columns to
-/// leave behind; and a first half can be fused.
+/// leave behind; and a first half can be shared or fused.
 const RULES: &[Rule] = &[
     fold_constants::RULE,
     push_down_filter::RULE,
@@ -69,6 +70,7 @@ const RULES: &[Rule] = &[
     remove_shuffles::RULE,
     choose_join_side::RULE,
     pre_aggregate::RULE,
+    share_panes::RULE,
     prune_columns::RULE,
     fuse_rowwise::RULE,
 ];

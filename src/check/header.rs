@@ -45,12 +45,22 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
         "skip",
         "what happens when a batch takes longer than `every`",
     ),
+    OptionSpec::optional(
+        "on_change",
+        OptionKind::Symbol(ON_CHANGE),
+        "what a saved edit does with state that it gives another meaning; without it, it waits for `millstream decide`",
+    ),
     OptionSpec::with_default(
         "backpressure",
         OptionKind::Bool,
         "true",
         "whether sources slow down when batches take too long",
     ),
+    OptionSpec::optional("initial_rate", RATE, "rows a second and source until `backpressure` knows better"),
+    OptionSpec::with_default("min_rate", RATE, "100", "`backpressure` lets at least so many rows a second pass"),
+    OptionSpec::with_default("pid_proportional", GAIN, "1.0", "`backpressure`: weight of the last batch's error"),
+    OptionSpec::with_default("pid_integral", GAIN, "0.2", "`backpressure`: weight of the rows that wait"),
+    OptionSpec::with_default("pid_derived", GAIN, "0.0", "`backpressure`: weight of the error's change"),
     OptionSpec::optional(
         "partitions",
         OptionKind::Integer { min: 1, max: 256 },
@@ -63,8 +73,21 @@ const WATERMARKS: &[(&str, &str)] = &[
     ("fastest", "that of the fastest input: results come sooner, rows of slower streams may be late"),
 ];
 
-const OVERRUN: &[(&str, &str)] =
-    &[("skip", "the ticks that were missed are folded into the next batch"), ("fail", "the pipeline stops")];
+const ON_CHANGE: &[(&str, &str)] = &[
+    ("keep", "it goes on with what it has, where the layout is the same"),
+    ("reset", "it is put aside and begins anew"),
+];
+
+const OVERRUN: &[(&str, &str)] = &[
+    ("skip", "the ticks that were missed are folded into the next batch, and counted"),
+    ("catch_up", "they are made up for, one batch each"),
+    ("fail", "the pipeline stops"),
+];
+
+/// Rows a second.
+const RATE: OptionKind = OptionKind::Number { min: 1.0, max: 1e12 };
+/// A weight of the estimator.
+const GAIN: OptionKind = OptionKind::Number { min: 0.0, max: 1000.0 };
 
 /// The settings that the rest of the checker goes by.
 #[derive(Debug, Clone, Default)]

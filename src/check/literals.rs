@@ -117,7 +117,7 @@ fn scaled(number: &str, factor: i128) -> Option<i128> {
 }
 
 /// `10s`, `1h30m`, `-5m` as text, e.g. in a test's cell.
-pub(super) fn duration_text(text: &str) -> Option<i64> {
+pub(crate) fn duration_text(text: &str) -> Option<i64> {
     let text = text.trim();
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Run a pipeline
     Run(Run),
+    /// Answer what a saved edit of a running pipeline asks
+    Decide(Decide),
     /// Run the test blocks of pipelines, in virtual time
     Test(Test),
     /// Print what is run: stages, passes, state, guarantees
@@ -102,9 +104,12 @@ pub(crate) enum Deny {
     Warnings,
 }
 
-/// Run a pipeline; Ctrl-C ends it after the batch
+/// Run a pipeline; Ctrl-C works off what was received, then ends
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  millstream run pipelines/wordcount.stream --once")]
+#[command(
+    after_help = "Exit code: 0 ended, 1 mistakes or a failed batch, 2 unreadable, 3 cut short, 130 second Ctrl-C.\n\n\
+    Example:\n  millstream run pipelines/wordcount.stream --once"
+)]
 pub(crate) struct Run {
     /// A .stream or .yaml file
     pub(crate) file: PathBuf,
@@ -114,9 +119,52 @@ pub(crate) struct Run {
     /// End after so many batches
     #[arg(long, value_name = "N")]
     pub(crate) batches: Option<u64>,
+    /// End after so long: 90s, 10m, 8h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) lasting: Option<i64>,
+    /// How long working off may take at the end
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub(crate) drain: i64,
+    /// Write a JSON object a batch to a file; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) progress: Option<PathBuf>,
+    /// Serve Prometheus metrics, /health and /ready
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Log as text or json, also on a terminal
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Threads that compute; one a core if not said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Go on by the text as it was at the start, whatever is saved
+    #[arg(long)]
+    pub(crate) no_reload: bool,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+}
+
+/// How a run logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors: one object a line.
+    Json,
+}
+
+/// Answer what a saved edit of a running pipeline asks
+#[derive(Debug, clap::Args)]
+#[command(after_help = "keep: what is remembered goes on; reset: it is put aside and begins anew.\n\
+    all=keep answers everything that has no answer of its own.\n\n\
+    Examples:\n  millstream decide revenue.stream\n  millstream decide revenue.stream user_totals=keep orders=reset")]
+pub(crate) struct Decide {
+    /// The file of the running pipeline
+    pub(crate) file: PathBuf,
+    /// NAME=keep or NAME=reset; without any, what is asked is printed
+    #[arg(value_name = "NAME=ANSWER")]
+    pub(crate) answers: Vec<String>,
 }
 
 /// Print what is run: stages, passes, state, guarantees
@@ -128,6 +176,9 @@ pub(crate) struct Plan {
     /// Also tell rule by rule how the plan came about, and why a rule did not fire
     #[arg(long)]
     pub(crate) verbose: bool,
+    /// Tell what this text would do to a pipeline that runs by an older one
+    #[arg(long, value_name = "OLD", conflicts_with = "verbose")]
+    pub(crate) against: Option<PathBuf>,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
@@ -317,4 +368,9 @@ fn setting(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("write it as NAME=VALUE".into()),
     }
+}
+
+/// A duration as pipelines write it, in microseconds.
+fn duration(text: &str) -> Result<i64, String> {
+    crate::check::duration_text(text).ok_or_else(|| "write a number with a unit: 500ms, 90s, 10m, 8h, 2d".into())
 }

@@ -49,6 +49,11 @@ pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Fin
     Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
 }
 
+/// The plan of texts that were read and have no mistakes, once more: a plan cannot be copied.
+pub(crate) fn plan_of(program: &Program, catalog: &Catalog, overrides: &Overrides) -> Plan {
+    crate::check::check(program, catalog, &with_environment(program, overrides)).plan
+}
+
 /// The values given on the command line, then those that the environment has for further parameters.
 fn with_environment(program: &Program, given: &Overrides) -> Overrides {
     let mut overrides = given.clone();

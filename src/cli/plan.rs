@@ -2,6 +2,7 @@
 //! is remembered, what a crash can do on each way from a source to a sink. `--verbose` tells rule by rule how it came
 //! about.
 
+mod against;
 pub(super) mod stages;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,9 @@ pub(crate) fn plan(args: &args::Plan, terminal: &mut Terminal) -> Outcome {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
+    if let Some(old) = &args.against {
+        return against::against(&plan, old, args, terminal);
+    }
     let mut text = String::new();
     if args.verbose {
         text.push_str(&format!("as it was checked:\n{}", indented(&plan.to_string())));

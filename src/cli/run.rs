@@ -1,19 +1,35 @@
 //! `millstream run`: a checked pipeline, batch by batch, until it ends or is told to.
 
-use std::io;
+mod live;
+mod log;
+mod progress;
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use millstream_dsl::{SourceMap, Span};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::args::Run;
+use live::{Above, Live, grouped};
+use log::Lines;
+use progress::Progress;
+
+use super::args::{LogFormat, Run};
 use super::findings::{self, Counts};
 use super::terminal::Terminal;
+use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::engine::{self, BatchReport, EngineError, MeterCount, Report, RunSettings, Summary};
-use crate::model::time::show_duration;
+use crate::check::Program;
+use crate::engine::{
+    self, BatchReport, Clock, EngineError, MeterCount, RealClock, ReloadCounts, Report, RunSettings, Summary,
+};
+use crate::load::{STDIN, plain_words};
+use crate::metrics::{self, Metrics, State};
+use crate::model::time::show_elapsed;
 use crate::optimize::optimize;
 use crate::plan::operator::TaskError;
 
@@ -36,14 +52,75 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let Some(plan) = found.plan.filter(|_| errors == 0) else { return Ok(exit) };
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
-    let settings = RunSettings { once: args.once, batches: args.batches, stop, ..RunSettings::default() };
-    match engine::run(&optimize(plan).plan, settings, &mut Notes { terminal }) {
-        Ok(summary) => {
-            terminal.aside(&ended(&summary));
-            Ok(Exit::Clean)
+    let pipeline = plan.header.name.clone();
+    let metrics = Metrics::default();
+    metrics.is(&pipeline, State::Starting);
+    let served = args.metrics.as_deref().map(|address| (address, metrics::serve(address, metrics.clone())));
+    let served = match served {
+        Some((_, Ok(server))) => Some(server),
+        Some((address, Err(e))) => {
+            return Err(Failure::new(format!("metrics cannot be served on `{address}`: {}", plain_words(&e))));
         }
-        Err(error) => failed(&error, &found.program.sources, terminal),
+        None => None,
+    };
+    let progress = args.progress.as_deref().map(|to| progress(to, &pipeline)).transpose()?;
+    let live = (terminal.is_watched && args.log_format.is_none()).then(|| Live::new(args.once));
+    let format = args.log_format.unwrap_or(LogFormat::Text);
+    log::begin(format, terminal.error_look.color, live.as_ref().map(Live::above));
+    // Who runs something once wants to know how it ended; who runs a service wants a log.
+    let logs = live.is_none() && (args.log_format.is_some() || !args.once);
+    let lines = logs.then(|| Lines { name: pipeline.clone() });
+    let sources = found.program.sources.clone();
+    let watch = watched(args, found.program, terminal, live.as_ref().map(Live::above))?;
+    let counts = watch.as_ref().map(Watch::counts);
+    let mut told = Told { terminal, pipeline, live, lines, progress, metrics, counts };
+    if let Some(server) = &served {
+        told.note(&format!("metrics are served on http://{}/metrics", server.address));
     }
+    let settings = RunSettings {
+        once: args.once,
+        batches: args.batches,
+        lasting: args.lasting,
+        drain: args.drain,
+        threads: args.threads.map(usize::from),
+        stop,
+        reloads: watch.as_ref().map(Watch::reloads),
+        ..RunSettings::default()
+    };
+    let ended = engine::run(&optimize(plan).plan, settings, &mut told);
+    if let Some(live) = &told.live {
+        live.clear();
+    }
+    match ended {
+        Ok(summary) => {
+            terminal.aside(&summed(&summary));
+            Ok(if summary.cut_short { Exit::CutShort } else { Exit::Clean })
+        }
+        Err(error) => {
+            let sources = watch.as_ref().map_or(sources, Watch::sources);
+            failed(&error, &sources, terminal)
+        }
+    }
+}
+
+/// The pipeline's text under watch; none where it is run once, or comes from a pipe.
+fn watched(args: &Run, program: Program, terminal: &Terminal, above: Option<Above>) -> Result<Option<Watch>, Failure> {
+    if args.once || args.no_reload || args.file == Path::new(STDIN) {
+        return Ok(None);
+    }
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&again))
+        .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
+    let say = Arc::new(move |text: &str| {
+        // Who does not listen there misses it.
+        let _ = match &above {
+            Some(above) => above.clone().write_all(text.as_bytes()),
+            None => io::stderr().lock().write_all(text.as_bytes()),
+        };
+    });
+    let overrides = args.set.iter().cloned().collect();
+    let watching = Watching { file: args.file.clone(), overrides, look: terminal.error_look, say, again };
+    Ok(Some(Watch::start(watching, program)))
 }
 
 /// The first signal lets the batch at hand end, the second one does not.
@@ -78,12 +155,18 @@ fn place(span: Span, sources: &SourceMap) -> String {
 }
 
 /// What came of a run, in a line, and a line for what did not go the straight way.
-fn ended(summary: &Summary) -> String {
+fn summed(summary: &Summary) -> String {
     let batches = if summary.batches == 1 { "1 batch".into() } else { format!("{} batches", summary.batches) };
     let rows_in: u64 = summary.sources.iter().map(|source| source.rows).sum();
     let rows_out: u64 = summary.sinks.iter().map(|sink| sink.rows).sum();
-    let millis = i64::try_from(summary.took.as_millis()).unwrap_or(i64::MAX / 1000);
-    let mut text = format!("{batches}, {rows_in} rows in, {rows_out} rows out, {}\n", show_duration(millis * 1000));
+    let took = show_elapsed(summary.took);
+    let mut text = format!("{batches}, {} rows in, {} rows out, {took}\n", grouped(rows_in), grouped(rows_out));
+    if summary.skipped > 0 {
+        text.push_str(&format!(
+            "{} ticks were skipped, because the batches before them took too long\n",
+            summary.skipped
+        ));
+    }
     let late: u64 = summary.operators.iter().map(|operator| operator.late).sum();
     let rejected: u64 = summary.sinks.iter().map(|sink| sink.rejected).sum();
     let astray = [(summary.bad_rows(), "bad"), (late, "late"), (rejected, "rejected")];
@@ -98,15 +181,60 @@ fn ended(summary: &Summary) -> String {
     text
 }
 
-/// Passes on what the engine has to say.
-struct Notes<'a> {
+/// Who is told of a run.
+struct Told<'a> {
     terminal: &'a mut Terminal,
+    pipeline: String,
+    live: Option<Live>,
+    lines: Option<Lines>,
+    progress: Option<Progress>,
+    metrics: Metrics,
+    counts: Option<Arc<ReloadCounts>>,
 }
 
-impl Report for Notes<'_> {
-    fn batch(&mut self, _: &BatchReport) {}
+impl Report for Told<'_> {
+    fn before(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.before();
+        }
+    }
+
+    fn batch(&mut self, batch: &BatchReport) {
+        self.metrics.batch(&self.pipeline, batch);
+        if let Some(counts) = &self.counts {
+            self.metrics.reloads(&self.pipeline, counts);
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.batch(batch);
+            if let Some(error) = progress.failure() {
+                self.note(&format!("progress is written no more: {}", plain_words(&error)));
+            }
+        }
+        if let Some(live) = &mut self.live {
+            live.batch(batch);
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.batch(batch);
+        }
+    }
 
     fn note(&mut self, text: &str) {
-        self.terminal.aside(&format!("{text}\n"));
+        match (&mut self.lines, &mut self.live) {
+            (Some(lines), _) => lines.note(text),
+            (None, Some(live)) => live.note(text),
+            (None, None) => self.terminal.aside(&format!("{text}\n")),
+        }
     }
+}
+
+/// Where `--progress` goes.
+fn progress(to: &Path, pipeline: &str) -> Result<Progress, Failure> {
+    let to_whom: Box<dyn io::Write + Send> = if to.as_os_str() == "-" {
+        Box::new(io::stdout())
+    } else {
+        let file = OpenOptions::new().create(true).append(true).open(to);
+        Box::new(file.map_err(|e| Failure::of(to, &e))?)
+    };
+    let run = format!("{:x}-{}", RealClock.now(), std::process::id());
+    Ok(Progress::new(to_whom, pipeline, run))
 }

@@ -18,6 +18,8 @@ pub(crate) struct Terminal {
     pub(crate) look: Look,
     /// How diagnostics look on standard error.
     pub(crate) error_look: Look,
+    /// Standard error is a terminal, so that somebody may be looking.
+    pub(crate) is_watched: bool,
 }
 
 impl Terminal {
@@ -27,6 +29,7 @@ impl Terminal {
         Terminal {
             look: look(color, out.is_terminal()),
             error_look: look(color, err.is_terminal()),
+            is_watched: err.is_terminal(),
             out: BufWriter::new(out),
         }
     }

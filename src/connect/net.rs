@@ -38,6 +38,11 @@ pub fn reconnecting() -> Vec<OptionSpec> {
     ]
 }
 
+/// How long a record may be.
+pub fn records(longest: &'static str) -> OptionSpec {
+    OptionSpec::with_default("max_record", OptionKind::Size, longest, "a longer record is a bad row")
+}
+
 /// What is taken in while a batch is being worked on.
 pub fn receiving() -> Vec<OptionSpec> {
     vec![

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use crate::plan::measure::Measured;
+use crate::plan::operator::Held;
+use crate::plan::seams::Backlog;
 
 /// Who is told of a run as it goes.
 pub trait Report {
+    /// A batch begins; what runs in it may print.
+    fn before(&mut self) {}
     /// A batch was delivered.
     fn batch(&mut self, done: &BatchReport);
     /// Something a person should know.
@@ -21,6 +25,12 @@ pub struct BatchReport {
     pub time: i64,
     /// From its start to its delivery.
     pub took: Duration,
+    /// From when it was due to its start.
+    pub delay: Duration,
+    /// Ticks that fell due since the batch before and were folded into this one.
+    pub skipped: u64,
+    /// Where the time went.
+    pub phases: Phases,
     /// By source, in the order of the plan.
     pub sources: Vec<SourceCount>,
     /// By operator, in the order of the plan.
@@ -31,6 +41,32 @@ pub struct BatchReport {
     pub meters: Vec<MeterCount>,
     /// What a person should know of it; told before the batch itself is.
     pub notes: Vec<String>,
+}
+
+/// The time of a batch by what was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// Asking sources and reading them.
+    pub intake: Duration,
+    /// Operators.
+    pub compute: Duration,
+    /// Sinks.
+    pub deliver: Duration,
+    /// Telling sources that their rows are safe.
+    pub settle: Duration,
+}
+
+/// How far the time of a source has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MarkCount {
+    /// The watermark behind the batch.
+    pub mark: Option<i64>,
+    /// The newest time there was.
+    pub newest: Option<i64>,
+    /// The split that holds it back, where each has a time of its own.
+    pub held_by: Option<String>,
+    /// It was silent for so long that nobody waits for it.
+    pub sleeps: bool,
 }
 
 /// What the user measures with `meter`.
@@ -53,6 +89,27 @@ pub struct SourceCount {
     pub bad: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// How much there is that was not read yet.
+    pub backlog: Backlog,
+    /// At most so many rows a second, as backpressure has it.
+    pub rate: Option<u64>,
+    /// Things it found and will not read, in this batch.
+    pub left_out: u64,
+    /// Its time, where it has one that moves.
+    pub mark: Option<MarkCount>,
+    /// Splits that were read in this batch: from where, to where.
+    pub moved: Vec<Moved>,
+}
+
+/// A split that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Its name.
+    pub split: String,
+    /// Where it was read from.
+    pub from: String,
+    /// Up to where.
+    pub to: String,
 }
 
 /// What became of an operator's rows.
@@ -80,6 +137,10 @@ pub struct OperatorCount {
     pub partly_late: u64,
     /// Rows for which an expression failed.
     pub bad: u64,
+    /// Time it was worked on, summed up over threads.
+    pub took: Duration,
+    /// What it remembers behind the batch.
+    pub held: Held,
 }
 
 impl OperatorCount {
@@ -100,6 +161,10 @@ pub struct SinkCount {
     pub rows: u64,
     /// Rows it refused.
     pub rejected: u64,
+    /// How often it was tried again.
+    pub retries: u64,
+    /// Time it took to stage and to deliver.
+    pub took: Duration,
 }
 
 /// A run that is over.
@@ -107,6 +172,10 @@ pub struct SinkCount {
 pub struct Summary {
     /// How many batches.
     pub batches: u64,
+    /// Ticks for which there was none, because the one before took too long.
+    pub skipped: u64,
+    /// The run was to end before all that had been received was worked off.
+    pub cut_short: bool,
     /// From start to end.
     pub took: Duration,
     /// By source, in the order of the plan.
@@ -123,6 +192,7 @@ impl Summary {
     /// Counts a batch.
     pub(super) fn add(&mut self, batch: &BatchReport) {
         self.batches += 1;
+        self.skipped += batch.skipped;
         self.meters.clone_from(&batch.meters);
         if self.batches == 1 {
             self.sources.clone_from(&batch.sources);
@@ -130,12 +200,16 @@ impl Summary {
             self.sinks.clone_from(&batch.sinks);
             return;
         }
-        for (sum, more) in self.sources.iter_mut().zip(&batch.sources) {
+        // A saved edit may have brought others, which come behind those that were there.
+        for (more, again) in numbered(&batch.sources, |source| &source.name) {
+            let sum = found(&mut self.sources, more, again, |a, b| a.name == b.name);
             sum.rows += more.rows;
             sum.bad += more.bad;
             sum.bytes += more.bytes;
+            sum.left_out += more.left_out;
         }
-        for (sum, more) in self.operators.iter_mut().zip(&batch.operators) {
+        for (more, again) in numbered(&batch.operators, |operator| (&operator.stream, &operator.word)) {
+            let sum = found(&mut self.operators, more, again, |a, b| (&a.stream, &a.word) == (&b.stream, &b.word));
             sum.rows_in += more.rows_in;
             sum.rows_out += more.rows_out;
             sum.bytes_out += more.bytes_out;
@@ -145,15 +219,62 @@ impl Summary {
             sum.partly_late += more.partly_late;
             sum.late += more.late;
             sum.bad += more.bad;
+            sum.took += more.took;
+            sum.held = more.held;
         }
-        for (sum, more) in self.sinks.iter_mut().zip(&batch.sinks) {
+        for (more, again) in numbered(&batch.sinks, |sink| (&sink.stream, &sink.word)) {
+            let sum = found(&mut self.sinks, more, again, |a, b| (&a.stream, &a.word) == (&b.stream, &b.word));
             sum.rows += more.rows;
             sum.rejected += more.rejected;
+            sum.retries += more.retries;
+            sum.took += more.took;
         }
     }
 
     /// Rows that sources could not read and operators could not compute.
     pub fn bad_rows(&self) -> u64 {
         self.sources.iter().map(|s| s.bad).sum::<u64>() + self.operators.iter().map(|o| o.bad).sum::<u64>()
+    }
+}
+
+/// Counts with how many of the same name stand before each.
+fn numbered<'a, T, K: PartialEq + 'a>(counts: &'a [T], key: fn(&'a T) -> K) -> impl Iterator<Item = (&'a T, usize)> {
+    counts.iter().enumerate().map(move |(i, count)| {
+        let before = counts[..i].iter().filter(|other| key(other) == key(count)).count();
+        (count, before)
+    })
+}
+
+/// The sum that a count goes to: the one of the same name behind so many others of that name, made where it is missing.
+fn found<'a, T: Named>(sums: &'a mut Vec<T>, of: &T, again: usize, same: fn(&T, &T) -> bool) -> &'a mut T {
+    let place = sums.iter().enumerate().filter(|(_, sum)| same(sum, of)).nth(again).map(|(i, _)| i);
+    let place = place.unwrap_or_else(|| {
+        sums.push(of.named());
+        sums.len() - 1
+    });
+    &mut sums[place]
+}
+
+/// Something counted.
+trait Named {
+    /// The same name, nothing counted.
+    fn named(&self) -> Self;
+}
+
+impl Named for SourceCount {
+    fn named(&self) -> Self {
+        SourceCount { name: self.name.clone(), ..SourceCount::default() }
+    }
+}
+
+impl Named for OperatorCount {
+    fn named(&self) -> Self {
+        OperatorCount { stream: self.stream.clone(), word: self.word.clone(), ..OperatorCount::default() }
+    }
+}
+
+impl Named for SinkCount {
+    fn named(&self) -> Self {
+        SinkCount { stream: self.stream.clone(), word: self.word.clone(), ..SinkCount::default() }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
@@ -17,8 +16,10 @@ use crate::engine::keyed::{self, Keyed, KeyedOut};
 use crate::engine::marks::{Marks, Upstream, behind, meet};
 use crate::engine::pool::Pool;
 use crate::engine::program::{Kind, Node, Program, Slot, Stage, Step};
+use crate::engine::rate::Done;
+use crate::engine::stopping::Stopping;
 use crate::plan::operator::{BatchTime, StepTime, TaskError};
-use crate::plan::seams::BadRow;
+use crate::plan::seams::{BadRow, Bell, LeftOut};
 use crate::plan::{Port, RowFate};
 
 /// How many unreadable rows of a source are told of in a batch, where nobody takes them.
@@ -28,7 +29,7 @@ const TOLD: usize = 3;
 pub(super) struct Means<'a> {
     pub(super) pool: &'a Pool,
     pub(super) clock: &'a dyn Clock,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) stop: &'a Stopping,
     /// At most so many rows a block.
     pub(super) block_rows: usize,
     /// A row that is not accounted for fails the batch.
@@ -58,23 +59,71 @@ pub(super) struct Carry {
 }
 
 /// What a batch ended in.
-pub(super) struct Done {
+pub(super) struct Ended {
     pub(super) report: BatchReport,
     /// What the watched outputs gave, by name.
     pub(super) streams: BTreeMap<String, Vec<RecordBatch>>,
 }
 
 impl Program {
-    /// Takes from every source what the batch may have.
-    pub(super) fn intake(&mut self, now: i64, drain: bool, means: &Means<'_>) -> Result<Input, Failure> {
+    /// Takes from every source what the batch may have. `received`: only from those that cannot be read again.
+    pub(super) fn intake(
+        &mut self,
+        now: i64,
+        drain: bool,
+        received: bool,
+        means: &Means<'_>,
+    ) -> Result<Input, Failure> {
         let mut input = Input::default();
         for step in &mut self.steps {
-            if let Step::Source(node, intake) = step {
+            if let Step::Source(node, intake) = step
+                && (!received || !intake.rewinds())
+            {
                 let taken = intake.take(now, drain, means).map_err(at(*node))?;
                 input.taken.insert(*node, taken);
             }
         }
         Ok(input)
+    }
+
+    /// Sources take in nothing more from outside.
+    pub(super) fn hang_up(&mut self) {
+        for step in &mut self.steps {
+            if let Step::Source(_, intake) = step {
+                intake.hang_up();
+            }
+        }
+    }
+
+    /// Sources are to ring when there is something to read.
+    pub(super) fn ring(&mut self, bell: &Bell) {
+        for step in &mut self.steps {
+            if let Step::Source(_, intake) = step {
+                intake.ring(bell);
+            }
+        }
+    }
+
+    /// Sources learn from a batch how fast they may go.
+    pub(super) fn learn(&mut self, report: &BatchReport, done: Done) {
+        for step in &mut self.steps {
+            if let Step::Source(node, intake) = step
+                && let Some(rate) = &mut intake.rate
+                && let Some(count) = report.sources.iter().find(|count| count.name == self.nodes[*node].stream)
+            {
+                rate.learn(count.rows, done);
+            }
+        }
+    }
+
+    /// No batch follows: sinks make visible what they hold back.
+    pub(super) fn finish(&mut self, means: &Means<'_>) -> Result<(), Failure> {
+        for step in &mut self.steps {
+            if let Step::Sink(node, outlet, _) = step {
+                outlet.finish(means.clock, means.stop).map_err(at(*node))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing will ever follow.
@@ -95,7 +144,8 @@ impl Program {
         close: bool,
         carry: &mut Carry,
         means: &Means<'_>,
-    ) -> Result<Done, Failure> {
+    ) -> Result<Ended, Failure> {
+        let started = means.clock.ticks();
         let marks = self.marks(&carry.marks, batch.micros, close);
         let watched = self.watched.values().cloned().collect();
         let mut work = Work {
@@ -112,9 +162,11 @@ impl Program {
         let mut input = input;
         let outputs = self.compute(&mut work, &mut input)?;
         work.check_fates(&self.nodes)?;
+        let computed = means.clock.ticks();
         for (i, rows) in outputs {
-            if let Step::Sink(node, outlet, _) = &mut self.steps[i] {
-                let refused = work.deliver(&self.nodes[*node], *node, outlet, &rows)?;
+            if let Step::Sink(node, outlet, (from, _)) = &mut self.steps[i] {
+                let names = (self.nodes[*from].stream.as_str(), self.nodes[*node].word.as_str());
+                let refused = work.deliver(names, *node, outlet, &rows)?;
                 if !refused.is_empty() {
                     carry.rejected.insert(*node, refused);
                 }
@@ -125,14 +177,21 @@ impl Program {
         }
         carry.marks = work.marks.iter().map(|marks| marks.after).collect();
         let mut report = work.report;
+        for (node, keyed) in self.keyed() {
+            work.counts[node].held = keyed.held();
+        }
         let operators = self.nodes.iter().zip(work.counts).filter(|(node, _)| node.kind == Kind::Operator);
         report.operators = operators.map(|(_, count)| count).collect();
+        let delivered = means.clock.ticks();
         self.settle(&input, batch.micros)?;
+        report.phases.compute = computed.saturating_sub(started);
+        report.phases.deliver = delivered.saturating_sub(computed);
+        report.phases.settle = means.clock.ticks().saturating_sub(delivered);
         let mut seen = work.flow.into_seen();
         let of = |slot: &Slot| seen.get(slot).cloned().unwrap_or_default();
         let streams = self.watched.iter().map(|(name, slot)| (name.clone(), of(slot))).collect();
         seen.clear();
-        Ok(Done { report, streams })
+        Ok(Ended { report, streams })
     }
 
     /// Runs everything but the sinks; gives back the rows of each sink, by its step. Nothing is delivered before all
@@ -141,9 +200,10 @@ impl Program {
         let mut outputs = Vec::new();
         for (i, step) in self.steps.iter_mut().enumerate() {
             match step {
-                Step::Source(node, _) => {
+                Step::Source(node, intake) => {
                     let taken = input.taken.entry(*node).or_default();
-                    work.source(&self.nodes[*node], *node, taken).map_err(at(*node))?;
+                    let count = intake.count(&self.nodes[*node].stream, taken, work.batch.micros);
+                    work.source(&self.nodes[*node], *node, taken, count).map_err(at(*node))?;
                 }
                 Step::Table(node, reference) => {
                     let all = reference.rows(work.batch.micros, work.means).map_err(at(*node))?;
@@ -216,13 +276,10 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn source(&mut self, of: &Node, node: usize, taken: &mut Taken) -> Result<(), TaskError> {
-        self.report.sources.push(SourceCount {
-            name: of.stream.clone(),
-            rows: taken.rows() as u64,
-            bad: taken.bad.len() as u64,
-            bytes: taken.bytes,
-        });
+    fn source(&mut self, of: &Node, node: usize, taken: &mut Taken, count: SourceCount) -> Result<(), TaskError> {
+        self.report.sources.push(count);
+        let left_out = |out: &LeftOut| format!("`{}` leaves out {}: {}", of.stream, out.place, out.reason);
+        self.report.notes.extend(taken.left_out.iter().take(TOLD).map(left_out));
         self.bad(of, node, &taken.bad)?;
         let blocks = blocks_of(std::mem::take(&mut taken.blocks), self.means.block_rows)?;
         self.flow.put((node, Port::Out), blocks);
@@ -254,10 +311,15 @@ impl Work<'_> {
             return self.gather(nodes, stage, inputs);
         };
         let parts = inputs.into_iter().next().unwrap_or_default();
-        let out = chain::run(&stage.chain, parts, &self.batch, self.means.pool)?;
+        let out = chain::run(&stage.chain, parts, &self.batch, self.means.pool, self.means.clock)?;
         for (link, counted) in stage.chain.iter().zip(&out.counts) {
-            let count = &mut self.counts[link.node];
             let first_half = stage.then.as_ref().is_some_and(|(node, _)| *node == link.node);
+            for (node, _) in stage.also.iter().filter(|_| first_half) {
+                self.counts[*node].rows_in += counted.rows_in;
+                self.counts[*node].filtered += counted.filtered;
+            }
+            self.counts[link.node].took += counted.took;
+            let count = &mut self.counts[link.node];
             count.rows_in += counted.rows_in;
             count.filtered += counted.filtered;
             if !first_half {
@@ -270,21 +332,28 @@ impl Work<'_> {
         for (node, port, rows) in out.sides {
             self.hand_on(node, port, vec![vec![rows]]);
         }
-        match stage.then.as_mut() {
-            None => self.flow.put_parts((last, Port::Out), out.rows),
-            Some((node, keyed)) => {
-                let input = keyed::Input { parts: out.rows, in_place: false, unread: BTreeSet::new() };
-                let out = self.step(*node, keyed, vec![input])?;
-                let handed = out.handed;
-                self.counts[*node].filtered += out.filtered;
-                self.put(*node, out);
-                // Rows that the first half put together are in the result, unless they went elsewhere.
-                let count = &mut self.counts[*node];
-                count.handed += handed;
-                let elsewhere = count.handed + count.filtered + count.late + count.bad;
-                count.taken = count.rows_in.saturating_sub(elsewhere);
-            }
+        let Some((node, keyed)) = &mut stage.then else {
+            self.flow.put_parts((last, Port::Out), out.rows);
+            return Ok(());
+        };
+        for (node, keyed) in &mut stage.also {
+            self.merge(*node, keyed, out.rows.clone())?;
         }
+        self.merge(*node, keyed, out.rows)
+    }
+
+    /// The second half of an operator, over what the first one made.
+    fn merge(&mut self, node: usize, keyed: &mut Keyed, parts: Parts) -> Result<(), Failure> {
+        let input = keyed::Input { parts, in_place: false, unread: BTreeSet::new() };
+        let out = self.step(node, keyed, vec![input])?;
+        let handed = out.handed;
+        self.counts[node].filtered += out.filtered;
+        self.put(node, out);
+        // Rows that the first half put together are in the result, unless they went elsewhere.
+        let count = &mut self.counts[node];
+        count.handed += handed;
+        let elsewhere = count.handed + count.filtered + count.late + count.bad;
+        count.taken = count.rows_in.saturating_sub(elsewhere);
         Ok(())
     }
 
@@ -313,10 +382,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn step(&self, node: usize, keyed: &mut Keyed, inputs: Vec<keyed::Input>) -> Result<KeyedOut, Failure> {
+    fn step(&mut self, node: usize, keyed: &mut Keyed, inputs: Vec<keyed::Input>) -> Result<KeyedOut, Failure> {
         let Marks { before, after } = self.marks[node];
         let time = StepTime { batch: self.batch, mark_before: before, mark_after: after };
-        keyed.step(inputs, &time, self.means.pool).map_err(at(node))
+        let started = self.means.clock.ticks();
+        let out = keyed.step(inputs, &time, self.means.pool).map_err(at(node));
+        self.counts[node].took += self.means.clock.ticks().saturating_sub(started);
+        out
     }
 
     fn put(&mut self, node: usize, out: KeyedOut) {
@@ -370,19 +442,26 @@ impl Work<'_> {
 
     fn deliver(
         &mut self,
-        of: &Node,
+        (stream, word): (&str, &str),
         node: usize,
         outlet: &mut crate::engine::outlet::Outlet,
         rows: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, Failure> {
-        let count = rows.iter().map(|r| r.num_rows() as u64).sum();
+        let mut count = SinkCount {
+            word: word.to_owned(),
+            stream: stream.to_owned(),
+            rows: rows.iter().map(|r| r.num_rows() as u64).sum(),
+            ..SinkCount::default()
+        };
         let mut refused = Vec::new();
-        if count > 0 {
-            let delivered = outlet.deliver(&self.batch, rows, self.means.clock, self.means.stop);
-            refused = delivered.map_err(at(node))?;
+        if count.rows > 0 || outlet.wants_empty() {
+            let started = self.means.clock.ticks();
+            let delivery = outlet.deliver(&self.batch, rows, self.means.clock, self.means.stop).map_err(at(node))?;
+            (refused, count.retries) = (delivery.refused, delivery.retries);
+            count.took = self.means.clock.ticks().saturating_sub(started);
         }
-        let rejected = refused.iter().map(|r| r.num_rows() as u64).sum();
-        self.report.sinks.push(SinkCount { word: of.word.clone(), stream: of.stream.clone(), rows: count, rejected });
+        count.rejected = refused.iter().map(|r| r.num_rows() as u64).sum();
+        self.report.sinks.push(count);
         Ok(refused)
     }
 }

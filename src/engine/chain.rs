@@ -1,8 +1,11 @@
 //! Row-wise operators in a row, run block by block without waiting for each other.
 
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 
 use crate::engine::blocks::bytes_of;
+use crate::engine::clock::Clock;
 use crate::engine::failure::{Failure, at, sampled};
 use crate::engine::flow::Parts;
 use crate::engine::pool::{Pool, guarded};
@@ -38,6 +41,7 @@ pub(super) struct LinkCount {
     pub(super) handed: u64,
     pub(super) filtered: u64,
     pub(super) taken: u64,
+    pub(super) took: Duration,
 }
 
 impl ChainOut {
@@ -55,18 +59,25 @@ impl ChainOut {
             sum.handed += more.handed;
             sum.filtered += more.filtered;
             sum.taken += more.taken;
+            sum.took += more.took;
         }
     }
 }
 
 /// Runs all blocks through all links; results in the order of the blocks, whatever the threads.
-pub(super) fn run(links: &[Link], parts: Parts, batch: &BatchTime, pool: &Pool) -> Result<ChainOut, Failure> {
+pub(super) fn run(
+    links: &[Link],
+    parts: Parts,
+    batch: &BatchTime,
+    pool: &Pool,
+    clock: &dyn Clock,
+) -> Result<ChainOut, Failure> {
     let first = links.first().map_or(0, |link| link.node);
     let mut all = ChainOut::of(links.len());
     all.rows = vec![Vec::new(); parts.len()];
     let blocks: Vec<_> =
         parts.into_iter().enumerate().flat_map(|(part, blocks)| blocks.into_iter().map(move |b| (part, b))).collect();
-    let results = pool.map(blocks, |(part, block)| Ok((part, one(links, block, batch)))).map_err(at(first))?;
+    let results = pool.map(blocks, |(part, block)| Ok((part, one(links, block, batch, clock)))).map_err(at(first))?;
     for (part, result) in results {
         all.absorb(part, result?);
     }
@@ -80,9 +91,10 @@ struct One {
     counts: Vec<LinkCount>,
 }
 
-fn one(links: &[Link], block: RecordBatch, batch: &BatchTime) -> Result<One, Failure> {
+fn one(links: &[Link], block: RecordBatch, batch: &BatchTime, clock: &dyn Clock) -> Result<One, Failure> {
     let mut out = One { rows: vec![block], sides: Vec::new(), counts: vec![LinkCount::default(); links.len()] };
     for (link, count) in links.iter().zip(&mut out.counts) {
+        let started = clock.ticks();
         for block in std::mem::take(&mut out.rows) {
             count.rows_in += block.num_rows() as u64;
             let evaluated = guarded(|| link.task.eval(&block, batch)).map_err(|e| at(link.node)(sampled(e, &block)))?;
@@ -104,6 +116,7 @@ fn one(links: &[Link], block: RecordBatch, batch: &BatchTime) -> Result<One, Fai
             }
             count.handed += evaluated.handed.unwrap_or(went) as u64;
         }
+        count.took += clock.ticks().saturating_sub(started);
     }
     Ok(out)
 }

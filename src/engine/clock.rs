@@ -1,8 +1,10 @@
 //! The only place that reads a clock.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::plan::seams::Bell;
 
 /// What time it is, and how to wait.
 pub trait Clock: Send + Sync {
@@ -10,6 +12,16 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> i64;
     /// Returns when it is that time, or earlier when `stop` becomes true.
     fn wait_until(&self, micros: i64, stop: &AtomicBool);
+    /// Returns when the bell is rung, when it is that time, or when `stop` becomes true.
+    fn wait_for(&self, bell: &Bell, micros: i64, stop: &AtomicBool) {
+        if !bell.wait(Duration::ZERO) {
+            self.wait_until(micros, stop);
+        }
+    }
+    /// Time that goes by whatever is done to the clock, for measuring how long something takes.
+    fn ticks(&self) -> Duration {
+        Duration::from_micros(self.now().max(0).unsigned_abs())
+    }
 }
 
 /// The clock on the wall.
@@ -33,6 +45,23 @@ impl Clock for RealClock {
             }
             std::thread::sleep(Duration::from_micros(left.unsigned_abs()).min(NAP));
         }
+    }
+
+    fn wait_for(&self, bell: &Bell, micros: i64, stop: &AtomicBool) {
+        loop {
+            let left = micros.saturating_sub(self.now());
+            if left <= 0 || stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if bell.wait(Duration::from_micros(left.unsigned_abs()).min(NAP)) {
+                return;
+            }
+        }
+    }
+
+    fn ticks(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 

@@ -1,23 +1,27 @@
 //! A source as a batch sees it: so much and no more is taken, positions and the watermark move.
 
-use std::sync::atomic::AtomicBool;
+use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
 
+use crate::engine::accounts::{MarkCount, Moved, SourceCount};
 use crate::engine::batch::Means;
 use crate::engine::clock::Clock;
 use crate::engine::marks::SourceMark;
-use crate::plan::Settings;
-use crate::plan::catalog::Endpoint;
+use crate::engine::patience::OF_SOURCES;
+use crate::engine::rate::Rate;
+use crate::engine::stopping::Stopping;
+use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::edge::Edge;
+use crate::plan::graph::Header;
 use crate::plan::operator::TaskError;
-use crate::plan::seams::{BadRow, Limits, Position, Positions, Source, Split};
+use crate::plan::seams::{BadRow, Bell, LeftOut, Limits, Position, Positions, Source, Split};
 
 /// Bytes a batch takes where no limit is written: a batch must fit into memory.
 const DEFAULT_BYTES: u64 = 256_000_000;
 
-/// How often a read that may succeed later is tried again.
-const RETRIES: i64 = 8;
+/// Of so many splits a batch says from where to where they were read.
+const MOVED: usize = 100;
 
 /// A source at work.
 pub(super) struct Intake {
@@ -25,6 +29,12 @@ pub(super) struct Intake {
     known: Positions,
     rows: usize,
     bytes: u64,
+    /// Columns that the source was told to leave out.
+    pub(super) left_out: BTreeSet<usize>,
+    /// Whether what was read can be read again, so that it may wait for another run.
+    rewinds: bool,
+    /// What backpressure has learnt.
+    pub(super) rate: Option<Rate>,
     /// Its watermark, where the rows have a time that moves.
     pub(super) mark: Option<SourceMark>,
 }
@@ -35,8 +45,9 @@ pub(super) struct Taken {
     pub(super) blocks: Vec<RecordBatch>,
     pub(super) bad: Vec<BadRow>,
     pub(super) bytes: u64,
-    /// Positions that moved, to be acknowledged when the batch is delivered.
-    pub(super) moved: Vec<(Split, Position)>,
+    /// Positions that moved, to be acknowledged when the batch is delivered: from where, to where.
+    pub(super) moved: Vec<(Split, Position, Position)>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 impl Taken {
@@ -48,8 +59,8 @@ impl Taken {
 
 impl Intake {
     /// The pipeline's settings hold where the source does not say otherwise.
-    pub(super) fn new(endpoint: &Endpoint, pipeline: &Settings, source: Box<dyn Source>, edge: Option<&Edge>) -> Self {
-        let own = &endpoint.settings;
+    pub(super) fn new(endpoint: &Endpoint, header: &Header, source: Box<dyn Source>, edge: Option<&Edge>) -> Self {
+        let (own, pipeline) = (&endpoint.settings, &header.settings);
         let rows = own.integer("max_rows").or(pipeline.integer("max_rows")).and_then(|n| usize::try_from(n).ok());
         let bytes = own.size("max_bytes").or(pipeline.size("max_bytes"));
         let idle = own.duration("idle").or(pipeline.duration("idle"));
@@ -57,8 +68,11 @@ impl Intake {
         Intake {
             source,
             known: Positions::new(),
+            left_out: BTreeSet::new(),
             rows: rows.unwrap_or(usize::MAX),
             bytes: bytes.unwrap_or(DEFAULT_BYTES),
+            rewinds: matches!(&endpoint.entry, EndpointEntry::Source(entry) if entry.rewinds),
+            rate: Rate::of(pipeline, header.every),
             mark,
         }
     }
@@ -67,33 +81,107 @@ impl Intake {
     pub(super) fn take(&mut self, now: i64, drain: bool, means: &Means<'_>) -> Result<Taken, TaskError> {
         let Means { clock, stop, .. } = *means;
         let threads = means.pool.size();
-        let mut limits = Limits { rows: self.rows, bytes: self.bytes, now, drain, threads };
-        let source = &mut self.source;
-        let known = &self.known;
-        let splits = retrying(clock, stop, || source.discover(known, &limits))?;
-        let mut taken = Taken::default();
-        for split in splits {
-            if limits.rows == 0 || limits.bytes == 0 {
-                break;
+        // Who drains has nothing to keep up with.
+        let rate = self.rate.as_ref().filter(|_| !drain).and_then(Rate::rows).unwrap_or(usize::MAX);
+        let mut left = Limits { rows: self.rows.min(rate), bytes: self.bytes, now, drain, threads };
+        let (source, known) = (&mut self.source, &self.known);
+        let mut splits = retrying(clock, stop, || source.discover(known, &left))?;
+        let mut taken = Taken { left_out: self.source.left_out(), ..Taken::default() };
+        // Splits that go on for ever share what a batch may take; others come one after the other.
+        let shared = self.source.splits_last();
+        while !splits.is_empty() && left.rows > 0 && left.bytes > 0 {
+            let mut unfinished = Vec::new();
+            let count = splits.len();
+            for (i, split) in splits.into_iter().enumerate() {
+                if left.rows == 0 || left.bytes == 0 {
+                    break;
+                }
+                let among = if shared { count - i } else { 1 };
+                let limits =
+                    Limits { rows: left.rows.div_ceil(among), bytes: left.bytes.div_ceil(among as u64), ..left };
+                let read = self.read(&split, &limits, &mut taken, means)?;
+                left.rows = left.rows.saturating_sub(read.rows);
+                left.bytes = left.bytes.saturating_sub(read.bytes);
+                if shared && read.more {
+                    unfinished.push(split);
+                }
             }
-            let from = self.known.get(&split).cloned().unwrap_or_default();
-            let source = &mut self.source;
-            let read = retrying(clock, stop, || source.read(&split, &from, &limits))?;
-            let rows: usize = read.blocks.iter().map(RecordBatch::num_rows).sum();
-            limits.rows = limits.rows.saturating_sub(rows + read.bad.len());
-            limits.bytes = limits.bytes.saturating_sub(read.bytes);
-            taken.bytes += read.bytes;
-            if let Some(mark) = &mut self.mark {
-                mark.hear(&split, &read.blocks, now);
-            }
-            taken.blocks.extend(read.blocks);
-            taken.bad.extend(read.bad);
-            if read.to != from {
-                self.known.insert(split.clone(), read.to.clone());
-                taken.moved.push((split, read.to));
-            }
+            splits = unfinished;
         }
         Ok(taken)
+    }
+
+    /// Reads from where a split was left.
+    fn read(
+        &mut self,
+        split: &Split,
+        limits: &Limits,
+        taken: &mut Taken,
+        means: &Means<'_>,
+    ) -> Result<Share, TaskError> {
+        let from = self.known.get(split).cloned().unwrap_or_default();
+        let source = &mut self.source;
+        let read = retrying(means.clock, means.stop, || source.read(split, &from, limits))?;
+        let rows = read.blocks.iter().map(RecordBatch::num_rows).sum::<usize>() + read.bad.len();
+        if let Some(mark) = &mut self.mark {
+            mark.hear(split, &read.blocks, limits.now);
+        }
+        let share = Share { rows, bytes: read.bytes, more: !read.exhausted && read.to != from };
+        taken.bytes += read.bytes;
+        taken.blocks.extend(read.blocks);
+        taken.bad.extend(read.bad);
+        if read.to != from {
+            self.known.insert(split.clone(), read.to.clone());
+            match taken.moved.iter_mut().find(|(of, _, _)| of == split).filter(|_| self.source.splits_last()) {
+                Some((_, _, to)) => *to = read.to,
+                None => taken.moved.push((split.clone(), from, read.to)),
+            }
+        }
+        Ok(share)
+    }
+
+    /// What is to be said of it behind a batch.
+    pub(super) fn count(&self, name: &str, taken: &Taken, now: i64) -> SourceCount {
+        let moved = |(split, from, to): &(Split, Position, Position)| Moved {
+            split: split.id.clone(),
+            from: self.source.shown(from),
+            to: self.source.shown(to),
+        };
+        let mark = self.mark.as_ref().map(|mark| {
+            let (newest, held_by) = mark.standing(now);
+            MarkCount {
+                mark: mark.after(now),
+                newest,
+                held_by: held_by.map(|split| split.id.clone()).filter(|_| self.source.splits_last()),
+                sleeps: mark.sleeps(now),
+            }
+        });
+        SourceCount {
+            name: name.to_owned(),
+            rows: taken.rows() as u64,
+            bad: taken.bad.len() as u64,
+            bytes: taken.bytes,
+            backlog: self.source.backlog(),
+            rate: self.rate.as_ref().and_then(Rate::current).map(|rate| rate as u64),
+            left_out: taken.left_out.len() as u64,
+            mark,
+            moved: taken.moved.iter().take(MOVED).map(moved).collect(),
+        }
+    }
+
+    /// Is to ring when there is something to read.
+    pub(super) fn ring(&mut self, bell: &Bell) {
+        self.source.ring(bell);
+    }
+
+    /// Takes in nothing more from outside. Whether something that was taken in may be left, which would be lost.
+    pub(super) fn hang_up(&mut self) {
+        self.source.hang_up();
+    }
+
+    /// Whether what was read can be read again.
+    pub(super) fn rewinds(&self) -> bool {
+        self.rewinds
     }
 
     /// Everything there is, from the start.
@@ -112,8 +200,8 @@ impl Intake {
     }
 
     /// Tells the source that rows are delivered.
-    pub(super) fn ack(&mut self, moved: &[(Split, Position)]) -> Result<(), TaskError> {
-        moved.iter().try_for_each(|(split, position)| self.source.ack(split, position))
+    pub(super) fn ack(&mut self, moved: &[(Split, Position, Position)]) -> Result<(), TaskError> {
+        moved.iter().try_for_each(|(split, _, position)| self.source.ack(split, position))
     }
 
     /// Whether nothing will ever follow.
@@ -126,10 +214,43 @@ impl Intake {
         &self.known
     }
 
+    /// Lets the source leave out columns that nobody reads.
+    pub(super) fn leave_out(&mut self, unread: &BTreeSet<usize>) {
+        self.source.leave_out(unread);
+        self.left_out.clone_from(unread);
+    }
+
+    /// Goes on with the source of another one, or with its own from where that was read to. `unread`: columns that
+    /// nobody reads from now on.
+    pub(super) fn take_over(&mut self, old: &mut Intake, itself: bool, unread: &BTreeSet<usize>) {
+        if itself {
+            std::mem::swap(&mut self.source, &mut old.source);
+            std::mem::swap(&mut self.left_out, &mut old.left_out);
+            if !self.left_out.is_subset(unread) {
+                self.leave_out(unread);
+            }
+        }
+        self.known.clone_from(&old.known);
+        if let (Some(rate), Some(before)) = (&mut self.rate, &old.rate) {
+            rate.go_on_from(before);
+        }
+        if let (Some(mark), Some(before)) = (&mut self.mark, &old.mark) {
+            mark.go_on_from(before);
+        }
+    }
+
     /// Goes on from where a snapshot was.
     pub(super) fn go_on_from(&mut self, known: Positions) {
         self.known = known;
     }
+}
+
+/// What came of reading a split.
+struct Share {
+    rows: usize,
+    bytes: u64,
+    /// There may be more.
+    more: bool,
 }
 
 /// When a table is read anew.
@@ -158,6 +279,17 @@ impl Reference {
         Reference { intake, refresh, read: None }
     }
 
+    /// Columns that are left out.
+    pub(super) fn left_out(&self) -> &BTreeSet<usize> {
+        &self.intake.left_out
+    }
+
+    /// Goes on with the table of another one.
+    pub(super) fn take_over(&mut self, old: &mut Reference, unread: &BTreeSet<usize>) {
+        self.intake.take_over(&mut old.intake, true, unread);
+        self.read = old.read.take();
+    }
+
     /// All rows as a batch of that time sees them.
     pub(super) fn rows(&mut self, now: i64, means: &Means<'_>) -> Result<&Taken, TaskError> {
         let version = if self.refresh == Refresh::OnChange { self.intake.source.version() } else { None };
@@ -176,21 +308,7 @@ impl Reference {
     }
 }
 
-/// Tries again, with longer and longer waits, what may succeed later.
-pub(super) fn retrying<R>(
-    clock: &dyn Clock,
-    stop: &AtomicBool,
-    mut work: impl FnMut() -> Result<R, TaskError>,
-) -> Result<R, TaskError> {
-    let mut tries = 0;
-    loop {
-        match work() {
-            Err(TaskError::Retry(why)) if tries < RETRIES => {
-                tracing::warn!(%why, "trying again");
-                clock.wait_until(clock.now() + (50_000 << tries), stop);
-                tries += 1;
-            }
-            other => return other,
-        }
-    }
+/// Tries again what may succeed later.
+fn retrying<R>(clock: &dyn Clock, stop: &Stopping, work: impl FnMut() -> Result<R, TaskError>) -> Result<R, TaskError> {
+    OF_SOURCES.retrying(clock, stop, &mut 0, work)
 }

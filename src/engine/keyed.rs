@@ -15,6 +15,7 @@ use crate::model::key_groups::partition_of;
 use crate::plan::Operator;
 use crate::plan::Port;
 use crate::plan::measure::Measured;
+use crate::plan::memory::placeless;
 use crate::plan::operator::{
     Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
 };
@@ -22,6 +23,8 @@ use crate::plan::operator::{
 /// The tasks of one operator.
 pub(super) struct Keyed {
     distribution: Distribution,
+    /// Everything there is to say of the operator, places aside: tasks of two that say the same are the same.
+    text: String,
     tasks: Vec<Box<dyn KeyedTask>>,
 }
 
@@ -64,7 +67,8 @@ impl Keyed {
             Task::Keyed(task) => Ok(task),
             Task::Rows(_) => Err(NotRunnable(format!("`{}` is not made to gather rows", operator.word()))),
         };
-        Ok(Keyed { distribution, tasks: (0..count).map(task).collect::<Result<_, _>>()? })
+        let text = placeless(operator);
+        Ok(Keyed { distribution, text, tasks: (0..count).map(task).collect::<Result<_, _>>()? })
     }
 
     /// Runs one batch; `inputs` in the order of the operator's inputs.
@@ -87,6 +91,16 @@ impl Keyed {
         let mut out = KeyedOut::default();
         results.into_iter().for_each(|one| out.add(one));
         Ok(out)
+    }
+
+    /// Whether the tasks of another one could go on in the place of these.
+    pub(super) fn is_like(&self, other: &Keyed) -> bool {
+        self.text == other.text && self.tasks.len() == other.tasks.len() && self.distribution == other.distribution
+    }
+
+    /// Goes on with the tasks of another one, which gets these.
+    pub(super) fn take_over(&mut self, other: &mut Keyed) {
+        std::mem::swap(&mut self.tasks, &mut other.tasks);
     }
 
     /// The state of all partitions, as one.

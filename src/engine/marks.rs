@@ -78,6 +78,14 @@ impl SourceMark {
         newest.map(|newest| newest.saturating_sub(self.delay)).max(self.settled).max(self.told)
     }
 
+    /// The newest time heard, and the split that holds the watermark back, where that is not the only one.
+    pub(super) fn standing(&self, now: i64) -> (Option<i64>, Option<&Split>) {
+        let newest = self.heard.values().filter_map(|heard| heard.newest).max();
+        let awake = self.heard.iter().filter(|(_, heard)| !self.is_idle(heard, now));
+        let slowest = awake.min_by_key(|(_, heard)| heard.newest).filter(|(_, heard)| heard.newest < newest);
+        (newest, slowest.map(|(split, _)| split))
+    }
+
     /// Lets it reach a time whatever the rows say; for tests.
     pub(super) fn lift(&mut self, micros: i64) {
         self.told = self.told.max(Some(micros));
@@ -95,6 +103,13 @@ impl SourceMark {
     /// What is known of each split, for a snapshot.
     pub(super) fn heard(&self) -> impl Iterator<Item = (&Split, Heard)> {
         self.heard.iter().map(|(split, heard)| (split, *heard))
+    }
+
+    /// Goes on where another one of the same source was; how late rows may come is its own.
+    pub(super) fn go_on_from(&mut self, old: &SourceMark) {
+        self.heard.clone_from(&old.heard);
+        self.splits_last = old.splits_last;
+        (self.settled, self.told) = (old.settled, old.told);
     }
 
     /// Takes over what a snapshot knew.

@@ -1,13 +1,14 @@
 //! A sink as a batch sees it: rows are staged, then delivered, and what it refuses comes back.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 
 use crate::engine::clock::Clock;
-use crate::engine::intake::retrying;
+use crate::engine::patience::Patience;
+use crate::engine::stopping::Stopping;
+use crate::plan::Settings;
 use crate::plan::edge::Edge;
 use crate::plan::operator::{BatchTime, TaskError};
 use crate::plan::seams::Sink;
@@ -18,29 +19,62 @@ pub(super) struct Outlet {
     sink: Option<Box<dyn Sink>>,
     /// What refused rows look like, where somebody reads them.
     rejected: Option<SchemaRef>,
+    patience: Patience,
+}
+
+/// What came of a delivery.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// What was refused, with the reason as a column.
+    pub(super) refused: Vec<RecordBatch>,
+    /// How often it was tried again.
+    pub(super) retries: u64,
 }
 
 impl Outlet {
-    pub(super) fn new(sink: Option<Box<dyn Sink>>, rejected: Option<&Edge>) -> Self {
-        Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()) }
+    pub(super) fn new(settings: &Settings, sink: Option<Box<dyn Sink>>, rejected: Option<&Edge>) -> Self {
+        Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()), patience: Patience::of(settings) }
     }
 
-    /// Delivers a batch; gives back what was refused.
+    /// Goes on with the sink of another one.
+    pub(super) fn take_over(&mut self, old: &mut Outlet) {
+        std::mem::swap(&mut self.sink, &mut old.sink);
+    }
+
+    /// Whether rows that were refused look as somebody reads them here.
+    pub(super) fn rejects(&self, rows: &RecordBatch) -> bool {
+        self.rejected.as_ref().is_some_and(|schema| *schema == rows.schema())
+    }
+
+    /// Whether a batch without rows is of interest to it.
+    pub(super) fn wants_empty(&self) -> bool {
+        self.sink.as_ref().is_some_and(|sink| sink.wants_empty())
+    }
+
+    /// Delivers a batch.
     pub(super) fn deliver(
         &mut self,
         batch: &BatchTime,
         rows: &[RecordBatch],
         clock: &dyn Clock,
-        stop: &AtomicBool,
-    ) -> Result<Vec<RecordBatch>, TaskError> {
-        let Some(sink) = &mut self.sink else { return Ok(Vec::new()) };
-        let artifact = retrying(clock, stop, || sink.stage(batch, rows))?;
-        let delivered = retrying(clock, stop, || sink.deliver(batch, &artifact))?;
+        stop: &Stopping,
+    ) -> Result<Delivery, TaskError> {
+        let Some(sink) = &mut self.sink else { return Ok(Delivery::default()) };
+        let mut retries = 0;
+        let artifact = self.patience.retrying(clock, stop, &mut retries, || sink.stage(batch, rows))?;
+        let delivered = self.patience.retrying(clock, stop, &mut retries, || sink.deliver(batch, &artifact))?;
         let reasoned = |(rows, reason): (RecordBatch, String)| match &self.rejected {
             Some(schema) => with_reason(&rows, &reason, schema),
             None => Err(TaskError::Stop(format!("{} rows were refused: {reason}", rows.num_rows()))),
         };
-        delivered.rejected.into_iter().map(reasoned).collect()
+        let refused = delivered.rejected.into_iter().map(reasoned).collect::<Result<_, _>>()?;
+        Ok(Delivery { refused, retries })
+    }
+
+    /// No batch follows.
+    pub(super) fn finish(&mut self, clock: &dyn Clock, stop: &Stopping) -> Result<(), TaskError> {
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        self.patience.retrying(clock, stop, &mut 0, || sink.finish())
     }
 }
 

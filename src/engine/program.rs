@@ -14,8 +14,8 @@ use crate::engine::outlet::Outlet;
 use crate::engine::queue::Queue;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
-use crate::plan::operator::{NotRunnable, Task};
-use crate::plan::seams::{Sink, Source};
+use crate::plan::operator::{NotRunnable, Task, TaskError};
+use crate::plan::seams::{Limits, Position, Positions, Read, Sink, Source, Split};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
 /// An output of a node.
@@ -54,6 +54,17 @@ pub(super) struct Setup {
     pub(super) without_sinks: bool,
     /// Which named outputs are looked at from outside.
     pub(super) watch: Watch,
+    /// Sources, tables and sinks that are open already and will be put in: they are not opened.
+    pub(super) held: Held,
+}
+
+/// What is not to be opened, because it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held {
+    /// Sources and tables by name.
+    pub(super) inputs: BTreeSet<String>,
+    /// Sinks by identity.
+    pub(super) sinks: BTreeSet<String>,
 }
 
 /// Which named outputs somebody wants to see.
@@ -102,10 +113,11 @@ pub(super) struct Node {
 impl Program {
     /// Everything that gathers rows or remembers some, with its node.
     pub(super) fn keyed(&self) -> impl Iterator<Item = (usize, &Keyed)> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Compute(Stage { then: Some((node, keyed)), .. }) => Some((*node, keyed)),
+        let keyed = self.steps.iter().filter_map(|step| match step {
+            Step::Compute(stage) => Some(stage.then.iter().chain(&stage.also)),
             _ => None,
-        })
+        });
+        keyed.flatten().map(|(node, keyed)| (*node, keyed))
     }
 }
 
@@ -150,6 +162,8 @@ pub(super) struct Stage {
     pub(super) chain: Vec<Link>,
     /// Runs partition by partition, behind the chain.
     pub(super) then: Option<(usize, Keyed)>,
+    /// These do so too, with the same partial results of a first half.
+    pub(super) also: Vec<(usize, Keyed)>,
 }
 
 /// Everything in the plan that cannot be run, in plain sentences; nothing is started.
@@ -166,6 +180,7 @@ pub(super) fn prepare(plan: &Plan, setup: &Setup) -> Result<Program, Vec<Refusal
         numbers: BTreeMap::new(),
         stages: Vec::new(),
         ends: BTreeMap::new(),
+        halved: BTreeMap::new(),
         queues: BTreeMap::new(),
     };
     let mut refused = if setup.queued { Vec::new() } else { later::of_plan(plan) };
@@ -221,6 +236,8 @@ struct Draft<'a> {
     stages: Vec<Option<Stage>>,
     /// Chains that can be made longer, by the node at their end.
     ends: BTreeMap<usize, usize>,
+    /// Stages that end in the second half of a node, by the node.
+    halved: BTreeMap<usize, usize>,
 }
 
 impl Draft<'_> {
@@ -259,8 +276,9 @@ impl Draft<'_> {
             Work::Operator(operator) => return self.place_operator(id, number, operator.as_ref()),
             Work::Sink(endpoint) => {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
-                let sink = if self.setup.without_sinks { None } else { Some(open_sink(endpoint)?) };
-                let outlet = Outlet::new(sink, rejected);
+                let held = self.setup.held.sinks.contains(&self.plan.node(id).identity);
+                let sink = if self.setup.without_sinks || held { None } else { Some(open_sink(endpoint)?) };
+                let outlet = Outlet::new(&endpoint.settings, sink, rejected);
                 let input = self.inputs(id).into_iter().next();
                 let input = input.ok_or_else(|| NotRunnable(format!("sink `{}` has no input", endpoint.word)))?;
                 Step::Sink(number, outlet, input)
@@ -270,22 +288,25 @@ impl Draft<'_> {
     }
 
     fn intake(&mut self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
-        let settings = &self.plan.header.settings;
+        let header = &self.plan.header;
         let edge = self.plan.edge(id, &Port::Out);
         let handed = self.setup.handed.contains(&self.plan.node(id).stream);
+        if self.setup.held.inputs.contains(&self.plan.node(id).stream) {
+            return Ok(Intake::new(endpoint, header, Box::new(Elsewhere), edge));
+        }
         if self.setup.queued || handed {
             let is_table = self.is_table(id);
             let one_at_a_time = self.setup.one_at_a_time || handed && endpoint.settings.flag("one_at_a_time");
             let queue = self.queues.entry(self.plan.node(id).stream.clone()).or_default();
             let source = if is_table { queue.table() } else { queue.source(one_at_a_time) };
-            return Ok(Intake::new(endpoint, settings, Box::new(source), edge));
+            return Ok(Intake::new(endpoint, header, Box::new(source), edge));
         }
         if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
             return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
         }
-        let mut source = open_source(endpoint)?;
-        source.leave_out(&self.plan.node(id).run.unread);
-        Ok(Intake::new(endpoint, settings, source, edge))
+        let mut intake = Intake::new(endpoint, header, open_source(endpoint)?, edge);
+        intake.leave_out(&self.plan.node(id).run.unread);
+        Ok(intake)
     }
 
     fn inputs(&self, id: NodeId) -> Vec<Slot> {
@@ -309,10 +330,17 @@ impl Draft<'_> {
                 return Err(NotRunnable(format!("the first half of `{}` is not made for blocks", operator.word())));
             };
             let then = Keyed::new(second.as_ref(), self.setup.partitions)?;
+            if let Some(stage) = run.first_half_of.and_then(|lead| self.halved.get(&self.numbers[&lead]))
+                && let Some(stage) = &mut self.stages[*stage]
+            {
+                stage.also.push((number, then));
+                return Ok(None);
+            }
             let (stage, placed) = self.chained(id, Link { node: number, task });
             if let Some(stage) = &mut self.stages[stage] {
                 stage.then = Some((number, then));
             }
+            self.halved.insert(number, stage);
             return Ok(placed);
         }
         match operator.task()? {
@@ -340,6 +368,7 @@ impl Draft<'_> {
             settle: BTreeSet::new(),
             chain: Vec::new(),
             then: None,
+            also: Vec::new(),
         }
     }
 
@@ -408,6 +437,23 @@ impl Draft<'_> {
             Placed::Stage(stage) => self.stages[stage].take().map(Step::Compute),
         };
         places.into_iter().filter_map(step).collect()
+    }
+}
+
+/// Stands where a source will be put that is open already.
+struct Elsewhere;
+
+impl Source for Elsewhere {
+    fn discover(&mut self, _: &Positions, _: &Limits) -> Result<Vec<Split>, TaskError> {
+        Err(TaskError::Bug("a source that goes on was not put in".into()))
+    }
+
+    fn read(&mut self, _: &Split, _: &Position, _: &Limits) -> Result<Read, TaskError> {
+        Err(TaskError::Bug("a source that goes on was not put in".into()))
+    }
+
+    fn ack(&mut self, _: &Split, _: &Position) -> Result<(), TaskError> {
+        Ok(())
     }
 }
 

@@ -13,12 +13,14 @@ use crate::engine::clock::{Clock, ManualClock};
 use crate::engine::failure::{EngineError, Failure};
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
-use crate::engine::program::{Program, Setup, Step, Watch, prepare};
+use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
 use crate::engine::queue::Inlet;
+use crate::engine::rate::Done;
 use crate::engine::snapshot::{Snapshot, SourceState, State};
+use crate::engine::stopping::Stopping;
 use crate::plan::Plan;
-use crate::plan::operator::{BatchTime, Held, TaskError};
-use crate::plan::seams::{BadRow, Position, Split};
+use crate::plan::operator::{self, BatchTime, TaskError};
+use crate::plan::seams::{BadRow, Bell, Position, Split};
 
 /// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
 const EXPIRY: i64 = 1_000_000;
@@ -47,8 +49,10 @@ pub struct Opening {
     pub strict: bool,
     /// For waits between tries.
     pub clock: Arc<dyn Clock>,
-    /// Becomes true when waits are to end.
+    /// Becomes true when the run is to end.
     pub stop: Arc<AtomicBool>,
+    /// How long what is under way may take from then on, in microseconds.
+    pub grace: i64,
 }
 
 impl Default for Opening {
@@ -65,16 +69,20 @@ impl Default for Opening {
             strict: true,
             clock: Arc::new(ManualClock::default()),
             stop: Arc::new(AtomicBool::new(false)),
+            grace: 0,
         }
     }
 }
 
 /// A pipeline at work.
 pub struct Session {
-    program: Program,
+    pub(super) program: Program,
     pool: Pool,
-    carry: Carry,
+    pub(super) carry: Carry,
     opening: Opening,
+    stopping: Stopping,
+    /// What sources ring.
+    bell: Option<Bell>,
     /// The number of the next batch.
     number: u64,
     /// The time of the last batch.
@@ -94,17 +102,9 @@ impl Session {
     /// Opens everything; everything that cannot be run is said at once.
     pub fn open(plan: &Plan, opening: Opening) -> Result<Self, EngineError> {
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
-        let written = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
-        let setup = Setup {
-            partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
-            queued: opening.queued,
-            handed: opening.handed.clone(),
-            one_at_a_time: opening.one_at_a_time,
-            without_sinks: !opening.sinks,
-            watch: opening.watch.clone(),
-        };
-        let program = prepare(plan, &setup).map_err(EngineError::Refused)?;
-        Ok(Session { program, pool, carry: Carry::default(), opening, number: 0, last: None })
+        let program = prepare(plan, &setup(plan, &opening, &pool)).map_err(EngineError::Refused)?;
+        let stopping = Stopping::new(Arc::clone(&opening.stop), opening.grace);
+        Ok(Session { program, pool, carry: Carry::default(), opening, stopping, bell: None, number: 0, last: None })
     }
 
     /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.
@@ -195,13 +195,16 @@ impl Session {
     }
 
     /// How much every operator remembers: its identity, its word, how much.
-    pub fn held(&self) -> Vec<(&str, &str, Held)> {
+    pub fn held(&self) -> Vec<(&str, &str, operator::Held)> {
         let keyed = self.program.keyed();
-        let of = |(node, held): (usize, Held)| {
+        let of = |(node, held): (usize, operator::Held)| {
             let node = &self.program.nodes[node];
             (node.identity.as_str(), node.word.as_str(), held)
         };
-        keyed.map(|(node, keyed)| of((node, keyed.held()))).filter(|(_, _, held)| *held != Held::default()).collect()
+        keyed
+            .map(|(node, keyed)| of((node, keyed.held())))
+            .filter(|(_, _, held)| *held != operator::Held::default())
+            .collect()
     }
 
     /// Everything it remembers, as bytes that [`Session::restore`] takes.
@@ -225,29 +228,78 @@ impl Session {
     /// Takes from every source what a batch may have.
     pub(super) fn intake(&mut self, time: i64, drain: bool) -> Result<Input, Failure> {
         let (program, means) = self.split();
-        program.intake(time, drain, &means)
+        program.intake(time, drain, false, &means)
+    }
+
+    /// Takes what was received from where it cannot be read again.
+    pub(super) fn intake_received(&mut self, time: i64) -> Result<Input, Failure> {
+        let (program, means) = self.split();
+        program.intake(time, false, true, &means)
+    }
+
+    /// Sources take in nothing more from outside.
+    pub(super) fn hang_up(&mut self) {
+        self.program.hang_up();
+    }
+
+    /// Sources ring when there is something to read.
+    pub(super) fn ring(&mut self, bell: &Bell) {
+        self.program.ring(bell);
+        self.bell = Some(bell.clone());
+    }
+
+    /// Sources learn from a batch how fast they may go.
+    pub(super) fn learn(&mut self, report: &BatchReport, done: Done) {
+        self.program.learn(report, done);
+    }
+
+    /// Whether the run is to end.
+    pub(super) fn is_asked_to_stop(&self) -> bool {
+        self.stopping.is_asked()
+    }
+
+    /// Whether the time to end in is over.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.stopping.is_over(&*self.opening.clock)
+    }
+
+    /// No batch follows: sinks make visible what they hold back.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        let (program, means) = self.split();
+        program.finish(&means)
     }
 
     /// Runs a batch over what was taken in.
     pub(super) fn batch(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
-        let started = self.opening.clock.now();
+        let started = self.opening.clock.ticks();
         let batch = BatchTime { number: self.number, micros: time };
         let mut carry = std::mem::take(&mut self.carry);
         let (program, means) = self.split();
         let done = program.run(batch, input, close, &mut carry, &means);
         self.carry = carry;
         let mut done = done?;
-        done.report.took = super::run::between(started, self.opening.clock.now());
+        done.report.took = self.opening.clock.ticks().saturating_sub(started);
         self.last = Some(time);
         self.number += 1;
         Ok(Stepped { report: done.report, streams: done.streams })
+    }
+
+    /// A plan made ready as this session was opened, but for what is open already.
+    pub(super) fn prepared(&self, plan: &Plan, held: Held) -> Result<Program, EngineError> {
+        let setup = Setup { held, ..setup(plan, &self.opening, &self.pool) };
+        let mut program = prepare(plan, &setup).map_err(EngineError::Refused)?;
+        // What is put in later has this bell already.
+        if let Some(bell) = &self.bell {
+            program.ring(bell);
+        }
+        Ok(program)
     }
 
     fn split(&mut self) -> (&mut Program, Means<'_>) {
         let means = Means {
             pool: &self.pool,
             clock: &*self.opening.clock,
-            stop: &self.opening.stop,
+            stop: &self.stopping,
             block_rows: self.opening.block_rows.max(1),
             strict: self.opening.strict,
         };
@@ -333,10 +385,12 @@ impl Session {
                     }
                 }
                 Step::Compute(stage) => {
-                    let Some((node, keyed)) = &mut stage.then else { continue };
-                    let of = &nodes[*node];
-                    let Some(state) = snapshot.states.get(&of.identity).filter(|s| s.word == of.word) else { continue };
-                    keyed.load(&state.tables).map_err(super::failure::at(*node))?;
+                    for (node, keyed) in stage.then.iter_mut().chain(&mut stage.also) {
+                        let of = &nodes[*node];
+                        let state = snapshot.states.get(&of.identity).filter(|s| s.word == of.word);
+                        let Some(state) = state else { continue };
+                        keyed.load(&state.tables).map_err(super::failure::at(*node))?;
+                    }
                 }
                 Step::Table(..) | Step::Sink(..) => {}
             }
@@ -347,6 +401,20 @@ impl Session {
         self.carry.rejected = rejected.collect();
         (self.number, self.last) = (snapshot.number, snapshot.last);
         Ok(())
+    }
+}
+
+/// What a plan is to be beside what it says, given how its session was opened.
+fn setup(plan: &Plan, opening: &Opening, pool: &Pool) -> Setup {
+    let written = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
+    Setup {
+        partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
+        queued: opening.queued,
+        handed: opening.handed.clone(),
+        one_at_a_time: opening.one_at_a_time,
+        without_sinks: !opening.sinks,
+        watch: opening.watch.clone(),
+        held: Held::default(),
     }
 }
 

@@ -333,7 +333,14 @@ mod tests {
             nullable("amount", Type::Decimal { precision: 12, scale: 2 }),
         ]);
         let dialect = Dialect { delimiter: b',', quote: b'"', escape: None, comment: None, multiline: false };
-        Csv { schema: schema.to_arrow(), dialect, header: true, null_text: String::new(), unread: BTreeSet::new(), longest: usize::MAX }
+        Csv {
+            schema: schema.to_arrow(),
+            dialect,
+            header: true,
+            null_text: String::new(),
+            unread: BTreeSet::new(),
+            longest: usize::MAX,
+        }
     }
 
     fn read(text: &str) -> Decoded {

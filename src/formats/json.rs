@@ -372,7 +372,10 @@ mod tests {
             let (ids, bad) = read_array(text, 50, 100);
             (ids, bad.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>())
         };
-        assert_eq!(reasons("{\"id\": 1}"), (vec![], vec!["not a JSON array; objects on lines are `layout: lines`".into()]));
+        assert_eq!(
+            reasons("{\"id\": 1}"),
+            (vec![], vec!["not a JSON array; objects on lines are `layout: lines`".into()])
+        );
         assert_eq!(reasons("[{\"id\": 1}, {\"id\": 2"), (vec![1], vec!["the array is not closed".into()]));
         assert_eq!(reasons("[{\"id\": 1}] x"), (vec![1], vec!["something stands behind the array".into()]));
         let monstrous = format!("[{{\"id\": 1}}, {{\"id\": \"{}\"}}, {{\"id\": 2}}]", "9".repeat(500));

@@ -211,10 +211,7 @@ mod tests {
         assert_eq!(decoded.bad, []);
         let block = &decoded.blocks[0];
         assert_eq!(block.column(0).as_primitive::<Int64Type>().values(), &[1, 2, 4]);
-        assert_eq!(
-            block.column(1).as_string::<i32>(),
-            &StringArray::from(vec![Some("say \"hi\"\n"), Some(""), None])
-        );
+        assert_eq!(block.column(1).as_string::<i32>(), &StringArray::from(vec![Some("say \"hi\"\n"), Some(""), None]));
         assert_eq!(block.column(2).as_primitive::<Float64Type>().value(0), 1.5);
     }
 

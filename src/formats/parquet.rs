@@ -24,7 +24,7 @@ use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Indexed, Limits, Piece};
 use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
 
-const CODEC: &[(&str, &str)] = 
+const CODEC: &[(&str, &str)] =
     &[("snappy", "quick"), ("zstd", "small"), ("gzip", "small, for old readers"), ("none", "not packed")];
 
 /// The entry.

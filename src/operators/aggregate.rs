@@ -6,6 +6,7 @@ mod counted;
 mod halves;
 mod kept;
 mod lasting;
+mod memory;
 mod pieces;
 mod reading;
 mod results;
@@ -29,7 +30,8 @@ use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::context::AggregateColumn;
 use crate::plan::edge::EventTime;
-use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::memory::{Memory, Moved};
+use crate::plan::operator::{Distribution, NotRunnable, SavedTable, Task, TaskError};
 use crate::plan::seams::Window;
 use crate::plan::{Doc, Edge, Mode, Node, Operator, Planned, Properties, Scope, StageContext, StageEntry, TypedExpr};
 
@@ -386,6 +388,14 @@ impl Operator for Aggregate {
             Lifetime::Batch => Some(batch::halves(self)),
             _ => halves::halves(self),
         }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        self.remembered()
+    }
+
+    fn migrated(&self, moved: &Moved, tables: Vec<SavedTable>) -> Result<Vec<SavedTable>, TaskError> {
+        self.carried_over(moved, tables)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::operators::dedupe::task::DedupeTask;
 use crate::operators::lateness::TimeColumn;
 use crate::operators::{carry, input, lifetime, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
-use crate::plan::operator::{Distribution, NotRunnable, Task};
+use crate::plan::memory::{Fact, Lasts, Memory, Moved};
+use crate::plan::operator::{Distribution, NotRunnable, SavedTable, Task, TaskError};
 use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry};
 
 /// What `dedupe` is.
@@ -115,6 +116,22 @@ impl Operator for Dedupe {
         let names: Vec<_> = self.key.iter().map(|i| self.input.columns[*i].name.clone()).collect();
         let time = if self.time.is_some() { "" } else { " on batch time" };
         format!("dedupe{} within {}{time}", show::by(&names), show_duration(self.within))
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let key = Fact::columns("the columns that make rows equal", self.key.iter().map(|i| &self.input.columns[*i]));
+        let time = match self.time {
+            Some(time) => self.input.columns[time.position()].name.clone(),
+            None => "batches".into(),
+        };
+        let facts = vec![key, Fact::meaning("the time of rows", time)];
+        let spans = vec![Lasts { name: "within", micros: Some(self.within) }];
+        Some(Memory { facts, spans, ..Memory::default() })
+    }
+
+    fn migrated(&self, moved: &Moved, tables: Vec<SavedTable>) -> Result<Vec<SavedTable>, TaskError> {
+        let before = moved.from.spans.iter().find_map(|span| span.micros.filter(|_| span.name == "within"));
+        task::shifted(tables, self.within.saturating_sub(before.unwrap_or(self.within)))
     }
 
     fn properties(&self) -> Properties {

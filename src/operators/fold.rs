@@ -19,6 +19,7 @@ use crate::operators::lifetime::{self, Lifetime, Remembered, lifetime};
 use crate::operators::projection::projected;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, OptionKind, StageCall};
+use crate::plan::memory::{Fact, Lasts, Memory};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::{
     Doc, Edge, Guarantee, Operator, OptionSpec, Planned, Port, Properties, Scope, SideOutput, StageContext, StageEntry,
@@ -255,6 +256,30 @@ impl Operator for Fold {
         let every = if self.every_batch { " every batch" } else { "" };
         let by = show::by(&self.key_names);
         format!("fold{by} {}{seed} step {} yield {}{every}{expiry}", self.lives, step.join(", "), yields.join(", "))
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let values = |values: &[TypedExpr]| values.iter().map(show::plain).collect::<Vec<_>>().join(", ");
+        let (scope, ttl) = match &self.lives {
+            Lifetime::Batch => return None,
+            Lifetime::Running { ttl, event_time: true } => ("running".to_owned(), Some(*ttl)),
+            Lifetime::Running { ttl, event_time: false } => ("running on batch time".to_owned(), Some(*ttl)),
+            lives => (lives.to_string(), None),
+        };
+        let seed = self.seed.as_ref().map_or("", |table| &table.name);
+        let facts = vec![
+            Fact::columns("the key", self.key.iter().map(|i| &self.input.columns[*i])),
+            Fact::layout("the scope", scope),
+            Fact::columns("the record", &self.records.state.columns),
+            Fact::meaning("the first record", format!("{}{seed}", values(&self.records.init))),
+            Fact::meaning("the step", values(&self.records.step)),
+            Fact::meaning("the time of rows", self.time.map_or("", |t| &self.input.columns[t.position()].name)),
+        ];
+        let yields: Vec<_> = self.yields.iter().map(|(name, value)| show::named(value, name)).collect();
+        let expiry = self.expiry.as_ref().map(|all| values(all)).unwrap_or_default();
+        let output = format!("{} {} {expiry}", yields.join(", "), self.every_batch);
+        let spans = ttl.map(|micros| Lasts { name: "ttl", micros }).into_iter().collect();
+        Some(Memory { facts, spans, output, ..Memory::default() })
     }
 
     fn properties(&self) -> Properties {

@@ -35,6 +35,7 @@ use crate::operators::sides::{Side, Windowed};
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, OptionKind, StageCall};
 use crate::plan::context::Other;
+use crate::plan::memory::{Fact, Memory};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::{
     Doc, Edge, Mode, Operator, OptionSpec, Planned, Port, Properties, Scope, StageContext, StageEntry, TypedExpr,
@@ -441,6 +442,23 @@ impl Operator for Join {
                 Box::new(Latest::new(self.recipe(within_bounds)?, reach)?)
             }
         }))
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        if !self.how.stateful() {
+            return None;
+        }
+        let condition: Vec<_> = self.condition.all.iter().map(show::plain).collect();
+        let time = |side: &Schema, column: Option<usize>| column.map(|i| side.columns[i].name.clone());
+        let times = [time(&self.left, self.times.0), time(&self.right, self.times.1)].map(Option::unwrap_or_default);
+        let facts = vec![
+            Fact::layout("the condition", format!("{}{}", condition.join(" and "), self.how)),
+            Fact::layout("the kind of join", self.modifier.map_or("join", |modifier| modifier.word())),
+            Fact::columns("the columns on the left", &self.left.columns),
+            Fact::columns("the columns on the right", &self.right.columns),
+            Fact::meaning("the time of rows", times.join(", ")),
+        ];
+        Some(Memory { facts, ..Memory::default() })
     }
 
     fn rewritten(&self, f: &mut dyn FnMut(&TypedExpr) -> TypedExpr) -> Option<Box<dyn Operator>> {

@@ -9,6 +9,7 @@ use crate::operators::groups::Grouping;
 use crate::operators::meter::task::MeterTask;
 use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, Names, StageCall};
+use crate::plan::memory::{Fact, Memory};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::{Doc, Operator, Planned, Properties, StageContext, StageEntry, TypedExpr};
 
@@ -92,6 +93,10 @@ impl Operator for Meter {
             repeats: Some(carry::repeats_all(&self.input)),
             ..Properties::gathering(Distribution::Any)
         }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        Some(Memory { facts: vec![Fact::layout("what is measured", self.explain())], minor: true, ..Memory::default() })
     }
 
     fn task(&self) -> Result<Task, NotRunnable> {

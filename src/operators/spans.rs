@@ -151,6 +151,18 @@ impl Spans {
         }
     }
 
+    /// Where its panes lie, in words that are equal for equal panes. None where some instants are in no window, so that
+    /// their rows are left out.
+    pub(super) fn panes(&self) -> Option<String> {
+        let even = |size: i64, start: i64| format!("every {size} from {}", start.rem_euclid(size.max(1)));
+        match &self.grid {
+            _ if !self.without_gaps() => None,
+            Grid::Even { length, every, start } => Some(even(gcd(*length, *every), *start)),
+            Grid::Growing { length, every, start } if length % every == 0 => Some(even(*every, *start)),
+            other => Some(format!("{other:?}")),
+        }
+    }
+
     /// Whether every instant is in a window.
     pub(super) fn without_gaps(&self) -> bool {
         !matches!(&self.grid, Grid::Even { length, every, .. } if length < every)

@@ -14,6 +14,7 @@ use crate::operators::lifetime::{self, Lifetime, Remembered};
 use crate::operators::window::task::WindowTask;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
+use crate::plan::memory::{Fact, Memory};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::seams::Window as Shape;
 use crate::plan::{Doc, Edge, EventTime, Operator, Planned, Properties, StageContext, StageEntry};
@@ -131,6 +132,18 @@ impl Operator for Window {
     fn explain(&self) -> String {
         let names: Vec<_> = self.key.iter().map(|i| self.input.columns[*i].name.clone()).collect();
         format!("window {}{}", self.lives, show::by(&names))
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let key = Fact::columns("the key", self.key.iter().map(|i| &self.input.columns[*i]));
+        let time = self.time.map_or("batches", |time| &self.input.columns[time.position()].name);
+        let facts = vec![
+            key,
+            Fact::layout("the window", self.lives.to_string()),
+            Fact::meaning("the time of rows", time),
+            Fact::columns("the columns of the rows that wait", &self.input.columns),
+        ];
+        Some(Memory { facts, ..Memory::default() })
     }
 
     fn properties(&self) -> Properties {

@@ -65,6 +65,8 @@ pub struct Running {
     pub fused: bool,
     /// Cut in two at its shuffle ([`Operator::halves`]).
     pub halved: bool,
+    /// Its first half is that of another node, which reads the same rows: that node's partial results are used.
+    pub first_half_of: Option<NodeId>,
     /// Inputs whose rows are already where they belong, so that no shuffle is made.
     pub in_place: BTreeSet<usize>,
     /// Columns that nobody reads: of a source its decoder need not build them, and a shuffle need not move them. They

@@ -10,6 +10,7 @@ use crate::model::Schema;
 use crate::plan::context::Port;
 use crate::plan::expr::TypedExpr;
 use crate::plan::measure::Measured;
+use crate::plan::memory::{Memory, Moved};
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -28,6 +29,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// The same work cut in two: before the shuffle and behind it. The first half runs block by block and remembers
     /// nothing; the second remembers what there is to remember.
     fn halves(&self) -> Option<(Box<dyn Operator>, Box<dyn Operator>)> {
+        None
+    }
+
+    /// What it does to a block, in words that are equal for operators that do the same to equal blocks. Asked of first
+    /// halves: what two have in common is done once. None where it does not say.
+    fn likeness(&self) -> Option<String> {
         None
     }
 
@@ -55,6 +62,21 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// where the output's columns stand in it.
     fn stacked(&self) -> Option<Vec<Vec<usize>>> {
         None
+    }
+
+    /// What it remembers, where it does. None of an operator that remembers something: all that its `Debug` text
+    /// tells, so that any other text is another state.
+    fn memory(&self) -> Option<Memory> {
+        None
+    }
+
+    /// What an operator saved in whose place this one comes, as this one loads it: parts that it does not have are
+    /// gone, new ones start empty.
+    fn migrated(&self, moved: &Moved, tables: Vec<SavedTable>) -> Result<Vec<SavedTable>, TaskError> {
+        if moved.in_place() {
+            return Ok(tables);
+        }
+        Err(TaskError::Bug(format!("`{}` cannot take over state of other parts", self.word())))
     }
 }
 

@@ -78,6 +78,9 @@ impl Running {
         if self.halved {
             said.push("halved".to_owned());
         }
+        if self.first_half_of.is_some() {
+            said.push("with the first half of another".to_owned());
+        }
         if !self.in_place.is_empty() {
             said.push(format!("in place: {}", listed(self.in_place.iter().map(|input| input.to_string()))));
         }

@@ -31,7 +31,8 @@ pub trait Source: Send {
         false
     }
     /// Nobody reads these columns of its rows: it may give hollow ones, of the right type and length, wherever that
-    /// changes no bad row. Called before anything is read.
+    /// changes no bad row. Called before anything is read; again, with fewer columns, where an edit of the running
+    /// pipeline reads more of them, which holds for everything that is read from then on.
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }
@@ -47,6 +48,16 @@ pub trait Source: Send {
     /// and is asked again and again.
     fn ring(&mut self, bell: &Bell) {
         let _ = bell;
+    }
+    /// Takes in nothing more from outside; what was taken in can still be read. For sources that things are pushed at:
+    /// asked once, before a run that is to end works off what is there.
+    fn hang_up(&mut self) {}
+    /// A position in words people can read.
+    fn shown(&self, position: &Position) -> String {
+        match <[u8; 8]>::try_from(position.0.as_slice()) {
+            Ok(number) => u64::from_le_bytes(number).to_string(),
+            Err(_) => position.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
     /// What changes when reading all of it again would give other rows; none where that cannot be known. For tables.
     fn version(&mut self) -> Option<u64> {
@@ -176,6 +187,14 @@ pub trait Sink: Send {
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
+    /// Whether batches without rows are to be staged and delivered too: something waits for its time.
+    fn wants_empty(&self) -> bool {
+        false
+    }
+    /// No batch follows in this run: what is held back to be put together with later rows is made visible.
+    fn finish(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
 }
 
 /// What [`Sink::stage`] prepared: bytes that ride in the journal, or names of staged files.
@@ -207,8 +226,8 @@ pub trait FormatCodec: Send + Sync {
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         let _ = unread;
     }
-    /// Whether a record is a line, so that a file that grows can be followed, and one that is too long ends where the
-    /// next line starts.
+    /// Whether a record is a line, so that a file that grows can be followed, one that is too long ends where the next
+    /// line starts, and single ones can be read together, each with a line end behind it.
     fn is_lines(&self) -> bool {
         false
     }
@@ -342,19 +361,22 @@ impl Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let d = |micros: &i64| crate::model::time::show_duration(*micros);
+        let from = |start: &i64| if *start == 0 { String::new() } else { format!(", start {}", d(start)) };
         match self {
-            Window::Tumbling { length, zone, .. } => {
+            Window::Tumbling { length, zone, start } => {
                 let length = match length {
                     Length::Fixed(n) => d(n),
                     Length::Days(n) => format!("{n}d"),
                     Length::Months(n) => format!("{n}mo"),
                 };
                 match zone {
-                    Some(zone) => write!(f, "tumbling({length}, zone \"{zone}\")"),
-                    None => write!(f, "tumbling({length})"),
+                    Some(zone) => write!(f, "tumbling({length}{}, zone \"{zone}\")", from(start)),
+                    None => write!(f, "tumbling({length}{})", from(start)),
                 }
             }
-            Window::Sliding { length, every, .. } => write!(f, "sliding({}, every {})", d(length), d(every)),
+            Window::Sliding { length, every, start } => {
+                write!(f, "sliding({}, every {}{})", d(length), d(every), from(start))
+            }
             Window::Session { gap } => write!(f, "session(gap {})", d(gap)),
             Window::Cumulative { length, every } => write!(f, "cumulative({}, every {})", d(length), d(every)),
             Window::Count { rows } => write!(f, "count({rows})"),

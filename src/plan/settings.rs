@@ -100,6 +100,15 @@ impl Settings {
         matches!(self.get(name), Some(OptionValue::Bool(true)))
     }
 
+    /// A number, also one without a point.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.get(name) {
+            Some(OptionValue::Number(n)) => Some(*n),
+            Some(OptionValue::Integer(n)) => Some(*n as f64),
+            _ => None,
+        }
+    }
+
     /// A whole number.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.get(name)? {

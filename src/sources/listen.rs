@@ -1,10 +1,30 @@
 //! `listen`: a server that many clients send rows to.
 
-use crate::connect::{COUNT, net};
-use crate::plan::catalog::RowsFrom;
-use crate::plan::operator::NotRunnable;
+mod forward;
+mod framing;
+mod msgpack;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
+
+use crate::connect::net;
+use crate::connect::tls::ServerTls;
+use crate::connect::waiting::{Told, Working, runtime};
+use crate::plan::catalog::{Endpoint, RowsFrom};
+use crate::plan::operator::{NotRunnable, TaskError};
+use crate::plan::seams::Source;
 use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
+use crate::sources::clients::{self, Door, Server, Wire};
+use crate::sources::receiver::{Feed, Once, Peer, Receiver};
 use crate::sources::{appends, nothing_extra};
+
+use forward::Messages;
+use framing::{Frame, Framer, Framing, shown};
 
 const PROTOCOL: &[(&str, &str)] = &[
     ("tcp", "connections"),
@@ -18,6 +38,12 @@ const FRAMING: &[(&str, &str)] = &[
     ("forward", "Fluentd's forward protocol"),
 ];
 
+/// How much is read from a client at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// The largest datagram there can be.
+const DATAGRAM: usize = 64 * 1024;
+
 /// The entry.
 pub fn entry() -> SourceEntry {
     let mut options = vec![
@@ -28,8 +54,8 @@ pub fn entry() -> SourceEntry {
             "lines",
             "where one record ends and the next begins",
         ),
-        OptionSpec::with_default("max_clients", COUNT, "1000", "further clients are turned away"),
-        OptionSpec::with_default("max_record", OptionKind::Size, "1mb", "a longer record is a bad row"),
+        clients::option(),
+        net::records("1mb"),
     ];
     options.extend(net::receiving());
     options.extend(net::server_tls());
@@ -39,8 +65,20 @@ pub fn entry() -> SourceEntry {
             "takes in what clients send over TCP, UDP or a unix socket",
             "listen(\"HOST:PORT\") { OPTIONS }",
         )
+        .details(
+            "Each client's bytes are cut into records by themselves, and a bad row says whose it is. While `buffer` is \
+             full nothing is read, so that TCP holds the clients back; datagrams are lost meanwhile. With `framing: \
+             forward` every event is an object of JSON with its fields, `tag` and `time`, in any of the protocol's \
+             modes; a client that asks for it is told when its events have been taken in. There is no `--once` for a \
+             server: such a run takes what has come until then.",
+        )
         .example("source lines = listen(\"0.0.0.0:9999\")")
-        .example("source logs = listen(\"0.0.0.0:514\") { protocol: udp, format: syslog }"),
+        .example("source logs = listen(\"0.0.0.0:514\") { protocol: udp, format: syslog }")
+        .example("source lines = listen(\"run/lines.sock\") { protocol: unix }")
+        .example(
+            "source events = listen(\"0.0.0.0:24224\") { framing: forward, format: json, schema: { tag: string, \
+             time: timestamp, log: string? }, time: time } bad drop",
+        ),
         args: vec![OptionSpec::required(
             "address",
             OptionKind::Text,
@@ -52,6 +90,204 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
-        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "listen"))),
+        open: SourceEntry::by(open),
     }
+}
+
+/// Where a server listens.
+enum Address {
+    Tcp(String),
+    Udp(String),
+    Unix(PathBuf),
+}
+
+/// How clients' bytes are told apart.
+#[derive(Debug, Clone, Copy)]
+enum Records {
+    Lines,
+    Framed(Framing),
+    Forward,
+}
+
+fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
+    let settings = &endpoint.settings;
+    let tls = ServerTls::of(endpoint)?.map(Arc::new);
+    let address = address(endpoint)?;
+    let records = match settings.text("framing") {
+        Some("syslog") => Records::Framed(Framing::Syslog),
+        Some("length") => Records::Framed(Framing::Length),
+        Some("forward") => Records::Forward,
+        _ => Records::Lines,
+    };
+    let datagrams = matches!(address, Address::Udp(_));
+    if datagrams && tls.is_some() {
+        return Err(NotRunnable("`tls_cert` cannot be used with `protocol: udp`: datagrams are not encrypted".into()));
+    }
+    if datagrams && settings.is_written("framing") && !matches!(records, Records::Lines) {
+        return Err(NotRunnable("`framing` cannot be used with `protocol: udp`: each datagram is a record".into()));
+    }
+    let names = endpoint.format.as_ref().is_some_and(|format| format.settings.flag("header"));
+    if names && (datagrams || !matches!(records, Records::Lines)) {
+        return Err(NotRunnable("records that come one by one have no line of names; write `header: false`".into()));
+    }
+    let longest = settings.size("max_record").unwrap_or(u64::MAX);
+    let most = Server::most(settings);
+    Receiver::open(endpoint, Once::TakesWhatCame, move |feed| {
+        let door = match &address {
+            Address::Udp(address) => return take_datagrams(address, longest, feed),
+            Address::Tcp(address) => Door::tcp(address)?,
+            Address::Unix(path) => Door::unix(path)?,
+        };
+        let server = Server { door, tls: tls.clone(), most, feed: feed.clone() };
+        server.serve(move |stream, name| take(stream, name, records, longest, feed.clone()))
+    })
+}
+
+fn address(endpoint: &Endpoint) -> Result<Address, NotRunnable> {
+    let written = endpoint.settings.text("address").unwrap_or_default().to_owned();
+    let protocol = endpoint.settings.text("protocol").unwrap_or("tcp");
+    if protocol == "unix" {
+        return Ok(Address::Unix(endpoint.base.join(Path::new(&written))));
+    }
+    let has_port = written.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match has_port {
+        false => Err(NotRunnable(format!("`{written}` is no address; write it as \"0.0.0.0:9999\""))),
+        true if protocol == "udp" => Ok(Address::Udp(written)),
+        true => Ok(Address::Tcp(written)),
+    }
+}
+
+/// Takes in what one client sends, until it goes or nobody wants it any more.
+async fn take(mut stream: Box<dyn Wire>, name: String, records: Records, longest: u64, feed: Feed) {
+    let mut client = Client { peer: feed.peer(&name), cut: Cut::of(records, longest), longest };
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(count) => match client.take(&buffer[..count]).await {
+                Some(answers) => {
+                    if !answers.is_empty() && stream.write_all(&answers).await.is_err() {
+                        break;
+                    }
+                }
+                None => return,
+            },
+            Err(e) => {
+                tracing::debug!(client = name, %e, "the connection is lost");
+                break;
+            }
+        }
+    }
+    client.finish().await;
+}
+
+/// One client.
+struct Client {
+    peer: Peer,
+    cut: Cut,
+    longest: u64,
+}
+
+enum Cut {
+    Lines,
+    Framed(Framer),
+    Forward(Messages),
+}
+
+impl Cut {
+    fn of(records: Records, longest: u64) -> Self {
+        match records {
+            Records::Lines => Cut::Lines,
+            Records::Framed(framing) => Cut::Framed(Framer::new(framing, longest)),
+            Records::Forward => Cut::Forward(Messages::default()),
+        }
+    }
+}
+
+impl Client {
+    /// Hands bytes over. Gives back what to answer; none where the connection is to be closed.
+    async fn take(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut answers = Vec::new();
+        match &mut self.cut {
+            Cut::Lines => self.peer.give(bytes).await.then_some(())?,
+            Cut::Framed(framer) => {
+                for frame in framer.cut(bytes) {
+                    give(&mut self.peer, frame).await.then_some(())?;
+                }
+            }
+            Cut::Forward(messages) => {
+                messages.add(bytes);
+                loop {
+                    match messages.next(self.longest) {
+                        Ok(None) => break,
+                        Ok(Some(message)) => {
+                            for frame in message.frames {
+                                give(&mut self.peer, frame).await.then_some(())?;
+                            }
+                            answers.extend(message.answer.unwrap_or_default());
+                        }
+                        Err(bad) => {
+                            give(&mut self.peer, bad).await;
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+        Some(answers)
+    }
+
+    /// The client has gone.
+    async fn finish(mut self) {
+        let rest = match self.cut {
+            Cut::Lines => None,
+            Cut::Framed(framer) => framer.finish(),
+            Cut::Forward(messages) => messages.finish(),
+        };
+        if let Some(frame) = rest {
+            give(&mut self.peer, frame).await;
+        }
+    }
+}
+
+async fn give(peer: &mut Peer, frame: Frame) -> bool {
+    match frame {
+        Frame::Record(bytes) => peer.record(bytes).await,
+        Frame::Bad { text, reason } => peer.bad(text, reason).await,
+    }
+}
+
+/// Takes in datagrams until it is told to end.
+fn take_datagrams(address: &str, longest: u64, feed: Feed) -> Result<Working, TaskError> {
+    let bound = runtime().and_then(|runtime| runtime.block_on(UdpSocket::bind(address)));
+    let socket = bound.map_err(|e| clients::taken(address, &e))?;
+    let take = async move |mut told: Told| {
+        let mut buffer = vec![0; DATAGRAM];
+        let mut count = 0;
+        while let Some(received) = told.or(socket.recv_from(&mut buffer)).await {
+            count += 1;
+            let given = match received {
+                Ok((length, from)) => {
+                    let place: Arc<str> = from.to_string().into();
+                    let bytes = &buffer[..length];
+                    told.or(async {
+                        if length as u64 > longest {
+                            feed.bad(&place, count, shown(bytes), format!("longer than {longest} bytes")).await
+                        } else {
+                            feed.record(&place, count, bytes.to_vec()).await
+                        }
+                    })
+                    .await
+                }
+                Err(e) => {
+                    tracing::warn!(%e, "a datagram cannot be taken in");
+                    Some(true)
+                }
+            };
+            if given != Some(true) {
+                return;
+            }
+        }
+    };
+    Working::task(take).map_err(|e| TaskError::Stop(format!("cannot start a thread: {e}")))
 }

@@ -1,163 +1,159 @@
-//! Sources that bytes are pushed at: a thread of their own takes them in, up to a bound, and a batch takes what is
-//! there. What was taken cannot be read again.
+//! Sources that bytes are pushed at: peers are listened to beside the batches, and a batch takes what has come. So many
+//! bytes wait and no more, then the peers are held back. What was taken cannot be read again.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver as Queue, RecvError, SyncSender, TryRecvError, sync_channel};
+mod blocks;
+mod inbox;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::connect::backoff;
+use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{Limits, Position, Positions, Read, Source, Split};
-use crate::sources::cutter::{self, Cutter};
+use crate::plan::seams::{Backlog, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split};
+use crate::sources::cutter;
 
-/// The largest piece that is queued.
-const PIECE: u64 = 64 * 1024;
+use blocks::Blocks;
+pub(super) use blocks::whole;
+pub(super) use inbox::{Feed, Peer, Reserved};
+use inbox::{Found, Inbox};
 
-/// What the thread hands over.
-enum Message {
-    Bytes(Vec<u8>),
-    /// The peer is done; another stream may follow.
-    EndOfStream,
-    Failed(String),
+/// Bytes that wait where the options say nothing.
+const BUFFER: u64 = 64_000_000;
+
+/// Starts to take rows in. It may be tried again where the error says so.
+type Start = Box<dyn FnMut(Feed) -> Result<Working, TaskError> + Send>;
+
+/// Whether a run that takes what there is (`--once`) waits for the end of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Once {
+    /// It has an end, as a pipe has.
+    WaitsForTheEnd,
+    /// It goes on for ever, as a server does: what has come is all there is.
+    TakesWhatCame,
 }
-
-/// The thread's end.
-pub(super) struct Feed {
-    to: SyncSender<Message>,
-    drains: bool,
-}
-
-impl Feed {
-    /// Hands bytes over, waiting while too much is queued; false when nobody wants them any more.
-    pub(super) fn give(&self, bytes: &[u8]) -> bool {
-        self.to.send(Message::Bytes(bytes.to_vec())).is_ok()
-    }
-
-    /// A stream is over: what is left of it is its last record. False when nobody wants another.
-    pub(super) fn end_of_stream(&self) -> bool {
-        self.to.send(Message::EndOfStream).is_ok()
-    }
-
-    /// It cannot go on.
-    pub(super) fn fail(&self, why: String) {
-        // Nobody is left to be told where this fails.
-        let _ = self.to.send(Message::Failed(why));
-    }
-
-    /// Whether the run takes what there is and then ends.
-    pub(super) fn drains(&self) -> bool {
-        self.drains
-    }
-}
-
-type Start = Box<dyn FnOnce(Feed) + Send>;
 
 /// The source's end.
 pub(super) struct Receiver {
     name: String,
-    codec: std::sync::Arc<dyn crate::plan::seams::FormatCodec>,
-    cutter: Cutter,
-    buffer: u64,
-    start: Option<Start>,
-    queue: Option<Mutex<Queue<Message>>>,
-    /// The thread is done and the queue empty.
+    shared: Arc<Shared>,
+    once: Once,
+    interval: Duration,
+    start: Start,
+    /// What goes on beside the batches. Ended before anything else of this is dropped.
+    working: Vec<Working>,
+    /// Nothing will come any more.
     over: bool,
+    /// Nothing more is to be taken in.
+    hung_up: bool,
+}
+
+/// What the batches and the cutting in between share.
+struct Shared {
+    inbox: Arc<Inbox>,
+    blocks: Mutex<Blocks>,
+}
+
+impl Shared {
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cuts what waits. The lock is taken first, so that blocks come in the order of what they are made of.
+    fn cut(&self, blocks: &mut Blocks, wait: bool) -> Result<Found, TaskError> {
+        let found = self.inbox.take(wait);
+        let Found::Messages(messages) = found else { return Ok(found) };
+        self.inbox.release(blocks.cut(messages)?);
+        Ok(Found::Nothing)
+    }
 }
 
 impl Receiver {
-    /// A source whose thread runs `start`, from the first batch on.
+    /// A source for which `start` takes rows in, from the first batch on.
     pub(super) fn open(
         endpoint: &Endpoint,
-        start: impl FnOnce(Feed) + Send + 'static,
+        once: Once,
+        start: impl FnMut(Feed) -> Result<Working, TaskError> + Send + 'static,
     ) -> Result<Box<dyn Source>, NotRunnable> {
         let codec = cutter::codec(endpoint, &endpoint.schema)?;
+        let settings = &endpoint.settings;
+        let capacity = settings.size("buffer").unwrap_or(BUFFER);
+        let longest = settings.size("max_record").unwrap_or(u64::MAX);
+        let blocks = Mutex::new(Blocks::new(codec, longest, capacity));
         Ok(Box::new(Receiver {
             name: endpoint.name.clone(),
-            cutter: Cutter::new(codec.clone()),
-            codec,
-            buffer: endpoint.settings.size("buffer").unwrap_or(64_000_000),
-            start: Some(Box::new(start)),
-            queue: None,
+            shared: Arc::new(Shared { inbox: Inbox::new(capacity), blocks }),
+            once,
+            interval: backoff::time(settings, "block_interval").unwrap_or_default().max(Duration::from_millis(1)),
+            start: Box::new(start),
+            working: Vec::new(),
             over: false,
+            hung_up: false,
         }))
     }
 
-    fn begin(&mut self, start: Start, drains: bool) -> Result<(), TaskError> {
-        let pieces = usize::try_from(self.buffer / PIECE).unwrap_or(usize::MAX).clamp(1, 1 << 16);
-        let (to, from) = sync_channel(pieces);
-        let spawned = std::thread::Builder::new().name(self.name.clone()).spawn(move || start(Feed { to, drains }));
-        spawned.map_err(|e| TaskError::Stop(format!("cannot start a thread: {e}")))?;
-        self.queue = Some(Mutex::new(from));
-        Ok(())
-    }
-
-    /// The next message; none where there is none at this moment, or ever.
-    fn next(&mut self, wait: bool) -> Result<Option<Message>, TaskError> {
-        let Some(queue) = &self.queue else { return Ok(None) };
-        let queue = queue.lock().map_err(|e| TaskError::Bug(e.to_string()))?;
-        let next = if wait { queue.recv().map_err(|RecvError| TryRecvError::Disconnected) } else { queue.try_recv() };
-        match next {
-            Ok(message) => Ok(Some(message)),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => {
-                self.over = true;
-                Ok(None)
+    /// Cuts a block every so often, so that a batch finds rows and need not read them first.
+    fn cut_in_between(&self) -> Result<Working, TaskError> {
+        let (shared, interval) = (Arc::downgrade(&self.shared), self.interval);
+        let cutting = async move |mut told: Told| {
+            while told.sleep(interval).await {
+                let Some(shared) = shared.upgrade() else { return };
+                if !shared.inbox.has_news() {
+                    continue;
+                }
+                let cut = tokio::task::spawn_blocking(move || {
+                    let mut blocks = shared.blocks();
+                    if let Err(why) = shared.cut(&mut blocks, false) {
+                        shared.inbox.fail(why);
+                    }
+                });
+                if cut.await.is_err() {
+                    return;
+                }
             }
-        }
+        };
+        Working::task(cutting).map_err(|e| TaskError::Stop(format!("cannot start a thread: {e}")))
     }
-
-    fn cut(&mut self, last: bool, limits: &Limits, read: &mut Read) -> Result<(), TaskError> {
-        let room = limits.rows.saturating_sub(rows_of(read)).max(1);
-        let cut = self.cutter.cut(last, room, 1)?;
-        read.bytes += cut.used as u64;
-        self.cutter.hand_on(cut.decoded, &self.name, read);
-        Ok(())
-    }
-
-    /// The stream is over: everything left is a record, and another stream starts anew.
-    fn finish(&mut self, limits: &Limits, read: &mut Read) -> Result<(), TaskError> {
-        while !self.cutter.pending().is_empty() {
-            let before = self.cutter.pending().len();
-            self.cut(true, limits, read)?;
-            if self.cutter.pending().len() == before {
-                break;
-            }
-        }
-        self.cutter = Cutter::new(self.codec.clone());
-        Ok(())
-    }
-}
-
-fn rows_of(read: &Read) -> usize {
-    cutter::count(&read.blocks) + read.bad.len()
 }
 
 impl Source for Receiver {
     fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
-        if let Some(start) = self.start.take() {
-            self.begin(start, limits.drain)?;
+        if self.working.is_empty() && !self.hung_up {
+            let feed = self.shared.inbox.feed(limits.drain);
+            self.working.push((self.start)(feed)?);
+            self.working.push(self.cut_in_between()?);
         }
         Ok(vec![Split { id: self.name.clone() }])
     }
 
     fn read(&mut self, _: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError> {
         let mut read = Read::default();
-        self.cut(false, limits, &mut read)?;
-        while rows_of(&read) < limits.rows && read.bytes < limits.bytes {
-            match self.next(limits.drain)? {
-                Some(Message::Bytes(bytes)) => {
-                    self.cutter.pending().extend(bytes);
-                    self.cut(false, limits, &mut read)?;
-                }
-                Some(Message::EndOfStream) => self.finish(limits, &mut read)?,
-                Some(Message::Failed(why)) => return Err(TaskError::Stop(why)),
-                None => {
-                    read.exhausted = true;
-                    break;
+        let mut blocks = self.shared.blocks();
+        let wait = limits.drain && self.once == Once::WaitsForTheEnd;
+        while blocks::taken(&read) < limits.rows && read.bytes < limits.bytes {
+            if blocks.is_empty() {
+                match self.shared.cut(&mut blocks, wait)? {
+                    Found::Failed(why) if blocks::taken(&read) == 0 => return Err(why),
+                    Found::End => {
+                        self.over = true;
+                        read.exhausted = true;
+                        break;
+                    }
+                    _ if blocks.is_empty() && !wait => {
+                        read.exhausted = true;
+                        break;
+                    }
+                    Found::Failed(_) => break,
+                    _ => {}
                 }
             }
+            let weight = blocks.take(limits.rows, limits.bytes, &mut read);
+            self.shared.inbox.release(weight);
         }
-        let taken = from.0.as_slice().try_into().map_or(0, u64::from_le_bytes) + rows_of(&read) as u64;
-        read.to = if rows_of(&read) == 0 { from.clone() } else { Position(taken.to_le_bytes().to_vec()) };
+        let count = blocks::taken(&read) as u64;
+        let before = from.0.as_slice().try_into().map_or(0, u64::from_le_bytes);
+        read.to = if count == 0 { from.clone() } else { Position((before + count).to_le_bytes().to_vec()) };
         Ok(read)
     }
 
@@ -166,6 +162,32 @@ impl Source for Receiver {
     }
 
     fn ended(&self) -> bool {
-        self.over && self.start.is_none()
+        self.over
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog { bytes: Some(self.shared.inbox.held()), ..Backlog::default() }
+    }
+
+    fn hang_up(&mut self) {
+        self.hung_up = true;
+        self.shared.inbox.let_in();
+        self.working.clear();
+    }
+
+    fn left_out(&mut self) -> Vec<LeftOut> {
+        self.shared.inbox.left_out()
+    }
+
+    fn ring(&mut self, bell: &Bell) {
+        self.shared.inbox.ring(bell.clone());
+    }
+}
+
+impl Drop for Receiver {
+    /// Whoever waits for room is told first: it could not end otherwise.
+    fn drop(&mut self) {
+        self.shared.inbox.close();
+        self.working.clear();
     }
 }

@@ -1,25 +1,37 @@
 //! `socket`: connects to a server and reads what it sends, line by line.
 
-use std::io::Read as _;
-use std::net::TcpStream;
+use std::io;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::connect::backoff::Backoff;
 use crate::connect::net;
+use crate::connect::tls::{self, ClientTls};
+use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::{Endpoint, RowsFrom};
-use crate::plan::operator::NotRunnable;
+use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::Source;
 use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
-use crate::sources::receiver::{Feed, Receiver};
+use crate::sources::receiver::{Feed, Once, Receiver};
 use crate::sources::{appends, nothing_extra};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// The entry.
 pub fn entry() -> SourceEntry {
-    let mut options = vec![OptionSpec::with_default(
-        "reconnect",
-        OptionKind::Bool,
-        "true",
-        "whether a closed connection is opened again; `--once` ends with it",
-    )];
+    let mut options = vec![
+        OptionSpec::with_default(
+            "reconnect",
+            OptionKind::Bool,
+            "true",
+            "whether a closed connection is opened again; `--once` ends with it",
+        ),
+        net::records("16mb"),
+    ];
     options.extend(net::reconnecting());
     options.extend(net::receiving());
     options.extend(net::client_tls());
@@ -31,9 +43,11 @@ pub fn entry() -> SourceEntry {
         )
         .details(
             "What was received and not yet delivered is lost when the program dies, unless the pipeline has a \
-                 checkpoint. Try it with `nc -lk 9999` in another terminal.",
+                 checkpoint. While `buffer` is full nothing is read, so that TCP holds the server back. Try it with \
+                 `nc -lk 9999` in another terminal.",
         )
         .example("source lines = socket(\"127.0.0.1:9999\")")
+        .example("source logs = socket(\"logs.example.org:6514\") { tls: true, tls_ca: \"ca.pem\" }")
         .alias("socketTextStream"),
         args: vec![OptionSpec::required("address", OptionKind::Address, "the server")],
         options,
@@ -48,65 +62,79 @@ pub fn entry() -> SourceEntry {
 
 fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     let settings = &endpoint.settings;
-    if settings.flag("tls") {
-        return Err(NotRunnable("source `socket` with `tls: true` can be checked, but not run yet".into()));
-    }
-    let address = settings.text("address").unwrap_or_default().to_owned();
-    let wait = |name, otherwise| {
-        let micros = settings.duration(name).unwrap_or(otherwise);
-        Duration::from_micros(micros.max(0).unsigned_abs())
-    };
-    let client = Client {
-        address,
+    let mut client = Some(Client {
+        address: settings.text("address").unwrap_or_default().to_owned(),
         reconnect: settings.flag("reconnect"),
-        backoff: wait("backoff", 1_000_000),
-        max_backoff: wait("max_backoff", 30_000_000),
-    };
-    Receiver::open(endpoint, move |feed| client.run(&feed))
+        backoff: Backoff::of(settings),
+        tls: ClientTls::switched(endpoint)?,
+    });
+    Receiver::open(endpoint, Once::WaitsForTheEnd, move |feed| {
+        let client = client.take().ok_or_else(|| TaskError::Bug("a socket is started twice".into()))?;
+        let working = Working::task(|told| client.run(feed, told));
+        working.map_err(|e| TaskError::Stop(format!("cannot start a thread: {e}")))
+    })
 }
 
 /// The connection, made again where it is lost.
 struct Client {
     address: String,
     reconnect: bool,
-    backoff: Duration,
-    max_backoff: Duration,
+    backoff: Backoff,
+    tls: Option<ClientTls>,
 }
 
 impl Client {
-    fn run(&self, feed: &Feed) {
+    async fn run(mut self, feed: Feed, mut told: Told) {
         let again = self.reconnect && !feed.drains();
-        let mut wait = self.backoff;
         loop {
-            match TcpStream::connect(&self.address) {
-                Ok(stream) => {
-                    wait = self.backoff;
-                    if !forward(stream, feed) {
-                        return;
+            match told.or(self.connect()).await {
+                None => return,
+                Some(Ok(stream)) => match told.or(self.forward(stream, &feed)).await {
+                    Some(Ok(true)) => {}
+                    Some(Err(e)) if again => tracing::warn!(address = %self.address, %e, "the connection is lost"),
+                    Some(Err(e)) => {
+                        let why = format!("the connection to `{}` is lost: {e}", self.address);
+                        return feed.fail(TaskError::Stop(why));
                     }
+                    Some(Ok(false)) | None => return,
+                },
+                Some(Err(e)) if again => {
+                    tracing::warn!(address = %self.address, %e, "cannot connect, trying again");
                 }
-                Err(e) if again => tracing::warn!(address = %self.address, %e, "cannot connect, trying again"),
-                Err(e) => return feed.fail(format!("cannot connect to `{}`: {e}", self.address)),
+                Some(Err(e)) => {
+                    return feed.fail(TaskError::Stop(format!("cannot connect to `{}`: {e}", self.address)));
+                }
             }
-            if !again {
+            if !again || !told.sleep(self.backoff.wait()).await {
                 return;
             }
-            std::thread::sleep(wait);
-            wait = (wait * 2).min(self.max_backoff);
         }
     }
-}
 
-/// Hands on what comes until the peer closes; false when nobody wants it any more.
-fn forward(mut stream: TcpStream, feed: &Feed) -> bool {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return feed.end_of_stream(),
-            Ok(count) => {
-                if !feed.give(&buffer[..count]) {
-                    return false;
-                }
+    async fn connect(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
+        tokio::time::timeout(CONNECT, self.reach()).await?
+    }
+
+    async fn reach(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
+        let stream = TcpStream::connect(&self.address).await?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = tls::server_name(&self.address).map_err(io::Error::other)?;
+        let config = tls.config().map_err(io::Error::other)?;
+        Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?))
+    }
+
+    /// Hands on what comes until the peer closes; false when nobody wants it any more.
+    async fn forward(&mut self, mut stream: impl AsyncRead + Unpin, feed: &Feed) -> io::Result<bool> {
+        let peer = feed.peer(&self.address);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let count = stream.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(true);
+            }
+            self.backoff.reset();
+            if !peer.give(&buffer[..count]).await {
+                return Ok(false);
             }
         }
     }

@@ -15,7 +15,7 @@ use millstream::check::{Overrides, Program, ProgramFile, check};
 use millstream::engine::{Opening, Session, Watch};
 use millstream::optimize::optimize;
 use millstream::plan::Plan;
-use millstream_dsl::{SourceMap, parse};
+use millstream_dsl::{Severity, SourceMap, parse};
 
 /// 400,000 lines of ten words.
 const WORDS_LIMIT: Duration = Duration::from_millis(200);
@@ -107,7 +107,8 @@ fn plan_of(text: &str, base: &Path) -> Plan {
     let file = ProgramFile { id, path, tree: parsed.tree, imports: Vec::new() };
     let program = Program { sources, files: vec![file], incomplete: false };
     let checked = check(&program, &builtins::catalog(), &Overrides::new());
-    assert!(checked.problems.is_empty(), "{:?}", checked.problems);
+    let mistakes: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
     checked.plan
 }
 

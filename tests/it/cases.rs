@@ -11,6 +11,7 @@
 //! | `advance 10s` | moves the clock by a whole number of intervals, batch by batch |
 //! | `watermark T`, `watermark T of X` | lets the watermark reach a time, with the next batch |
 //! | `crash` | goes on from the saved state |
+//! | `edit`, `edit X=keep` | switches to another text between two batches, with these answers |
 //! | `close` | the batch behind which nothing follows |
 //! | `out X`, `out X in order` | what X gave since it was last asked; sorted where order means nothing |
 //! | `counts` | what became of the rows of every stage since last asked |
@@ -28,6 +29,7 @@ use millstream::optimize::optimize_watched;
 use millstream::plan::catalog::{FormatCall, find};
 use millstream::plan::seams::{FormatCodec, Piece};
 use millstream::plan::{Catalog, Plan, Settings};
+use millstream::reload::{Answers, compare};
 use millstream::trial::START;
 use millstream::trial::value::Value;
 use millstream_dsl::{Diagnostic, SourceMap, parse, yaml};
@@ -46,7 +48,16 @@ enum Way {
     Optimized,
 }
 
+impl Way {
+    /// A pipeline, made ready for it.
+    fn plan(self, text: &Section) -> Result<Plan, String> {
+        let plan = text.plan()?;
+        Ok(if self == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan })
+    }
+}
+
 /// A section: what stands between its dashes, and what stands under them.
+#[derive(Clone)]
 struct Section {
     head: String,
     body: String,
@@ -82,14 +93,26 @@ impl Case {
         text
     }
 
-    fn plan(&self) -> Result<Plan, String> {
+    /// What every section that asks for something gets.
+    fn run(&self, way: Way) -> Result<Vec<Option<String>>, String> {
         let first = self.sections.first().ok_or("the case has no pipeline")?;
+        let mut run = Run::new(first, way)?;
+        self.sections.iter().skip(1).try_fold(vec![None], |mut answers, section| {
+            answers.push(run.section(section).map_err(|why| format!("{way:?}, `{}`: {why}", section.head))?);
+            Ok(answers)
+        })
+    }
+}
+
+impl Section {
+    /// The pipeline that it holds, checked.
+    fn plan(&self) -> Result<Plan, String> {
         let mut sources = SourceMap::new();
-        let id = sources.add("case", first.body.as_str());
-        let parsed = match first.head.as_str() {
-            "pipeline" => parse::file(id, &first.body),
-            "yaml" => yaml::read(id, &first.body),
-            other => return Err(format!("`{other}` is no pipeline")),
+        let id = sources.add("case", self.body.as_str());
+        let parsed = match self.head.split(' ').next() {
+            Some("pipeline" | "edit") => parse::file(id, &self.body),
+            Some("yaml") => yaml::read(id, &self.body),
+            _ => return Err(format!("`{}` is no pipeline", self.head)),
         };
         let files = vec![ProgramFile { id, path: PathBuf::from("case"), tree: parsed.tree, imports: Vec::new() }];
         let incomplete = parsed.problems.iter().any(Diagnostic::is_error);
@@ -104,19 +127,12 @@ impl Case {
             .collect();
         if errors.is_empty() { Ok(checked.plan) } else { Err(errors.join("\n")) }
     }
-
-    /// What every section that asks for something gets.
-    fn run(&self, way: Way) -> Result<Vec<Option<String>>, String> {
-        let mut run = Run::new(self.plan()?, way)?;
-        self.sections.iter().skip(1).try_fold(vec![None], |mut answers, section| {
-            answers.push(run.section(section).map_err(|why| format!("{way:?}, `{}`: {why}", section.head))?);
-            Ok(answers)
-        })
-    }
 }
 
 /// A case under way.
 struct Run {
+    /// Where the pipeline is written that runs.
+    text: Section,
     plan: Plan,
     way: Way,
     session: Session,
@@ -128,8 +144,8 @@ struct Run {
 }
 
 impl Run {
-    fn new(plan: Plan, way: Way) -> Result<Run, String> {
-        let plan = if way == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan };
+    fn new(text: &Section, way: Way) -> Result<Run, String> {
+        let plan = way.plan(text)?;
         let partitions = match way {
             Way::Straight => 1,
             Way::Saved => 2,
@@ -139,7 +155,7 @@ impl Run {
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Ok(Run { plan, way, session, partitions, clock, tables, gave, counts })
+        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -162,6 +178,7 @@ impl Run {
                 self.partitions = if self.way == Way::Optimized { 5 - self.partitions } else { self.partitions };
                 self.restore()?;
             }
+            ["edit", ref answers @ ..] => self.edit(section, answers)?,
             ["close"] => {
                 self.clock += self.interval();
                 let done = self.session.close(self.clock).map_err(said)?;
@@ -173,6 +190,20 @@ impl Run {
             _ => return Err("there is no such section".into()),
         }
         Ok(None)
+    }
+
+    fn edit(&mut self, text: &Section, answers: &[&str]) -> Result<(), String> {
+        let mut given = Answers::default();
+        for answer in answers {
+            let (name, answer) = Answers::read(answer)?;
+            given.give(name, answer);
+        }
+        let changes = compare(&self.text.plan()?, &text.plan()?);
+        let taking = changes.settled(&given).map_err(|pending| format!("{pending:?}"))?;
+        let plan = self.way.plan(text)?;
+        self.session.switch(&plan, &taking).map_err(said)?;
+        (self.text, self.plan) = (text.clone(), plan);
+        Ok(())
     }
 
     fn interval(&self) -> i64 {

@@ -10,7 +10,7 @@ use crate::oracle::asked;
 use crate::oracle::generate::{Chance, case, course, in_time, wild_case};
 use crate::oracle::program::{Emit, Program, Scope, Stage, changes};
 use crate::oracle::run::{Case, Course, Seen, Trouble, seen};
-use crate::oracle::value::{Row, Value, order_rows, show};
+use crate::oracle::value::{Row, Value, engine_order, show};
 
 const PLAIN: Course =
     Course { partitions: 1, threads: 1, block_rows: 65_536, optimized: false, restarts: vec![], pieces: 1 };
@@ -151,7 +151,7 @@ fn in_all(seen: &Seen, program: &Program) -> BTreeMap<String, Vec<Row>> {
         let (new, old): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(op);
         let (new, old): (Vec<Row>, Vec<Row>) = (new.iter().map(bare).collect(), old.iter().map(bare).collect());
         let mut net = surplus(&new, &old, Measure::Bits);
-        net.sort_by(|a, b| order_rows(a, b));
+        net.sort_by(|a, b| engine_order(a, b));
         all.insert(stream.name.clone(), net);
     }
     all

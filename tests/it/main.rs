@@ -20,6 +20,7 @@ mod oracle;
 mod own_operator;
 mod plans;
 mod program;
+mod reload;
 mod run;
 mod stages;
 mod trials;

@@ -107,7 +107,10 @@ impl Cut<'_> {
                 self.stages[stage].steps.push(Step {
                     id,
                     half: Half::First,
-                    text: first.explain(),
+                    text: match run.first_half_of {
+                        Some(lead) => format!("the partial results of `{}`, used again", self.plan.node(lead).stream),
+                        None => first.explain(),
+                    },
                     pass: Some(pass.unwrap_or(id)),
                     moved_here: false,
                     moves: vec![format!("{how} to stage {next}")],

@@ -213,7 +213,8 @@ fn shape(schema: &Value, space: &str, named: &mut BTreeMap<String, Shape>) -> Re
             let of = |key: &str| about.get(key).ok_or_else(|| format!("`{key}` is missing"));
             let space = part("namespace").unwrap_or(space);
             let own = part("name").map(|name| full(name, space));
-            let space = own.as_deref().and_then(|own| own.rsplit_once('.')).map_or(space, |(space, _)| space).to_owned();
+            let space =
+                own.as_deref().and_then(|own| own.rsplit_once('.')).map_or(space, |(space, _)| space).to_owned();
             let space = space.as_str();
             let found = match of("type")?.as_str() {
                 Some("record") => {

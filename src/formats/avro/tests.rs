@@ -172,8 +172,13 @@ fn reader() -> Avro {
 #[test]
 fn records_without_a_container_are_told_apart_by_their_schema() {
     // The library reads no schema that holds itself, so that is left out of what is read.
-    let flat = SCHEMA.replace(r#", 
-    {"name":"parent","type":["null","order"]}"#, "").replace(",\n    {\"name\":\"parent\",\"type\":[\"null\",\"order\"]}", "");
+    let flat = SCHEMA
+        .replace(
+            r#", 
+    {"name":"parent","type":["null","order"]}"#,
+            "",
+        )
+        .replace(",\n    {\"name\":\"parent\",\"type\":[\"null\",\"order\"]}", "");
     let reader = Avro { messages: Some(Messages::of(flat.into()).unwrap()), ..codec(None) };
     let bare = |id| message(id, false)[..message(id, false).len() - 1].to_vec();
     let single = [&[0xc3, 0x01][..], &[7; 8], &bare(3)].concat();
@@ -187,7 +192,10 @@ fn records_without_a_container_are_told_apart_by_their_schema() {
     assert_eq!(cut, (vec![1, 2], vec!["the record is not whole".into()]));
     let mut wrong = bytes.clone();
     wrong[1] = 9;
-    assert_eq!(piped(&reader, &wrong, 1_000, 100), (vec![], vec!["it does not fit the schema of `avro_schema`".into()]));
+    assert_eq!(
+        piped(&reader, &wrong, 1_000, 100),
+        (vec![], vec!["it does not fit the schema of `avro_schema`".into()])
+    );
 }
 
 #[test]

@@ -4,8 +4,8 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
 const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit",
-    "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
+    "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
 const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -28,10 +28,12 @@ pub(super) struct Message<'a> {
 impl<'a> Message<'a> {
     pub(super) fn read(line: &'a str, now: i64) -> Result<Self, String> {
         let missing = || "it does not start with a priority, `<NUMBER>`".to_owned();
-        let (number, rest) = line.trim_start().strip_prefix('<').and_then(|rest| rest.split_once('>')).ok_or_else(missing)?;
+        let (number, rest) =
+            line.trim_start().strip_prefix('<').and_then(|rest| rest.split_once('>')).ok_or_else(missing)?;
         let digits = (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
         let priority: usize = number.parse().ok().filter(|_| digits).ok_or_else(missing)?;
-        let facility = FACILITIES.get(priority / 8).ok_or_else(|| format!("the priority {priority} is more than 191"))?;
+        let facility =
+            FACILITIES.get(priority / 8).ok_or_else(|| format!("the priority {priority} is more than 191"))?;
         let message = Message { facility, severity: SEVERITIES[priority % 8], ..Message::default() };
         match rest.strip_prefix("1 ") {
             Some(rest) => message.of_today(rest),
@@ -118,7 +120,11 @@ fn structured(text: &str) -> Result<(Option<String>, &str), String> {
         elements.insert(id, Value::Object(parameters));
         rest = behind;
     }
-    if elements.is_empty() { Err("neither `-` nor structured data follows the header".into()) } else { Ok((Some(Value::Object(elements).to_string()), rest)) }
+    if elements.is_empty() {
+        Err("neither `-` nor structured data follows the header".into())
+    } else {
+        Ok((Some(Value::Object(elements).to_string()), rest))
+    }
 }
 
 type Element = (String, Map<String, Value>);

@@ -84,6 +84,20 @@ impl Operator for FirstHalf {
         }
     }
 
+    /// The windows may differ, as long as their panes are the same.
+    fn likeness(&self) -> Option<String> {
+        let Before::PutTogether(stretch) = &self.before else { return None };
+        let stretch = match stretch {
+            Stretch::Pane(spans) => format!("pane {}", spans.panes()?),
+            Stretch::Whole => "whole".into(),
+            Stretch::Run(_) | Stretch::Session(_) => return None,
+        };
+        let grouping = &self.of.grouping;
+        let calls: Vec<_> = grouping.calls.iter().map(show::call).collect();
+        let over: Vec<_> = grouping.inputs().iter().map(|e| format!("{e}: {:?}", e.slot)).collect();
+        Some(format!("{stretch} of {} over {} at {:?}", calls.join(", "), over.join(", "), self.of.time))
+    }
+
     fn task(&self) -> Result<Task, NotRunnable> {
         let refuse = |error: TaskError| NotRunnable(error.to_string());
         let values = Values::new(&self.of.grouping.inputs(), &self.of.input)?;

@@ -38,6 +38,8 @@ pub(super) struct Lasting {
     pub(super) shown: Option<Shown>,
     /// Cells that changed since their results were given out, in the order in which they did.
     pub(super) changed: Vec<u32>,
+    /// Some aggregate came later than others, so that there are results it knows nothing of.
+    pub(super) partial: bool,
 }
 
 /// What the cells are, and when they are forgotten.
@@ -157,7 +159,8 @@ impl Lasting {
         };
         let (scope, results) = (Scope::new(of)?, Results::new(of)?);
         let pace = Pace::new(every);
-        Ok(Lasting { store, scope, reader, results, plain, schema, emit: of.emit, pace, shown, changed: Vec::new() })
+        let (changed, partial) = (Vec::new(), false);
+        Ok(Lasting { store, scope, reader, results, plain, schema, emit: of.emit, pace, shown, changed, partial })
     }
 
     /// Takes a block in.

@@ -5,6 +5,7 @@
 //! | `cells` | `k0 ..`, `start`, `end`, `rows`, `changed`, `s0 ..` | a cell; `s` as in the table of `operators/cells.rs` |
 //! | `rows_N` | `k0 ..`, `start`, `v0 ..` | a row of the N-th aggregate, which has to see all its rows |
 //! | `shown` | `k0 ..`, `start`, `at`, `v0 ..` | a result that readers hold for true: `at` is the window's end, or `start` is of its cell |
+//! | `partial` | | it is there, without rows, where an aggregate came later and did not see every row |
 //! | `pace` | `last` | when results last came; of no group |
 //! | `clock` | `zero`, `last` | the time from which windows of batch time are counted, the time of the last batch; of no group |
 //!
@@ -17,6 +18,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema};
 
 use crate::operators::aggregate::lasting::{Lasting, Scope};
+use crate::operators::aggregate::memory::PARTIAL;
 use crate::operators::aggregate::shown::Place;
 use crate::operators::known::groups;
 use crate::operators::values::bug;
@@ -45,6 +47,9 @@ impl Lasting {
         tables.push(SavedTable { name: "pace".into(), rows: vec![self.saved_pace()?] });
         if let Scope::BatchWindows(ticks, _) = &self.scope {
             tables.push(ticks.save("clock")?);
+        }
+        if self.partial {
+            tables.push(SavedTable { name: PARTIAL.into(), rows: Vec::new() });
         }
         Ok(tables)
     }
@@ -128,6 +133,7 @@ impl Lasting {
             let mine = tables.iter().filter(|table| table.name == name).flat_map(|table| &table.rows);
             mine.filter(|rows| rows.num_rows() > 0).cloned().collect()
         };
+        self.partial = tables.iter().any(|table| table.name == PARTIAL);
         if let Scope::BatchWindows(ticks, _) = &mut self.scope {
             tables.iter().filter(|table| table.name == "clock").try_for_each(|table| ticks.load(table))?;
         }

@@ -131,6 +131,23 @@ impl DedupeTask {
     }
 }
 
+/// Saved keys that pass again so much later, or sooner.
+pub(super) fn shifted(tables: Vec<SavedTable>, by: i64) -> Result<Vec<SavedTable>, TaskError> {
+    let shift = |rows: RecordBatch| {
+        let at = rows.schema().index_of(UNTIL).map_err(bug)?;
+        let until = rows.column(at).as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved times are no times"))?;
+        let until: Int64Array = until.unary(|until| until.saturating_add(by).max(FREE + 1));
+        let mut columns = rows.columns().to_vec();
+        columns[at] = Arc::new(until);
+        RecordBatch::try_new(rows.schema(), columns).map_err(bug)
+    };
+    let table = |table: SavedTable| {
+        let rows = table.rows.into_iter().map(shift).collect::<Result<_, TaskError>>()?;
+        Ok(SavedTable { rows, ..table })
+    };
+    tables.into_iter().map(table).collect()
+}
+
 fn saved_field(key: &Field) -> Field {
     key.clone().with_name(format!("key.{}", key.name()))
 }

@@ -11,8 +11,8 @@ use crate::operators::join::truth::{PairTest, Test, is_true, joint};
 use crate::operators::matching::NONE;
 use crate::operators::sides::Side;
 use crate::operators::values::bug;
-use crate::plan::{Node, Port, TypedExpr};
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
+use crate::plan::{Node, Port, TypedExpr};
 
 /// A join ready to run, but for how its rows come together.
 pub(super) struct Recipe {
@@ -97,7 +97,8 @@ impl Recipe {
         let width = of_left.columns.len();
         let pairs = parts(Kind::Both);
         let own = |kind: Kind| {
-            let there = pairs.iter().flat_map(equal_columns).filter(|c| (c.columns()[0] < width) == (kind == Kind::Left));
+            let there =
+                pairs.iter().flat_map(equal_columns).filter(|c| (c.columns()[0] < width) == (kind == Kind::Left));
             parts(kind).into_iter().chain(there.map(is_there)).collect::<Vec<_>>()
         };
         Ok(Recipe {

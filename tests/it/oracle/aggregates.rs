@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::evaluate::{Batches, Given, Outcome};
 use super::expr::Expr;
 use super::program::{Call, Emit, Func, SECOND, Scope, Window, changes, time_of};
-use super::value::{Row, Ty, Value, order_rows, rescaled, same_rows};
+use super::value::{Row, Ty, Value, engine_order, rescaled, same_rows};
 use super::windows::Grid;
 
 /// The result of a call over these rows.
@@ -32,8 +32,8 @@ pub(crate) fn result(call: &Call, rows: &[&Row]) -> Value {
         Func::CollectList => Value::List(values),
         Func::Sum => sum(&values),
         Func::Avg => mean(&values),
-        Func::Min => values.into_iter().min_by(Value::order).unwrap_or(Value::Null),
-        Func::Max => values.into_iter().max_by(Value::order).unwrap_or(Value::Null),
+        Func::Min => values.into_iter().min_by(Value::exact_order).unwrap_or(Value::Null),
+        Func::Max => values.into_iter().max_by(Value::exact_order).unwrap_or(Value::Null),
         Func::First | Func::Last => unreachable!("answered above"),
     }
 }
@@ -314,7 +314,7 @@ impl Aggregate<'_> {
                     }
                     // What is taken back and comes again is no change.
                     for old in taken_back {
-                        match new.iter().position(|row| same_rows(row, &old)) {
+                        match new.iter().position(|row| engine_order(row, &old) == Ordering::Equal) {
                             Some(same) => {
                                 new.remove(same);
                             }
@@ -462,7 +462,7 @@ impl Aggregate<'_> {
 /// An old row out, a new one in; nothing where they are equal.
 fn change(out: &mut Vec<Row>, old: Option<Row>, new: Option<Row>) {
     if let (Some(old), Some(new)) = (&old, &new)
-        && order_rows(old, new) == Ordering::Equal
+        && engine_order(old, new) == Ordering::Equal
     {
         return;
     }

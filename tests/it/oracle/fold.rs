@@ -50,8 +50,9 @@ pub(crate) fn evaluate(
     };
     let by_rows = !batch_time && given.edge.time.is_some();
     let over = |last: i64, now: i64| ttl.is_some_and(|ttl| now >= last.saturating_add(ttl));
-    let shown =
-        |r: &Record| -> Row { r.key.iter().cloned().chain([Value::Int(r.total), Value::Int(r.steps)]).collect() };
+    let shown = |r: &Record, key: &Row| -> Row {
+        key.iter().cloned().chain([Value::Int(r.total), Value::Int(r.steps)]).collect()
+    };
     let mut records: Vec<Record> = Vec::new();
     let mut outcomes = Vec::new();
     for (at, rows) in given.rows.iter().enumerate() {
@@ -69,7 +70,7 @@ pub(crate) fn evaluate(
                 records.remove(old);
             }
             let place = records.iter().position(|r| same_rows(&r.key, &key)).unwrap_or_else(|| {
-                records.push(Record { key, last: time, total: 0, steps: 0 });
+                records.push(Record { key: key.clone(), last: time, total: 0, steps: 0 });
                 records.len() - 1
             });
             let record = &mut records[place];
@@ -77,14 +78,15 @@ pub(crate) fn evaluate(
             record.steps += 1;
             record.last = record.last.max(time);
             if !fold.every_batch {
-                out.push(shown(record));
+                // Keys are equal to each other, but what comes out is the row's own.
+                out.push(shown(record, &key));
             }
         }
         if let (true, Some(mark)) = (by_rows, marks[at].1) {
             records.retain(|r| !over(r.last, mark));
         }
         if fold.every_batch {
-            out.extend(records.iter().map(shown));
+            out.extend(records.iter().map(|record| shown(record, &record.key)));
         }
         if fold.scope == Scope::Batch {
             records.clear();

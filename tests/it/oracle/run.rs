@@ -248,9 +248,11 @@ fn difference(wanted: &[Row], given: &[Row]) -> Option<String> {
         }
     }
     // That one zero takes the place of the other is a change that need not be told.
-    while let Some((old, new)) = same_change(&left) {
-        left.remove(old.max(new));
-        left.remove(old.min(new));
+    for rows in [&mut left, &mut missing] {
+        while let Some((old, new)) = same_change(rows) {
+            rows.remove(old.max(new));
+            rows.remove(old.min(new));
+        }
     }
     if missing.is_empty() && left.is_empty() {
         return None;

@@ -82,6 +82,14 @@ impl Value {
         }
     }
 
+    /// The same, but -0.0 comes before 0.0.
+    pub(crate) fn exact_order(&self, other: &Value) -> Ordering {
+        match (self, other) {
+            (Value::Float(a), Value::Float(b)) if !a.is_nan() || !b.is_nan() => a.total_cmp(b),
+            _ => self.order(other),
+        }
+    }
+
     /// Equal as results are: floats up to rounding.
     pub(crate) fn close(&self, other: &Value) -> bool {
         match (self, other) {
@@ -111,20 +119,9 @@ pub(crate) fn same_rows(a: &[Value], b: &[Value]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.same(y))
 }
 
-/// The order in which the engine puts rows whose order is not said: as [`order_rows`], but with -0.0 before 0.0.
+/// The order in which the engine puts rows whose order is not said: by their columns, with -0.0 before 0.0.
 pub(crate) fn engine_order(a: &[Value], b: &[Value]) -> Ordering {
-    fn order(a: &Value, b: &Value) -> Ordering {
-        match (a, b) {
-            (Value::Float(a), Value::Float(b)) => a.total_cmp(b),
-            _ => a.order(b),
-        }
-    }
-    a.iter().zip(b).fold(Ordering::Equal, |so_far, (x, y)| so_far.then_with(|| order(x, y)))
-}
-
-/// An order of whole rows.
-pub(crate) fn order_rows(a: &[Value], b: &[Value]) -> Ordering {
-    a.iter().zip(b).fold(Ordering::Equal, |order, (x, y)| order.then_with(|| x.order(y)))
+    a.iter().zip(b).fold(Ordering::Equal, |so_far, (x, y)| so_far.then_with(|| x.exact_order(y)))
 }
 
 impl fmt::Display for Value {

@@ -7,6 +7,7 @@ use datafusion_common::HashSet;
 
 use super::{Lasting, Moment, Scope};
 use crate::operators::aggregate::Emit;
+use crate::operators::aggregate::memory::filled;
 use crate::operators::aggregate::shown::Place;
 use crate::operators::aggregate::store::Store;
 use crate::operators::aggregate::windows::{Raw, Windows};
@@ -49,6 +50,9 @@ impl Lasting {
             all.extend([times(|span| span.start), times(|span| span.end)]);
         }
         all.extend(columns);
+        if self.partial {
+            all = filled(&self.plain, all)?;
+        }
         batch_of(&self.plain, all, spans.len())
     }
 

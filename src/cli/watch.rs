@@ -1,0 +1,392 @@
+//! What is done when a running pipeline's text is saved: on a thread of its own it is read, checked and compared with
+//! what runs; the run only finds a plan that is ready. A text with mistakes is told of once, and the old one goes on.
+
+mod files;
+pub(super) mod waiting;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use millstream_dsl::SourceMap;
+
+use super::findings::{self, Findings};
+use super::report::Look;
+use super::table::aligned;
+use crate::builtins;
+use crate::check::{Overrides, Program};
+use crate::engine::{EngineError, Handover, ReloadCounts, Reloads, Switched};
+use crate::optimize::optimize;
+use crate::plan::{Catalog, Plan};
+use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare};
+use files::Watched;
+use waiting::Desk;
+
+/// How long a text may be missing or empty, as it is while some editors save it.
+const GONE: Duration = Duration::from_secs(1);
+
+/// What is watched, and how it is told of.
+#[derive(Clone)]
+pub(super) struct Watching {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// Parameters from the command line.
+    pub(super) overrides: Overrides,
+    /// How diagnostics look.
+    pub(super) look: Look,
+    /// Says something beside the output, with its line ends.
+    pub(super) say: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Becomes true when it is to be read anew whatever the files look like (SIGHUP).
+    pub(super) again: Arc<AtomicBool>,
+}
+
+/// The running pipeline's text under watch; ends with its value.
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A checked text.
+struct Text {
+    plan: Plan,
+    program: Program,
+}
+
+/// What the run and the thread have in common.
+struct Shared {
+    state: Mutex<State>,
+    counts: Arc<ReloadCounts>,
+    file: PathBuf,
+    /// The run is over.
+    over: AtomicBool,
+}
+
+struct State {
+    /// What runs.
+    running: Arc<Text>,
+    ready: Option<Ready>,
+    /// What is being switched to.
+    switching: Option<Arc<Text>>,
+}
+
+struct Ready {
+    handover: Handover,
+    text: Arc<Text>,
+}
+
+impl Watch {
+    /// Starts to watch a pipeline that runs by these texts, which have no mistakes.
+    pub(super) fn start(watching: Watching, program: Program) -> Self {
+        let catalog = builtins::catalog();
+        let plan = findings::plan_of(&program, &catalog, &watching.overrides);
+        let running = Arc::new(Text { plan, program });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { running: running.clone(), ready: None, switching: None }),
+            counts: Arc::default(),
+            file: watching.file.clone(),
+            over: AtomicBool::new(false),
+        });
+        let mut files = Watched::new();
+        let desk = Desk::of(&watching.file);
+        files.set(watched(&watching, &desk, &running.program.sources));
+        let seen = texts(&running.program.sources);
+        let thread =
+            Reader { watching, catalog, shared: shared.clone(), files, desk, seen, waiting: None, wrong: false };
+        let thread = std::thread::Builder::new().name("watch".into()).spawn(move || thread.run());
+        let thread = thread.map_err(|error| tracing::warn!(%error, "saved edits are not noticed")).ok();
+        Watch { shared, thread }
+    }
+
+    /// What the run asks between two batches.
+    pub(super) fn reloads(&self) -> Arc<dyn Reloads> {
+        self.shared.clone()
+    }
+
+    /// How often a text was taken or not.
+    pub(super) fn counts(&self) -> Arc<ReloadCounts> {
+        self.shared.counts.clone()
+    }
+
+    /// The texts that run now, for messages that point into them.
+    pub(super) fn sources(&self) -> SourceMap {
+        self.shared.state().running.program.sources.clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been told of; the run is over anyway.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What runs, once no switch is under way.
+    fn running(&self) -> Arc<Text> {
+        loop {
+            let state = self.state();
+            if state.switching.is_none() || self.over.load(Ordering::Relaxed) {
+                return state.running.clone();
+            }
+            drop(state);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets the run find a plan. False where something else runs by now than it was compared with.
+    fn offer(&self, against: &Arc<Text>, ready: Ready) -> bool {
+        let mut state = self.state();
+        let still = Arc::ptr_eq(&state.running, against) && state.switching.is_none();
+        if still {
+            state.ready = Some(ready);
+        }
+        still
+    }
+}
+
+impl Reloads for Shared {
+    fn ready(&self) -> Option<Handover> {
+        let mut state = self.state();
+        let Ready { handover, text } = state.ready.take()?;
+        state.switching = Some(text);
+        Some(handover)
+    }
+
+    fn came_of_it(&self, outcome: Result<&Switched, &EngineError>, took: Duration, batch: u64) -> Vec<String> {
+        let mut state = self.state();
+        let Some(text) = state.switching.take() else { return Vec::new() };
+        let name = self.file.display();
+        match outcome {
+            Ok(_) => {
+                state.running = text;
+                self.counts.count("applied", "edit");
+                let took = took.as_secs_f64() * 1000.0;
+                vec![format!("{name}: the new text runs from batch {batch} on (switched in {took:.1} ms)")]
+            }
+            Err(error) => {
+                let reason = if matches!(error, EngineError::Refused(_)) { "refused" } else { "state" };
+                self.counts.count("failed", reason);
+                vec![format!("{name}: the new text cannot be run, the old one goes on: {error}")]
+            }
+        }
+    }
+}
+
+/// An edit that waits for a decision.
+struct Waiting {
+    text: Arc<Text>,
+    answers: Answers,
+}
+
+/// The thread.
+struct Reader {
+    watching: Watching,
+    catalog: Catalog,
+    shared: Arc<Shared>,
+    files: Watched,
+    desk: Desk,
+    /// The texts that were last judged.
+    seen: Vec<String>,
+    waiting: Option<Waiting>,
+    /// The last answers did not fit and are forgotten.
+    wrong: bool,
+}
+
+impl Reader {
+    fn run(mut self) {
+        while !self.shared.over.load(Ordering::Relaxed) {
+            let again = self.watching.again.swap(false, Ordering::Relaxed);
+            if self.files.wait() || again {
+                self.decided();
+                self.read(again);
+            }
+        }
+        self.desk.clear();
+    }
+
+    /// Reads and judges the text.
+    fn read(&mut self, again: bool) {
+        let Some(found) = self.found() else {
+            self.say("cannot be read any more; what runs goes on");
+            self.seen = Vec::new();
+            self.shared.counts.count("refused", "unreadable");
+            return;
+        };
+        let texts = texts(&found.program.sources);
+        self.files.set(watched(&self.watching, &self.desk, &found.program.sources));
+        if texts == self.seen {
+            if again {
+                self.say("is the text that runs, or was told of before");
+            }
+            return;
+        }
+        self.seen = texts;
+        let errors = found.counts().errors;
+        if errors > 0 {
+            (self.watching.say)(&found.text(self.watching.look));
+            self.say("has mistakes: the old text goes on");
+            self.shared.counts.count("refused", "mistakes");
+            return;
+        }
+        let Some(plan) = found.plan else { return };
+        let text = Arc::new(Text { plan, program: found.program });
+        let answers = Answers::of_text(on_change(&text.plan));
+        self.waiting = None;
+        self.judge(&Waiting { text, answers }, true);
+    }
+
+    /// What is found, when it can be read: some editors take the file away for a moment, or empty it first.
+    fn found(&mut self) -> Option<Findings> {
+        let started = Instant::now();
+        loop {
+            let found = findings::find(&self.watching.file, &self.catalog, &self.watching.overrides);
+            let first = found.program.sources.iter().next();
+            let empty = first.is_none_or(|(_, file)| file.text.trim().is_empty());
+            // What changed while it was read is read again.
+            if (!empty && found.plan.is_some() && !self.files.changed()) || self.is_over() {
+                return Some(found);
+            }
+            if started.elapsed() > GONE {
+                return found.plan.is_some().then_some(found);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.over.load(Ordering::Relaxed)
+    }
+
+    /// Compares with what runs, and hands over, waits or does nothing.
+    fn judge(&mut self, edit: &Waiting, fresh: bool) {
+        loop {
+            let running = self.shared.running();
+            let changes = compare(&running.plan, &edit.text.plan);
+            if changes.same {
+                self.shared.state().ready = None;
+                self.desk.clear();
+                self.shared.counts.count("same", "layout");
+                if fresh {
+                    self.say("is laid out otherwise and means the same");
+                }
+                return;
+            }
+            match changes.settled(&edit.answers) {
+                Err(pending) => {
+                    self.wait(edit, &changes, &pending.wrong, fresh);
+                    return;
+                }
+                Ok(taking) => {
+                    if self.hand_over(edit, &running, taking, &changes, fresh) {
+                        return;
+                    }
+                }
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        edit: &Waiting,
+        running: &Arc<Text>,
+        taking: Taking,
+        changes: &Changes,
+        fresh: bool,
+    ) -> bool {
+        let plan = findings::plan_of(&edit.text.program, &self.catalog, &self.watching.overrides);
+        let ready = Ready { handover: Handover { plan: optimize(plan).plan, taking }, text: edit.text.clone() };
+        let told = told(changes);
+        if fresh && !told.is_empty() {
+            let name = self.watching.file.display();
+            (self.watching.say)(&format!("{name} has changed\n{told}"));
+        }
+        self.desk.clear();
+        self.shared.offer(running, ready)
+    }
+
+    fn wait(&mut self, edit: &Waiting, changes: &Changes, wrong: &[String], fresh: bool) {
+        let name = self.watching.file.display().to_string();
+        self.wrong = !wrong.is_empty();
+        for sentence in wrong {
+            self.say(sentence);
+        }
+        if fresh {
+            let answers: Vec<_> = changes
+                .asked()
+                .iter()
+                .map(|entry| {
+                    let answers: Vec<_> = entry.answers.iter().map(Answer::to_string).collect();
+                    format!("{}={}", entry.name, answers.join("|"))
+                })
+                .collect();
+            let how = format!("millstream decide {name} {}", answers.join(" "));
+            (self.watching.say)(&format!("{name} has changed\n{}{}\n  {how}\n", told(changes), changes.when()));
+            self.shared.counts.count("waits", "decision");
+            if let Err(error) = self.desk.ask(changes) {
+                self.say(&format!("cannot be answered beside the file ({error}): write `on_change` into it"));
+            }
+        }
+        self.waiting = Some(Waiting { text: edit.text.clone(), answers: edit.answers.clone() });
+    }
+
+    /// Takes answers that were laid down.
+    fn decided(&mut self) {
+        let Some(answers) = self.desk.answers() else { return };
+        match (answers, self.waiting.take()) {
+            (Err(why), waiting) => {
+                self.say(&why);
+                self.waiting = waiting;
+            }
+            (Ok(_), None) => self.say("waits for no decision"),
+            (Ok(answers), Some(mut waiting)) => {
+                let before = waiting.answers.clone();
+                waiting.answers.add(answers);
+                self.judge(&waiting, false);
+                if let Some(still) = self.waiting.as_mut().filter(|_| self.wrong) {
+                    still.answers = before;
+                }
+            }
+        }
+    }
+
+    fn say(&self, sentence: &str) {
+        (self.watching.say)(&format!("{}: {sentence}\n", self.watching.file.display()));
+    }
+}
+
+/// Every file whose text counts, and the one that answers come in.
+fn watched(watching: &Watching, desk: &Desk, sources: &SourceMap) -> Vec<PathBuf> {
+    let mut files = vec![watching.file.clone(), desk.inbox().to_path_buf()];
+    files.extend(sources.iter().map(|(_, file)| PathBuf::from(&file.name)));
+    files
+}
+
+/// The texts of all files.
+fn texts(sources: &SourceMap) -> Vec<String> {
+    sources.iter().map(|(_, file)| format!("{}\n{}", file.name, file.text)).collect()
+}
+
+/// The answer that the text itself gives.
+fn on_change(plan: &Plan) -> Option<Answer> {
+    plan.header.settings.text("on_change")?.parse().ok()
+}
+
+/// The rows of the table that say something.
+fn told(changes: &Changes) -> String {
+    let entries = changes.entries.iter();
+    let entries = entries.filter(|entry| entry.verdict != Verdict::Kept || !entry.says.is_empty());
+    let some = Changes { entries: entries.cloned().collect(), same: changes.same };
+    aligned(&some.rows(), "  ")
+}

@@ -1,0 +1,205 @@
+//! TLS of clients and servers: which certificates are trusted, and which are shown. Files and keys are read anew for
+//! every connection, so that a certificate that was renewed holds without a restart.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::connect::secrets::Secret;
+use crate::plan::catalog::Endpoint;
+use crate::plan::operator::NotRunnable;
+
+/// Certificates, the first of them this side's own, and their key.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// The certificate that one side shows.
+#[derive(Debug)]
+struct Shown {
+    certificates: PathBuf,
+    key: Secret,
+}
+
+impl Shown {
+    /// `tls_cert` and `tls_key`.
+    fn of(endpoint: &Endpoint) -> Result<Option<Shown>, NotRunnable> {
+        let certificates = path(endpoint, "tls_cert");
+        match (certificates, Secret::of(endpoint, "tls_key")?) {
+            (None, None) => Ok(None),
+            (Some(certificates), Some(key)) => Ok(Some(Shown { certificates, key })),
+            (Some(_), None) => Err(NotRunnable("`tls_cert` wants `tls_key` beside it".into())),
+            (None, Some(_)) => Err(NotRunnable("`tls_key` wants `tls_cert` beside it".into())),
+        }
+    }
+
+    fn read(&self) -> Result<Identity, String> {
+        let key = PrivateKeyDer::from_pem_slice(self.key.value().as_bytes());
+        Ok((certificates(&self.certificates)?, key.map_err(|e| format!("`tls_key` holds no key in PEM: {e}"))?))
+    }
+}
+
+/// TLS of a client.
+#[derive(Debug)]
+pub(crate) struct ClientTls {
+    trusted: Option<PathBuf>,
+    shown: Option<Shown>,
+}
+
+impl ClientTls {
+    /// As the options say; none where `tls` is off.
+    pub(crate) fn switched(endpoint: &Endpoint) -> Result<Option<ClientTls>, NotRunnable> {
+        if endpoint.settings.flag("tls") {
+            return ClientTls::of(endpoint).map(Some);
+        }
+        let idle = ["tls_ca", "tls_cert", "tls_key"].into_iter().find(|name| endpoint.settings.is_written(name));
+        match idle {
+            Some(name) => Err(NotRunnable(format!("`{name}` means nothing without `tls: true`"))),
+            None => Ok(None),
+        }
+    }
+
+    /// As the options say, for what is always encrypted.
+    pub(crate) fn of(endpoint: &Endpoint) -> Result<ClientTls, NotRunnable> {
+        let tls = ClientTls { trusted: path(endpoint, "tls_ca"), shown: Shown::of(endpoint)? };
+        tls.config().map_err(NotRunnable)?;
+        Ok(tls)
+    }
+
+    /// Whom to trust and what to show, as it is now.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.trusted()? {
+            // The system's store may hold some that are no use: the others count.
+            let _ = roots.add(certificate);
+        }
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|e| e.to_string())?.with_root_certificates(roots);
+        let config = match self.shown()? {
+            Some((certificates, key)) => builder.with_client_auth_cert(certificates, key).map_err(|e| e.to_string())?,
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Arc::new(config))
+    }
+
+    /// The certificates that are trusted.
+    pub(crate) fn trusted(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        self.trusted.as_deref().map_or_else(|| Ok(native().to_vec()), certificates)
+    }
+
+    /// The certificate that is shown to the server.
+    pub(crate) fn shown(&self) -> Result<Option<Identity>, String> {
+        self.shown.as_ref().map(Shown::read).transpose()
+    }
+}
+
+/// TLS of a server.
+#[derive(Debug)]
+pub(crate) struct ServerTls {
+    shown: Shown,
+    clients: Option<PathBuf>,
+    /// What was read last, and what was made of it.
+    made: Mutex<Option<(Vec<u8>, Arc<ServerConfig>)>>,
+}
+
+impl ServerTls {
+    /// As the options say; none where there is no `tls_cert`.
+    pub(crate) fn of(endpoint: &Endpoint) -> Result<Option<ServerTls>, NotRunnable> {
+        let clients = path(endpoint, "tls_client_ca");
+        let Some(shown) = Shown::of(endpoint)? else {
+            return match clients {
+                Some(_) => Err(NotRunnable("`tls_client_ca` wants `tls_cert` and `tls_key` beside it".into())),
+                None => Ok(None),
+            };
+        };
+        let tls = ServerTls { shown, clients, made: Mutex::new(None) };
+        tls.config().map_err(NotRunnable)?;
+        Ok(Some(tls))
+    }
+
+    /// For the next client. What was in order last goes on where files have become unreadable.
+    pub(crate) fn config(&self) -> Result<Arc<ServerConfig>, String> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.read();
+        match (&*made, now) {
+            (Some((before, config)), Ok(now)) if *before == now => Ok(Arc::clone(config)),
+            (_, Ok(now)) => {
+                let config = self.make()?;
+                *made = Some((now, Arc::clone(&config)));
+                Ok(config)
+            }
+            (Some((_, config)), Err(why)) => {
+                tracing::warn!(%why, "a certificate can no longer be read; what it was goes on");
+                Ok(Arc::clone(config))
+            }
+            (None, Err(why)) => Err(why),
+        }
+    }
+
+    /// Everything the configuration is made of, to see whether it changed.
+    fn read(&self) -> Result<Vec<u8>, String> {
+        let mut all = read(&self.shown.certificates)?;
+        all.extend(self.shown.key.value().bytes());
+        if let Some(path) = &self.clients {
+            all.extend(read(path)?);
+        }
+        Ok(all)
+    }
+
+    fn make(&self) -> Result<Arc<ServerConfig>, String> {
+        let (chain, key) = self.shown.read()?;
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|e| e.to_string())?;
+        let builder = match &self.clients {
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(path)? {
+                    roots.add(certificate).map_err(|e| format!("`{}`: {e}", path.display()))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+                builder.with_client_cert_verifier(verifier.map_err(|e| e.to_string())?)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let config = builder.with_single_cert(chain, key);
+        config.map(Arc::new).map_err(|e| format!("`tls_cert` and `tls_key` cannot be used: {e}"))
+    }
+}
+
+/// The host of `host:port`, as certificates name it.
+pub(crate) fn server_name(address: &str) -> Result<ServerName<'static>, String> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no name that a certificate could bear"))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+}
+
+/// The system's certificates, read once.
+fn native() -> &'static [CertificateDer<'static>] {
+    static NATIVE: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    NATIVE.get_or_init(|| rustls_native_certs::load_native_certs().certs)
+}
+
+fn path(endpoint: &Endpoint, option: &str) -> Option<PathBuf> {
+    endpoint.settings.text(option).map(|path| endpoint.base.join(path))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("cannot read `{}`: {e}", path.display()))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("`{}` holds no certificate in PEM", path.display())),
+        Err(e) => Err(format!("`{}` holds no certificate in PEM: {e}", path.display())),
+    }
+}

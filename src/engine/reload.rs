@@ -1,0 +1,85 @@
+//! Where a run hears of a saved edit: asked between two batches, it switches when a plan is ready and says what came of
+//! it. What an edit means and whether it may be taken is decided elsewhere, on another thread, before.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::engine::accounts::Report;
+use crate::engine::clock::Clock;
+use crate::engine::failure::EngineError;
+use crate::engine::session::Session;
+use crate::engine::switch::Switched;
+use crate::plan::memory::Taking;
+use crate::plan::{Plan, Settings};
+
+/// A plan that is ready to take the place of the one that runs.
+#[derive(Debug)]
+pub struct Handover {
+    /// What is to be run.
+    pub plan: Plan,
+    /// What it takes over.
+    pub taking: Taking,
+}
+
+/// Where plans come from.
+pub trait Reloads: Send + Sync {
+    /// The plan that is ready, if there is one; each is given once.
+    fn ready(&self) -> Option<Handover>;
+
+    /// What came of it, how long the switch took, and the number of the batch that is the first of the new plan. What
+    /// it gives back is said to people.
+    fn came_of_it(&self, outcome: Result<&Switched, &EngineError>, took: Duration, batch: u64) -> Vec<String>;
+}
+
+/// Switches where a plan is ready; between two batches. The settings of the pipeline from now on, where it did.
+pub(super) fn at_boundary(
+    session: &mut Session,
+    reloads: Option<&dyn Reloads>,
+    clock: &dyn Clock,
+    out: &mut dyn Report,
+) -> Option<Settings> {
+    let reloads = reloads?;
+    let Handover { plan, taking } = reloads.ready()?;
+    let started = clock.ticks();
+    let outcome = session.switch(&plan, &taking);
+    let took = clock.ticks().saturating_sub(started);
+    let said = reloads.came_of_it(outcome.as_ref(), took, session.batches());
+    let switched = outcome.ok();
+    let notes = switched.iter().flat_map(|switched| &switched.notes);
+    notes.chain(&said).for_each(|note| out.note(note));
+    switched.map(|_| plan.header.settings)
+}
+
+/// How often texts were taken or not, for metrics: `reload_total{outcome,reason}` and `config_current`.
+#[derive(Debug)]
+pub struct ReloadCounts {
+    total: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    /// What is on disk is what runs.
+    current: AtomicBool,
+}
+
+impl Default for ReloadCounts {
+    fn default() -> Self {
+        ReloadCounts { total: Mutex::default(), current: AtomicBool::new(true) }
+    }
+}
+
+impl ReloadCounts {
+    /// Counts one: `applied`, `refused`, `failed`, `waits` or `same`, and why.
+    pub fn count(&self, outcome: &'static str, reason: &'static str) {
+        *self.total.lock().unwrap_or_else(PoisonError::into_inner).entry((outcome, reason)).or_insert(0) += 1;
+        self.current.store(matches!(outcome, "applied" | "same"), Ordering::Relaxed);
+    }
+
+    /// By outcome and reason.
+    pub fn total(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        self.total.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether what is on disk is what runs.
+    pub fn is_current(&self) -> bool {
+        self.current.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,226 @@
+//! From one program to the next, between two batches: everything of the new one that may fail is done first, while the
+//! old one is whole; then the things that go on change hands, which cannot fail.
+
+use std::collections::BTreeMap;
+
+use crate::engine::failure::{EngineError, Failure, at};
+use crate::engine::program::{Held, Kind, Program, Stage, Step};
+use crate::engine::session::Session;
+use crate::plan::catalog::EndpointEntry;
+use crate::plan::graph::Work;
+use crate::plan::memory::Taking;
+use crate::plan::operator::SavedTable;
+use crate::plan::{Operator, Plan};
+
+/// What came of a switch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Switched {
+    /// What a person should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+impl Session {
+    /// Goes on by another plan, which takes over what it is told to; everything else begins anew. Where that fails the
+    /// session goes on as it was.
+    pub fn switch(&mut self, plan: &Plan, taking: &Taking) -> Result<Switched, EngineError> {
+        let taking = &self.with_all_columns(plan, taking);
+        let inputs = taking.sources.keys().chain(taking.tables.keys()).cloned();
+        let held = Held { inputs: inputs.collect(), sinks: taking.sinks.keys().cloned().collect() };
+        let mut next = self.prepared(plan, held)?;
+        let loaded = self.carry_state(plan, taking, &mut next);
+        let tasks = loaded.map_err(|(place, failure)| EngineError::Failed {
+            batch: self.batches(),
+            place,
+            span: <_>::default(),
+            error: failure.error,
+        })?;
+        for (new, old) in tasks {
+            if let (Some(new), Some(old)) = (keyed_at(&mut next, new), keyed_at(&mut self.program, old)) {
+                new.take_over(old);
+            }
+        }
+        take_inputs(&mut self.program, &mut next, taking);
+        take_sinks(&mut self.program, &mut next, taking);
+        let mut switched = Switched::default();
+        self.carry_rest(&next, taking, &mut switched);
+        self.program = next;
+        Ok(switched)
+    }
+
+    /// A source that was told to leave out columns which somebody reads now is opened anew, where it can be read from a
+    /// position, and a table is read anew.
+    fn with_all_columns(&self, plan: &Plan, taking: &Taking) -> Taking {
+        let mut taking = taking.clone();
+        for id in plan.ordered() {
+            let node = plan.node(id);
+            let (Work::Source(endpoint) | Work::Table(endpoint)) = &node.work else { continue };
+            let rewinds = matches!(&endpoint.entry, EndpointEntry::Source(entry) if entry.rewinds);
+            let lacks = |old: &String| {
+                self.program.steps.iter().any(|step| match step {
+                    Step::Source(at, intake) if self.program.nodes[*at].stream == *old => {
+                        !intake.left_out.is_subset(&node.run.unread)
+                    }
+                    Step::Table(at, reference) if self.program.nodes[*at].stream == *old => {
+                        !reference.left_out().is_subset(&node.run.unread)
+                    }
+                    _ => false,
+                })
+            };
+            if taking.tables.get(&node.stream).is_some_and(lacks) {
+                taking.tables.remove(&node.stream);
+            }
+            if rewinds && taking.sources.get(&node.stream).is_some_and(lacks) {
+                let moved = taking.sources.remove_entry(&node.stream);
+                taking.positions.extend(moved);
+            }
+        }
+        taking
+    }
+
+    /// Loads the state that is carried over into the tasks of the new program. What is left are tasks that go on as
+    /// they are: by node, where they belong and where they are.
+    fn carry_state(
+        &self,
+        plan: &Plan,
+        taking: &Taking,
+        next: &mut Program,
+    ) -> Result<Vec<(usize, usize)>, (String, Failure)> {
+        let operators = operators(plan);
+        let mut same = Vec::new();
+        let Program { steps, nodes, .. } = next;
+        for step in steps {
+            let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step else { continue };
+            let of = &nodes[*node];
+            let stateful = operators.get(of.identity.as_str()).is_some_and(|op| op.properties().stateful);
+            let (from, moved) = match taking.states.get(&of.identity) {
+                Some((from, moved)) => (from, moved.as_ref()),
+                // It remembers nothing that counts, but may hold a program that runs or a table that was hashed.
+                None if !stateful => (&of.identity, None),
+                None => continue,
+            };
+            let mut before = self.program.keyed();
+            let Some((old, tasks)) = before.find(|(old, _)| self.program.nodes[*old].identity == *from) else {
+                continue;
+            };
+            if moved.is_none() && keyed.is_like(tasks) {
+                same.push((*node, old));
+                continue;
+            }
+            if !stateful {
+                continue;
+            }
+            let failed = |failure| (of.place(), failure);
+            let tables = tasks.save().map_err(at(*node)).map_err(failed)?;
+            let tables = match (moved, operators.get(of.identity.as_str())) {
+                (Some(moved), Some(op)) => op.migrated(moved, tables).map_err(at(*node)).map_err(failed)?,
+                _ => tables,
+            };
+            keyed.load(&tables as &[SavedTable]).map_err(at(*node)).map_err(failed)?;
+        }
+        Ok(same)
+    }
+
+    /// Watermarks and rows that are to come in again.
+    fn carry_rest(&mut self, next: &Program, taking: &Taking, switched: &mut Switched) {
+        let before = &self.program.nodes;
+        let old_of = |identity: &String| {
+            let from = taking.states.get(identity).map_or(identity, |(from, _)| from);
+            before.iter().position(|node| node.identity == *from)
+        };
+        let mark = |node: &crate::engine::program::Node| {
+            if node.kind != Kind::Operator {
+                return None;
+            }
+            old_of(&node.identity).and_then(|old| self.carry.marks.get(old).copied().flatten())
+        };
+        self.carry.marks = next.nodes.iter().map(mark).collect();
+        let mut rejected = BTreeMap::new();
+        for (old, rows) in std::mem::take(&mut self.carry.rejected) {
+            let identity = &self.program.nodes[old].identity;
+            let taken = |new: &String| taking.sinks.get(new).unwrap_or(new) == identity;
+            let place = next.steps.iter().find_map(|step| match step {
+                Step::Sink(node, outlet, _) if taken(&next.nodes[*node].identity) => Some((*node, outlet)),
+                _ => None,
+            });
+            match place.filter(|(_, outlet)| rows.iter().all(|rows| outlet.rejects(rows))) {
+                Some((node, _)) => {
+                    rejected.insert(node, rows);
+                }
+                None => {
+                    let count: usize = rows.iter().map(arrow::array::RecordBatch::num_rows).sum();
+                    let sink = self.program.nodes[old].place();
+                    switched.notes.push(format!("{count} rows that {sink} refused have nowhere to go any more"));
+                }
+            }
+        }
+        self.carry.rejected = rejected;
+    }
+}
+
+fn operators(plan: &Plan) -> BTreeMap<&str, &dyn Operator> {
+    let operator = |id| match &plan.node(id).work {
+        Work::Operator(operator) => Some((plan.node(id).identity.as_str(), operator.as_ref())),
+        Work::Source(_) | Work::Table(_) | Work::Sink(_) => None,
+    };
+    plan.ordered().into_iter().filter_map(operator).collect()
+}
+
+fn keyed_at(program: &mut Program, node: usize) -> Option<&mut crate::engine::keyed::Keyed> {
+    program.steps.iter_mut().find_map(|step| match step {
+        Step::Compute(Stage { then: Some((at, keyed)), .. }) if *at == node => Some(keyed),
+        _ => None,
+    })
+}
+
+fn take_inputs(old: &mut Program, next: &mut Program, taking: &Taking) {
+    let Program { steps, nodes, queues, .. } = next;
+    for step in steps {
+        match step {
+            Step::Source(node, intake) => {
+                let of = &nodes[*node];
+                let itself = taking.sources.get(&of.stream);
+                let Some(from) = itself.or(taking.positions.get(&of.stream)) else { continue };
+                let mut before = old.steps.iter_mut().filter_map(|step| match step {
+                    Step::Source(node, intake) if old.nodes[*node].stream == *from => Some(intake),
+                    _ => None,
+                });
+                if let Some(before) = before.next() {
+                    intake.take_over(before, itself.is_some(), &of.unread);
+                }
+                if let Some(queue) = itself.and_then(|_| old.queues.remove(from)) {
+                    queues.insert(of.stream.clone(), queue);
+                }
+            }
+            Step::Table(node, reference) => {
+                let of = &nodes[*node];
+                let Some(from) = taking.tables.get(&of.stream) else { continue };
+                let mut before = old.steps.iter_mut().filter_map(|step| match step {
+                    Step::Table(node, reference) if old.nodes[*node].stream == *from => Some(reference),
+                    _ => None,
+                });
+                if let Some(before) = before.next() {
+                    reference.take_over(before, &of.unread);
+                }
+                if let Some(queue) = old.queues.remove(from) {
+                    queues.insert(of.stream.clone(), queue);
+                }
+            }
+            Step::Compute(_) | Step::Sink(..) => {}
+        }
+    }
+}
+
+fn take_sinks(old: &mut Program, next: &mut Program, taking: &Taking) {
+    let Program { steps, nodes, .. } = next;
+    for step in steps {
+        let Step::Sink(node, outlet, _) = step else { continue };
+        let Some(from) = taking.sinks.get(&nodes[*node].identity) else { continue };
+        let mut before = old.steps.iter_mut().filter_map(|step| match step {
+            Step::Sink(node, outlet, _) if old.nodes[*node].identity == *from => Some(outlet),
+            _ => None,
+        });
+        if let Some(before) = before.next() {
+            outlet.take_over(before);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Cuts what peers sent into blocks of rows: each peer's stream by itself, single records together. Nothing that a peer
+//! can send costs more memory than its longest record.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+
+use crate::plan::operator::TaskError;
+use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece, Read};
+use crate::sources::cutter::{self, Cutter};
+use crate::sources::receiver::inbox::Message;
+
+/// Smaller blocks are put together up to so many rows.
+const BLOCK_ROWS: usize = 16_384;
+
+/// How much of a record that is too long is shown.
+const KEPT_TEXT: usize = 2_000;
+
+/// Turns messages into blocks.
+pub(super) struct Blocks {
+    codec: Arc<dyn FormatCodec>,
+    /// A longer record is a bad row.
+    longest: usize,
+    /// As much of a stream whose records are no lines may wait for its end.
+    whole: usize,
+    peers: BTreeMap<u64, Stream>,
+    ready: VecDeque<Block>,
+}
+
+/// What one peer sends.
+struct Stream {
+    name: Arc<str>,
+    cutter: Cutter,
+    /// How long the line is whose end has not come yet.
+    tail: usize,
+    /// It was too long: what comes is thrown away up to its end.
+    skipping: bool,
+}
+
+/// What was cut in one go.
+#[derive(Default)]
+struct Block {
+    rows: VecDeque<RecordBatch>,
+    bad: Vec<BadRow>,
+    bytes: u64,
+    /// What it counts of the bytes that may wait.
+    weight: u64,
+}
+
+/// Single records that can be read together.
+#[derive(Default)]
+struct Run {
+    bytes: Vec<u8>,
+    /// Behind how many lines each ends, whose it is and its number.
+    ends: Vec<(u64, Arc<str>, u64)>,
+    lines: u64,
+}
+
+impl Blocks {
+    pub(super) fn new(codec: Arc<dyn FormatCodec>, longest: u64, whole: u64) -> Self {
+        let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (longest, whole) = (size(longest), size(whole));
+        Blocks { codec, longest, whole, peers: BTreeMap::new(), ready: VecDeque::new() }
+    }
+
+    /// Whether there is nothing to take.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Makes a block of these. Gives back how much of what they count is of no use any more: a line that goes on, an
+    /// empty message.
+    pub(super) fn cut(&mut self, messages: VecDeque<Message>) -> Result<u64, TaskError> {
+        let weight = messages.iter().map(Message::weight).sum();
+        let (mut read, mut run) = (Read::default(), Run::default());
+        for message in messages {
+            let lines = self.codec.is_lines();
+            match message {
+                Message::Record { place, number, bytes } if lines => run.add(place, number, &bytes),
+                other => {
+                    self.cut_run(&mut run, &mut read)?;
+                    self.cut_one(other, &mut read)?;
+                }
+            }
+        }
+        self.cut_run(&mut run, &mut read)?;
+        if read.blocks.is_empty() && read.bad.is_empty() {
+            return Ok(weight);
+        }
+        let rows = together(read.blocks).map_err(|e| TaskError::Bug(e.to_string()))?;
+        self.ready.push_back(Block { rows, bad: read.bad, bytes: read.bytes, weight });
+        Ok(0)
+    }
+
+    fn cut_one(&mut self, message: Message, read: &mut Read) -> Result<(), TaskError> {
+        match message {
+            Message::Came { peer, name } => {
+                let cutter = Cutter::new(Arc::clone(&self.codec));
+                self.peers.insert(peer, Stream { name, cutter, tail: 0, skipping: false });
+            }
+            Message::Bytes { peer, bytes } => {
+                if let Some(stream) = self.peers.get_mut(&peer) {
+                    if self.codec.is_lines() {
+                        stream.take_lines(&bytes, self.longest, read)?;
+                    } else {
+                        stream.take(&bytes, self.whole, read)?;
+                    }
+                }
+            }
+            Message::Gone { peer } => {
+                if let Some(mut stream) = self.peers.remove(&peer) {
+                    stream.finish(read)?;
+                }
+            }
+            Message::Record { place, number, bytes } => {
+                let decoded = whole(self.codec.as_ref(), &bytes)?;
+                read.bytes += bytes.len() as u64;
+                read.blocks.extend(decoded.blocks);
+                let place = |bad| BadRow { place: place.to_string(), line: number, ..bad };
+                read.bad.extend(decoded.bad.into_iter().map(place));
+            }
+            Message::Bad(bad) => read.bad.push(bad),
+            Message::Rows { place, decoded, bytes } => {
+                read.bytes += bytes;
+                read.blocks.extend(decoded.blocks);
+                let place = |bad: BadRow| BadRow { place: place.to_string(), line: bad.line + 1, ..bad };
+                read.bad.extend(decoded.bad.into_iter().map(place));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads records one behind the other, in one go.
+    fn cut_run(&self, run: &mut Run, read: &mut Read) -> Result<(), TaskError> {
+        let run = std::mem::take(run);
+        if run.ends.is_empty() {
+            return Ok(());
+        }
+        let decoded = decode(self.codec.as_ref(), &[], &run.bytes)?;
+        read.bytes += run.bytes.len() as u64;
+        read.blocks.extend(decoded.blocks);
+        for bad in decoded.bad {
+            let at = run.ends.partition_point(|(end, ..)| *end <= bad.line);
+            let Some((_, place, number)) = run.ends.get(at) else { continue };
+            read.bad.push(BadRow { place: place.to_string(), line: *number, ..bad });
+        }
+        Ok(())
+    }
+
+    /// Takes at most so many rows and about so many bytes off the front. Gives back what these count.
+    pub(super) fn take(&mut self, rows: usize, bytes: u64, read: &mut Read) -> u64 {
+        let mut weight = 0;
+        while let Some(block) = self.ready.front_mut() {
+            let room = rows.saturating_sub(taken(read));
+            if room == 0 || read.bytes >= bytes {
+                break;
+            }
+            weight += block.take(room, read);
+            if !block.rows.is_empty() {
+                break;
+            }
+            self.ready.pop_front();
+        }
+        weight
+    }
+}
+
+/// Rows, good or bad.
+pub(super) fn taken(read: &Read) -> usize {
+    cutter::count(&read.blocks) + read.bad.len()
+}
+
+impl Block {
+    /// So many rows; unreadable ones come first.
+    fn take(&mut self, most: usize, read: &mut Read) -> u64 {
+        let all = self.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let mut left = most.saturating_sub(self.bad.len());
+        read.bad.append(&mut self.bad);
+        let before = left;
+        while left > 0
+            && let Some(rows) = self.rows.pop_front()
+        {
+            if rows.num_rows() > left {
+                read.blocks.push(rows.slice(0, left));
+                self.rows.push_front(rows.slice(left, rows.num_rows() - left));
+                left = 0;
+            } else {
+                left -= rows.num_rows();
+                read.blocks.push(rows);
+            }
+        }
+        let share = |all_bytes: u64| match self.rows.is_empty() {
+            true => all_bytes,
+            false => u64::try_from(u128::from(all_bytes) * (before - left) as u128 / all.max(1) as u128).unwrap_or(0),
+        };
+        let (bytes, weight) = (share(self.bytes), share(self.weight));
+        self.bytes -= bytes;
+        self.weight -= weight;
+        read.bytes += bytes;
+        weight
+    }
+}
+
+impl Run {
+    /// Adds a record, as a line.
+    fn add(&mut self, place: Arc<str>, number: u64, bytes: &[u8]) {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.push(b'\n');
+        self.lines += 1 + memchr::memchr_iter(b'\n', bytes).count() as u64;
+        self.ends.push((self.lines, place, number));
+    }
+}
+
+impl Stream {
+    /// Bytes of lines. One that is too long is a bad row, and what it consists of is not kept.
+    fn take_lines(&mut self, bytes: &[u8], longest: usize, read: &mut Read) -> Result<(), TaskError> {
+        let (mut good, mut start) = (0, 0);
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let length = std::mem::take(&mut self.tail) + (end - start);
+            if std::mem::take(&mut self.skipping) {
+                good = end + 1;
+            } else if length > longest {
+                self.give(&bytes[good..start], read)?;
+                self.too_long(&bytes[start..end], &format!("longer than {longest} bytes"), read);
+                good = end + 1;
+            }
+            start = end + 1;
+        }
+        self.tail += bytes.len() - start;
+        if self.skipping {
+            return Ok(());
+        }
+        if self.tail > longest {
+            self.give(&bytes[good..start], read)?;
+            self.too_long(&bytes[start..], &format!("longer than {longest} bytes"), read);
+            self.skipping = true;
+            return Ok(());
+        }
+        self.give(&bytes[good..], read)
+    }
+
+    /// Bytes of which only the format knows where a record ends.
+    fn take(&mut self, bytes: &[u8], most: usize, read: &mut Read) -> Result<(), TaskError> {
+        if self.skipping {
+            return Ok(());
+        }
+        self.give(bytes, read)?;
+        if self.cutter.pending().len() > most {
+            self.too_long(&[], "more than `buffer` without the end of a record", read);
+            self.skipping = true;
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, bytes: &[u8], read: &mut Read) -> Result<(), TaskError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.cutter.pending().extend_from_slice(bytes);
+        self.cut(false, read).map(|_| ())
+    }
+
+    /// Cuts what can be cut; whether anything was.
+    fn cut(&mut self, last: bool, read: &mut Read) -> Result<bool, TaskError> {
+        let cut = self.cutter.cut(last, usize::MAX, 1)?;
+        read.bytes += cut.used as u64;
+        let any = cut.used > 0;
+        let name = Arc::clone(&self.name);
+        self.cutter.hand_on(cut.decoded, &name, read);
+        Ok(any)
+    }
+
+    /// What is pending, and this, is no record.
+    fn too_long(&mut self, rest: &[u8], reason: &str, read: &mut Read) {
+        let mut shown = std::mem::take(self.cutter.pending());
+        read.bytes += (shown.len() + rest.len()) as u64;
+        let goes_on = shown.len() + rest.len() > KEPT_TEXT;
+        shown.truncate(KEPT_TEXT);
+        shown.extend_from_slice(&rest[..rest.len().min(KEPT_TEXT - shown.len())]);
+        let mut text = String::from_utf8_lossy(&shown).into_owned();
+        if goes_on {
+            text.push_str("...");
+        }
+        let line = self.cutter.lines + 1;
+        self.cutter.lines = line;
+        read.bad.push(BadRow { text, reason: reason.to_owned(), place: self.name.to_string(), line });
+    }
+
+    /// The peer has gone: everything left is a record.
+    fn finish(&mut self, read: &mut Read) -> Result<(), TaskError> {
+        while !self.cutter.pending().is_empty() {
+            if !self.cut(true, read)? {
+                self.too_long(&[], "ends in the middle of a record", read);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a whole file, message or body.
+pub(in crate::sources) fn whole(codec: &dyn FormatCodec, bytes: &[u8]) -> Result<Decoded, TaskError> {
+    let front = codec.header(bytes, true).unwrap_or(0).min(bytes.len());
+    let (header, rest) = bytes.split_at(front);
+    let mut decoded = decode(codec, header, rest)?;
+    if front > 0 {
+        decoded.bad.iter_mut().for_each(|bad| bad.line += 1);
+    }
+    Ok(decoded)
+}
+
+/// Reads records up to the last, however many calls that takes.
+fn decode(codec: &dyn FormatCodec, header: &[u8], bytes: &[u8]) -> Result<Decoded, TaskError> {
+    let mut all = Decoded::default();
+    while all.used < bytes.len() {
+        let rest = &bytes[all.used..];
+        let decoded = codec.decode(&Piece { header, bytes: rest, last: true, records: usize::MAX, threads: 1 })?;
+        if decoded.used == 0 {
+            let text = String::from_utf8_lossy(&rest[..rest.len().min(KEPT_TEXT)]).into_owned();
+            let reason = "ends in the middle of a record".to_owned();
+            all.bad.push(BadRow { text, reason, place: String::new(), line: all.lines });
+            all.used = bytes.len();
+            return Ok(all);
+        }
+        all.bad.extend(decoded.bad.into_iter().map(|bad| BadRow { line: bad.line + all.lines, ..bad }));
+        all.blocks.extend(decoded.blocks);
+        all.lines += decoded.lines;
+        all.used += decoded.used;
+    }
+    Ok(all)
+}
+
+/// Small blocks as larger ones.
+fn together(blocks: Vec<RecordBatch>) -> Result<VecDeque<RecordBatch>, arrow::error::ArrowError> {
+    let mut out = VecDeque::new();
+    let mut small: Vec<RecordBatch> = Vec::new();
+    let flush = |small: &mut Vec<RecordBatch>, out: &mut VecDeque<RecordBatch>| -> Result<(), _> {
+        match small.len() {
+            0 => {}
+            1 => out.extend(small.pop()),
+            _ => out.push_back(concat_batches(&small[0].schema(), small.iter())?),
+        }
+        small.clear();
+        Ok::<_, arrow::error::ArrowError>(())
+    };
+    for block in blocks.into_iter().filter(|block| block.num_rows() > 0) {
+        if cutter::count(&small) + block.num_rows() > BLOCK_ROWS {
+            flush(&mut small, &mut out)?;
+        }
+        small.push(block);
+    }
+    flush(&mut small, &mut out)?;
+    Ok(out)
+}

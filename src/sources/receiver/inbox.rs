@@ -1,0 +1,424 @@
+//! What peers have sent and no batch has taken: so many bytes and no more, then whoever sends waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::plan::operator::TaskError;
+use crate::plan::seams::{BadRow, Bell, Decoded, LeftOut};
+
+/// What a record counts beside its bytes, so that very many very small ones do not fill the memory either.
+const EACH: u64 = 64;
+
+/// So many peers that were turned away are told of one by one.
+const TOLD: usize = 100;
+
+/// What is handed over, in the order it came.
+pub(super) enum Message {
+    /// A peer has come.
+    Came { peer: u64, name: Arc<str> },
+    /// The next bytes of a peer's stream.
+    Bytes { peer: u64, bytes: Vec<u8> },
+    /// A peer has gone; what is left of its stream is its last record.
+    Gone { peer: u64 },
+    /// A whole record.
+    Record { place: Arc<str>, number: u64, bytes: Vec<u8> },
+    /// What was sent and is no record.
+    Bad(BadRow),
+    /// Rows that have been read already.
+    Rows { place: Arc<str>, decoded: Decoded, bytes: u64 },
+}
+
+impl Message {
+    /// What it counts of the bytes that may wait.
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Message::Came { .. } | Message::Gone { .. } => 0,
+            Message::Bytes { bytes, .. } => bytes.len() as u64,
+            Message::Record { bytes, .. } => bytes.len() as u64 + EACH,
+            Message::Bad(bad) => bad.text.len() as u64 + EACH,
+            Message::Rows { bytes, .. } => *bytes,
+        }
+    }
+}
+
+/// The queue between those who take rows in and the batches.
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    /// Something came, or nothing will.
+    news: Condvar,
+    /// Something was taken.
+    room: Notify,
+    capacity: u64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Message>,
+    /// Bytes that were let in and are in no batch yet.
+    held: u64,
+    /// How many may still hand something over.
+    feeds: usize,
+    /// Nobody will take anything any more.
+    closed: bool,
+    /// Nothing more is read from peers: what has been read is let in, whatever the room.
+    last: bool,
+    failed: Option<TaskError>,
+    bell: Option<Bell>,
+    left_out: Vec<LeftOut>,
+    peers: u64,
+}
+
+/// What the receiving end finds.
+pub(super) enum Found {
+    /// These, in the order they came.
+    Messages(VecDeque<Message>),
+    /// Nothing at this moment.
+    Nothing,
+    /// Nothing, and nothing will come.
+    End,
+    /// Whoever took rows in could not go on.
+    Failed(TaskError),
+}
+
+impl Inbox {
+    pub(super) fn new(capacity: u64) -> Arc<Self> {
+        let room = Notify::new();
+        Arc::new(Inbox { state: Mutex::default(), news: Condvar::new(), room, capacity: capacity.max(1) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An end to hand things over at.
+    pub(super) fn feed(self: &Arc<Self>, drains: bool) -> Feed {
+        self.state().feeds += 1;
+        Feed { inbox: Arc::clone(self), drains }
+    }
+
+    pub(super) fn ring(&self, bell: Bell) {
+        self.state().bell = Some(bell);
+    }
+
+    /// How many bytes may wait.
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// How many bytes wait.
+    pub(super) fn held(&self) -> u64 {
+        self.state().held
+    }
+
+    /// Whether something waits to be cut.
+    pub(super) fn has_news(&self) -> bool {
+        !self.state().waiting.is_empty()
+    }
+
+    /// Nothing can be taken in any more.
+    pub(super) fn fail(&self, why: TaskError) {
+        let mut state = self.state();
+        state.failed.get_or_insert(why);
+        self.tell(&state);
+    }
+
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        std::mem::take(&mut self.state().left_out)
+    }
+
+    /// All that waits. `wait`: until there is something.
+    pub(super) fn take(&self, wait: bool) -> Found {
+        let mut state = self.state();
+        while wait && state.waiting.is_empty() && state.failed.is_none() && state.feeds > 0 {
+            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.waiting.is_empty() {
+            return Found::Messages(std::mem::take(&mut state.waiting));
+        }
+        match (&state.failed, state.feeds) {
+            (Some(why), _) => Found::Failed(why.clone()),
+            (None, 0) => Found::End,
+            (None, _) => Found::Nothing,
+        }
+    }
+
+    /// So many bytes are in a batch now, or of no use.
+    pub(super) fn release(&self, bytes: u64) {
+        if bytes > 0 {
+            let mut state = self.state();
+            state.held = state.held.saturating_sub(bytes);
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Nobody will take anything any more: whoever waits for room need not.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.waiting.clear();
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// What peers sent and waits for room is let in; they are about to be left.
+    pub(super) fn let_in(&self) {
+        self.state().last = true;
+        self.room.notify_waiters();
+    }
+
+    /// Counts bytes in where there is room for them; one piece always fits where nothing else is.
+    fn try_reserve(&self, bytes: u64) -> Room {
+        let mut state = self.state();
+        if state.closed {
+            return Room::Closed;
+        }
+        if !state.last && state.held > 0 && state.held.saturating_add(bytes) > self.capacity {
+            return Room::Full;
+        }
+        state.held += bytes;
+        Room::Free
+    }
+
+    async fn reserve(&self, bytes: u64) -> bool {
+        loop {
+            let room = self.room.notified();
+            match self.try_reserve(bytes) {
+                Room::Free => return true,
+                Room::Closed => return false,
+                Room::Full => room.await,
+            }
+        }
+    }
+
+    fn put(&self, message: Message) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        state.waiting.push_back(message);
+        self.tell(&state);
+    }
+
+    fn tell(&self, state: &State) {
+        self.news.notify_all();
+        if let Some(bell) = &state.bell {
+            bell.ring();
+        }
+    }
+}
+
+enum Room {
+    Free,
+    Full,
+    Closed,
+}
+
+/// The end that rows are handed over at. The source has ended when all of them are gone.
+pub(in crate::sources) struct Feed {
+    inbox: Arc<Inbox>,
+    drains: bool,
+}
+
+impl Clone for Feed {
+    fn clone(&self) -> Self {
+        self.inbox.feed(self.drains)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let mut state = self.inbox.state();
+        state.feeds -= 1;
+        if state.feeds == 0 {
+            self.inbox.tell(&state);
+        }
+    }
+}
+
+impl Feed {
+    /// Whether the run takes what there is and then ends.
+    pub(in crate::sources) fn drains(&self) -> bool {
+        self.drains
+    }
+
+    /// It cannot go on. What was taken in before still comes.
+    pub(in crate::sources) fn fail(&self, why: TaskError) {
+        self.inbox.fail(why);
+    }
+
+    /// Somebody was turned away.
+    pub(in crate::sources) fn turn_away(&self, place: String, reason: String) {
+        let mut state = self.inbox.state();
+        if state.left_out.len() < TOLD {
+            state.left_out.push(LeftOut { place, reason });
+        }
+    }
+
+    /// A peer whose stream has records of its own.
+    pub(in crate::sources) fn peer(&self, name: &str) -> Peer {
+        let mut state = self.inbox.state();
+        state.peers += 1;
+        let peer = state.peers;
+        drop(state);
+        let name: Arc<str> = name.into();
+        self.inbox.put(Message::Came { peer, name: Arc::clone(&name) });
+        Peer { feed: self.clone(), id: peer, name, records: 0 }
+    }
+
+    /// How many bytes may wait.
+    pub(in crate::sources) fn capacity(&self) -> u64 {
+        self.inbox.capacity
+    }
+
+    /// Hands over a whole record, waiting for room; false when nobody wants it any more.
+    pub(in crate::sources) async fn record(&self, place: &Arc<str>, number: u64, bytes: Vec<u8>) -> bool {
+        self.give(Message::Record { place: Arc::clone(place), number, bytes }).await
+    }
+
+    /// Hands over what should have been a record.
+    pub(in crate::sources) async fn bad(&self, place: &str, number: u64, text: String, reason: String) -> bool {
+        self.give(Message::Bad(BadRow { text, reason, place: place.to_owned(), line: number })).await
+    }
+
+    async fn give(&self, message: Message) -> bool {
+        if !self.inbox.reserve(message.weight()).await {
+            return false;
+        }
+        self.inbox.put(message);
+        true
+    }
+
+    /// Counts so many bytes in, where there is room for them now. They are let go when this is dropped, unless they
+    /// are handed over.
+    pub(in crate::sources) fn room(&self) -> Reserved {
+        Reserved { inbox: Arc::clone(&self.inbox), bytes: 0 }
+    }
+}
+
+/// Bytes that are counted in while they are still coming.
+pub(in crate::sources) struct Reserved {
+    inbox: Arc<Inbox>,
+    bytes: u64,
+}
+
+impl Reserved {
+    /// So many more; false where there is no room for them.
+    pub(in crate::sources) fn more(&mut self, bytes: u64) -> bool {
+        let free = matches!(self.inbox.try_reserve(bytes), Room::Free);
+        if free {
+            self.bytes += bytes;
+        }
+        free
+    }
+
+    /// Hands over the rows that were read from them.
+    pub(in crate::sources) fn give(mut self, place: &str, decoded: Decoded) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.inbox.put(Message::Rows { place: place.into(), decoded, bytes });
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.inbox.release(self.bytes);
+    }
+}
+
+/// One of those who send: its stream is cut into records by itself.
+pub(in crate::sources) struct Peer {
+    feed: Feed,
+    id: u64,
+    name: Arc<str>,
+    records: u64,
+}
+
+impl Peer {
+    /// Hands over the next bytes of its stream, waiting for room; false when nobody wants them any more.
+    pub(in crate::sources) async fn give(&self, bytes: &[u8]) -> bool {
+        let most = usize::try_from(self.feed.capacity()).unwrap_or(usize::MAX);
+        for piece in bytes.chunks(most) {
+            if !self.feed.give(Message::Bytes { peer: self.id, bytes: piece.to_vec() }).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Hands over a record that was cut out of its stream already.
+    pub(in crate::sources) async fn record(&mut self, bytes: Vec<u8>) -> bool {
+        self.records += 1;
+        self.feed.record(&self.name, self.records, bytes).await
+    }
+
+    /// Hands over what should have been a record.
+    pub(in crate::sources) async fn bad(&mut self, text: String, reason: String) -> bool {
+        self.records += 1;
+        self.feed.bad(&self.name, self.records, text, reason).await
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.feed.inbox.put(Message::Gone { peer: self.id });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::waiting::runtime;
+
+    #[test]
+    fn who_sends_waits_while_too_much_is_held_and_goes_on_when_it_is_taken() {
+        let inbox = Inbox::new(10);
+        let feed = inbox.feed(false);
+        let sends = runtime().unwrap().spawn(async move {
+            let peer = feed.peer("a");
+            peer.give(b"12345678").await && peer.give(b"abc").await
+        });
+        let mut seen = Vec::new();
+        loop {
+            match inbox.take(true) {
+                Found::Messages(messages) => {
+                    for message in messages {
+                        assert!(inbox.held() <= 10);
+                        inbox.release(message.weight());
+                        if let Message::Bytes { bytes, .. } = message {
+                            seen.extend(bytes);
+                        }
+                    }
+                }
+                Found::End => break,
+                _ => panic!("it waits until there is something"),
+            }
+        }
+        assert_eq!(seen, b"12345678abc");
+        assert!(runtime().unwrap().block_on(sends).unwrap());
+        assert_eq!(inbox.held(), 0);
+    }
+
+    #[test]
+    fn who_waits_for_room_is_told_when_nobody_will_take_anything() {
+        let inbox = Inbox::new(4);
+        let feed = inbox.feed(false);
+        let sends = runtime().unwrap().spawn(async move { feed.peer("a").give(b"12345678").await });
+        while inbox.held() == 0 {
+            std::thread::yield_now();
+        }
+        inbox.close();
+        assert!(!runtime().unwrap().block_on(sends).unwrap());
+    }
+
+    #[test]
+    fn what_was_counted_in_and_not_handed_over_is_let_go() {
+        let inbox = Inbox::new(10);
+        let feed = inbox.feed(false);
+        let mut room = feed.room();
+        assert!(room.more(6) && !room.more(6));
+        drop(room);
+        assert_eq!(inbox.held(), 0);
+    }
+}

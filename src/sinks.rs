@@ -8,6 +8,8 @@ pub mod foreach;
 pub mod http;
 pub mod kafka;
 pub mod postgres;
+mod publish;
+
 pub mod redis;
 pub mod tcp;
 pub mod text_files;

@@ -34,7 +34,7 @@ pub use clock::{Clock, ManualClock, RealClock};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};
 pub use queue::Inlet;
-pub use reload::{Handover, ReloadCounts, Reloads};
+pub use reload::{Handover, Reloads};
 pub use run::{RunSettings, run};
 pub use session::{Opening, Session, Stepped};
 pub use switch::Switched;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::engine::{BatchReport, ReloadCounts};
+use crate::engine::BatchReport;
 
 pub use server::{Server, serve};
 
@@ -121,14 +121,15 @@ impl Metrics {
         }
     }
 
-    /// How often saved edits were taken or not, since the start.
-    pub fn reloads(&self, pipeline: &str, counts: &ReloadCounts) {
-        let mut numbers = self.hand();
-        for ((outcome, reason), count) in counts.total() {
-            let of = labels(&[("pipeline", pipeline), ("outcome", outcome), ("reason", reason)]);
-            numbers.set("reload_total", &of, count as f64);
-        }
-        numbers.set("config_current", &labels(&[("pipeline", pipeline)]), f64::from(u8::from(counts.is_current())));
+    /// Counts a saved edit: `applied`, `refused` ..., and why.
+    pub fn reload(&self, pipeline: &str, outcome: &str, reason: &str) {
+        let of = labels(&[("pipeline", pipeline), ("outcome", outcome), ("reason", reason)]);
+        self.hand().add("reload_total", &of, 1.0);
+    }
+
+    /// Whether what is on disk is what runs.
+    pub fn current(&self, pipeline: &str, is: bool) {
+        self.hand().set("config_current", &labels(&[("pipeline", pipeline)]), f64::from(u8::from(is)));
     }
 
     /// What a pipeline is doing from now on.

@@ -75,12 +75,20 @@ pub enum Verdict {
     Decision,
 }
 
+/// State that was put aside and can be taken back: its identity, and a plan in which its stage stands.
+pub type Aside<'a> = [(&'a str, &'a Plan)];
+
 /// Compares the plan that runs with that of a new text; both as they were checked, not optimized.
 pub fn compare(old: &Plan, new: &Plan) -> Changes {
+    compare_with(old, new, &[])
+}
+
+/// The same, where some state was put aside before.
+pub fn compare_with(old: &Plan, new: &Plan, aside: &Aside<'_>) -> Changes {
     let mut entries = Vec::new();
     entries.extend(header(old, new));
     entries.extend(ends::inputs(old, new));
-    entries.extend(state::states(old, new));
+    entries.extend(state::states(old, new, aside));
     entries.extend(ends::sinks(old, new));
     let same = old.header.name == new.header.name
         && entries.iter().all(|e| e.verdict == Verdict::Kept && e.says.is_empty() && e.answers.is_empty())
@@ -174,6 +182,12 @@ fn duration(micros: Option<i64>) -> String {
 
 fn listed<T: fmt::Display>(items: &[T], between: &str) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(between)
+}
+
+/// What the state of a plan is kept under.
+pub fn identities(plan: &Plan) -> Vec<String> {
+    let stateful = plan.ordered().into_iter().filter(|id| remembers(plan, *id));
+    stateful.map(|id| plan.node(id).identity.clone()).collect()
 }
 
 /// Whether a node remembers anything between batches.

@@ -105,13 +105,13 @@ pub(crate) enum Deny {
 }
 
 /// Run a pipeline; Ctrl-C works off what was received, then ends
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Exit code: 0 ended, 1 mistakes or a failed batch, 2 unreadable, 3 cut short, 130 second Ctrl-C.\n\n\
     Example:\n  millstream run pipelines/wordcount.stream --once"
 )]
 pub(crate) struct Run {
-    /// A .stream or .yaml file
+    /// A .stream or .yaml file, or a folder: every .stream file in it
     pub(crate) file: PathBuf,
     /// Take what there is, close what is open, end
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod live;
 mod log;
+mod many;
 mod progress;
 
 use std::fs::OpenOptions;
@@ -13,20 +14,18 @@ use std::sync::atomic::AtomicBool;
 use millstream_dsl::{SourceMap, Span};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use live::{Above, Live, grouped};
+use live::{Live, grouped};
 use log::Lines;
 use progress::Progress;
 
 use super::args::{LogFormat, Run};
-use super::findings::{self, Counts};
+use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
 use crate::check::Program;
-use crate::engine::{
-    self, BatchReport, Clock, EngineError, MeterCount, RealClock, ReloadCounts, Report, RunSettings, Summary,
-};
+use crate::engine::{self, BatchReport, Clock, EngineError, MeterCount, RealClock, Report, RunSettings, Summary};
 use crate::load::{STDIN, plain_words};
 use crate::metrics::{self, Metrics, State};
 use crate::model::time::show_elapsed;
@@ -36,26 +35,34 @@ use crate::plan::operator::TaskError;
 /// What a shell calls a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
+/// What the pipelines of a process share.
+#[derive(Clone)]
+struct Around {
+    /// Becomes true when all are to end.
+    stop: Arc<AtomicBool>,
+    /// Becomes true when texts are to be read anew whatever the files look like.
+    again: Arc<AtomicBool>,
+    metrics: Metrics,
+    /// There are several, so that what is said of one names it.
+    many: bool,
+}
+
 /// Checks, then runs. What the pipeline prints goes to standard output, everything about it to standard error.
 pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
+    let many = args.file.is_dir();
+    let catalog = builtins::catalog();
     let overrides = args.set.iter().cloned().collect();
-    let found = findings::find(&args.file, &builtins::catalog(), &overrides);
-    let exit = found.exit(false);
-    let Counts { errors, warnings } = found.counts();
-    if errors > 0 {
-        let said = found.text(terminal.error_look);
-        terminal.aside(&said);
-    } else if warnings > 0 {
-        let name = args.file.display();
-        terminal.aside(&format!("{name}: {}; millstream check {name} shows them\n", found.counts()));
+    let found = (!many).then(|| findings::find(&args.file, &catalog, &overrides));
+    if let Some(found) = &found
+        && !is_well(&args.file, found, terminal)
+    {
+        return Ok(found.exit(false));
     }
-    let Some(plan) = found.plan.filter(|_| errors == 0) else { return Ok(exit) };
-    let stop = Arc::new(AtomicBool::new(false));
-    end_on_signals(&stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
-    let pipeline = plan.header.name.clone();
-    let metrics = Metrics::default();
-    metrics.is(&pipeline, State::Starting);
-    let served = args.metrics.as_deref().map(|address| (address, metrics::serve(address, metrics.clone())));
+    let around = Around { stop: <_>::default(), again: <_>::default(), metrics: Metrics::default(), many };
+    end_on_signals(&around.stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
+    signal_hook::flag::register(SIGHUP, Arc::clone(&around.again))
+        .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
+    let served = args.metrics.as_deref().map(|address| (address, metrics::serve(address, around.metrics.clone())));
     let served = match served {
         Some((_, Ok(server))) => Some(server),
         Some((address, Err(e))) => {
@@ -63,27 +70,61 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
         }
         None => None,
     };
+    let address = served.as_ref().map(|server| format!("metrics are served on http://{}/metrics", server.address));
+    match found {
+        Some(found) => one(&args.file, found, args, &around, address, terminal),
+        None => {
+            terminal.aside(&address.map(|text| format!("{text}\n")).unwrap_or_default());
+            many::run(args, &around, terminal)
+        }
+    }
+}
+
+/// Whether a text can be run; what is wrong with it is said.
+fn is_well(file: &Path, found: &Findings, terminal: &mut Terminal) -> bool {
+    let Counts { errors, warnings } = found.counts();
+    if errors > 0 {
+        let said = found.text(terminal.error_look);
+        terminal.aside(&said);
+    } else if warnings > 0 {
+        let name = file.display();
+        terminal.aside(&format!("{name}: {}; millstream check {name} shows them\n", found.counts()));
+    }
+    errors == 0 && found.plan.is_some()
+}
+
+/// Runs one pipeline until it ends.
+fn one(
+    file: &Path,
+    found: Findings,
+    args: &Run,
+    around: &Around,
+    first: Option<String>,
+    terminal: &mut Terminal,
+) -> Outcome {
+    let Findings { plan: Some(plan), program, .. } = found else { return Ok(Exit::Unreadable) };
+    let pipeline = plan.header.name.clone();
+    let metrics = around.metrics.clone();
+    metrics.is(&pipeline, State::Starting);
     let progress = args.progress.as_deref().map(|to| progress(to, &pipeline)).transpose()?;
-    let live = (terminal.is_watched && args.log_format.is_none()).then(|| Live::new(args.once));
+    let live = (terminal.is_watched && args.log_format.is_none() && !around.many).then(|| Live::new(args.once));
     let format = args.log_format.unwrap_or(LogFormat::Text);
     log::begin(format, terminal.error_look.color, live.as_ref().map(Live::above));
     // Who runs something once wants to know how it ended; who runs a service wants a log.
     let logs = live.is_none() && (args.log_format.is_some() || !args.once);
     let lines = logs.then(|| Lines { name: pipeline.clone() });
-    let sources = found.program.sources.clone();
-    let watch = watched(args, found.program, terminal, live.as_ref().map(Live::above))?;
-    let counts = watch.as_ref().map(Watch::counts);
-    let mut told = Told { terminal, pipeline, live, lines, progress, metrics, counts };
-    if let Some(server) = &served {
-        told.note(&format!("metrics are served on http://{}/metrics", server.address));
-    }
+    let above = live.as_ref().map(Live::above);
+    let sources = program.sources.clone();
+    let watch = watched(file, program, args, around, above, (&pipeline, terminal));
+    let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
+    first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
         once: args.once,
         batches: args.batches,
         lasting: args.lasting,
         drain: args.drain,
         threads: args.threads.map(usize::from),
-        stop,
+        stop: Arc::clone(&around.stop),
         reloads: watch.as_ref().map(Watch::reloads),
         ..RunSettings::default()
     };
@@ -93,34 +134,54 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     }
     match ended {
         Ok(summary) => {
-            terminal.aside(&summed(&summary));
+            let name = if around.many { format!("{pipeline}: ") } else { String::new() };
+            terminal.aside(&format!("{name}{}", summed(&summary)));
             Ok(if summary.cut_short { Exit::CutShort } else { Exit::Clean })
         }
         Err(error) => {
-            let sources = watch.as_ref().map_or(sources, Watch::sources);
-            failed(&error, &sources, terminal)
+            around.metrics.is(&pipeline, State::Failed);
+            failed(&error, &watch.as_ref().map_or(sources, Watch::sources), terminal)
         }
     }
 }
 
 /// The pipeline's text under watch; none where it is run once, or comes from a pipe.
-fn watched(args: &Run, program: Program, terminal: &Terminal, above: Option<Above>) -> Result<Option<Watch>, Failure> {
-    if args.once || args.no_reload || args.file == Path::new(STDIN) {
-        return Ok(None);
+fn watched(
+    file: &Path,
+    program: Program,
+    args: &Run,
+    around: &Around,
+    above: Option<live::Above>,
+    (pipeline, terminal): (&str, &Terminal),
+) -> Option<Watch> {
+    if args.once || args.no_reload || file == Path::new(STDIN) {
+        return None;
     }
-    let again = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGHUP, Arc::clone(&again))
-        .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
-    let say = Arc::new(move |text: &str| {
-        // Who does not listen there misses it.
+    let logged = args.log_format == Some(LogFormat::Json);
+    let name = pipeline.to_owned();
+    let say = move |text: &str| {
+        let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
+        // Who does not listen on standard error misses it.
         let _ = match &above {
+            _ if logged => {
+                tracing::info!(pipeline = name, "{}", text.trim_end());
+                Ok(())
+            }
             Some(above) => above.clone().write_all(text.as_bytes()),
             None => io::stderr().lock().write_all(text.as_bytes()),
         };
-    });
-    let overrides = args.set.iter().cloned().collect();
-    let watching = Watching { file: args.file.clone(), overrides, look: terminal.error_look, say, again };
-    Ok(Some(Watch::start(watching, program)))
+    };
+    let watching = Watching {
+        file: file.to_owned(),
+        pipeline: pipeline.to_owned(),
+        overrides: args.set.iter().cloned().collect(),
+        look: terminal.error_look,
+        say: Arc::new(say),
+        again: Arc::clone(&around.again),
+        metrics: around.metrics.clone(),
+        gone_is_told: !around.many,
+    };
+    Some(Watch::start(watching, program))
 }
 
 /// The first signal lets the batch at hand end, the second one does not.
@@ -189,7 +250,6 @@ struct Told<'a> {
     lines: Option<Lines>,
     progress: Option<Progress>,
     metrics: Metrics,
-    counts: Option<Arc<ReloadCounts>>,
 }
 
 impl Report for Told<'_> {
@@ -201,9 +261,6 @@ impl Report for Told<'_> {
 
     fn batch(&mut self, batch: &BatchReport) {
         self.metrics.batch(&self.pipeline, batch);
-        if let Some(counts) = &self.counts {
-            self.metrics.reloads(&self.pipeline, counts);
-        }
         if let Some(progress) = &mut self.progress {
             progress.batch(batch);
             if let Some(error) = progress.failure() {

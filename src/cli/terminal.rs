@@ -34,6 +34,12 @@ impl Terminal {
         }
     }
 
+    /// Another one for the same readers, for another thread.
+    pub(crate) fn beside(&self) -> Self {
+        let out = BufWriter::new(io::stdout());
+        Terminal { out, look: self.look, error_look: self.error_look, is_watched: self.is_watched }
+    }
+
     /// Standard output.
     pub(crate) fn out(&mut self) -> &mut impl Write {
         &mut self.out

@@ -17,10 +17,12 @@ use super::report::Look;
 use super::table::aligned;
 use crate::builtins;
 use crate::check::{Overrides, Program};
-use crate::engine::{EngineError, Handover, ReloadCounts, Reloads, Switched};
+use crate::engine::{EngineError, Handover, Reloads, Switched};
+use crate::metrics::Metrics;
 use crate::optimize::optimize;
+use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
-use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare};
+use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
 use files::Watched;
 use waiting::Desk;
 
@@ -32,6 +34,8 @@ const GONE: Duration = Duration::from_secs(1);
 pub(super) struct Watching {
     /// The pipeline file.
     pub(super) file: PathBuf,
+    /// The pipeline's name.
+    pub(super) pipeline: String,
     /// Parameters from the command line.
     pub(super) overrides: Overrides,
     /// How diagnostics look.
@@ -40,6 +44,10 @@ pub(super) struct Watching {
     pub(super) say: Arc<dyn Fn(&str) + Send + Sync>,
     /// Becomes true when it is to be read anew whatever the files look like (SIGHUP).
     pub(super) again: Arc<AtomicBool>,
+    /// Where it is counted what became of edits.
+    pub(super) metrics: Metrics,
+    /// Whether a file that is gone is told of here.
+    pub(super) gone_is_told: bool,
 }
 
 /// The running pipeline's text under watch; ends with its value.
@@ -57,8 +65,9 @@ struct Text {
 /// What the run and the thread have in common.
 struct Shared {
     state: Mutex<State>,
-    counts: Arc<ReloadCounts>,
-    file: PathBuf,
+    watching: Watching,
+    /// Rung when a plan is ready.
+    bell: Bell,
     /// The run is over.
     over: AtomicBool,
 }
@@ -69,6 +78,8 @@ struct State {
     ready: Option<Ready>,
     /// What is being switched to.
     switching: Option<Arc<Text>>,
+    /// State that was put aside: its identity, and the text in which its stage stands.
+    aside: Vec<(String, Arc<Text>)>,
 }
 
 struct Ready {
@@ -76,16 +87,25 @@ struct Ready {
     text: Arc<Text>,
 }
 
+impl Watching {
+    /// Counts what became of an edit, and whether what is on disk is what runs.
+    fn count(&self, outcome: &str, reason: &str) {
+        self.metrics.reload(&self.pipeline, outcome, reason);
+        self.metrics.current(&self.pipeline, matches!(outcome, "applied" | "same"));
+    }
+}
+
 impl Watch {
     /// Starts to watch a pipeline that runs by these texts, which have no mistakes.
     pub(super) fn start(watching: Watching, program: Program) -> Self {
         let catalog = builtins::catalog();
         let plan = findings::plan_of(&program, &catalog, &watching.overrides);
+        watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { running: running.clone(), ready: None, switching: None }),
-            counts: Arc::default(),
-            file: watching.file.clone(),
+            state: Mutex::new(State { running: running.clone(), ready: None, switching: None, aside: Vec::new() }),
+            watching: watching.clone(),
+            bell: Bell::default(),
             over: AtomicBool::new(false),
         });
         let mut files = Watched::new();
@@ -102,11 +122,6 @@ impl Watch {
     /// What the run asks between two batches.
     pub(super) fn reloads(&self) -> Arc<dyn Reloads> {
         self.shared.clone()
-    }
-
-    /// How often a text was taken or not.
-    pub(super) fn counts(&self) -> Arc<ReloadCounts> {
-        self.shared.counts.clone()
     }
 
     /// The texts that run now, for messages that point into them.
@@ -148,12 +163,17 @@ impl Shared {
         let still = Arc::ptr_eq(&state.running, against) && state.switching.is_none();
         if still {
             state.ready = Some(ready);
+            self.bell.ring();
         }
         still
     }
 }
 
 impl Reloads for Shared {
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     fn ready(&self) -> Option<Handover> {
         let mut state = self.state();
         let Ready { handover, text } = state.ready.take()?;
@@ -164,17 +184,21 @@ impl Reloads for Shared {
     fn came_of_it(&self, outcome: Result<&Switched, &EngineError>, took: Duration, batch: u64) -> Vec<String> {
         let mut state = self.state();
         let Some(text) = state.switching.take() else { return Vec::new() };
-        let name = self.file.display();
+        let name = self.watching.file.display();
         match outcome {
-            Ok(_) => {
-                state.running = text;
-                self.counts.count("applied", "edit");
+            Ok(switched) => {
+                let before = std::mem::replace(&mut state.running, text);
+                let mut gone = identities(&before.plan);
+                gone.retain(|name| switched.aside.contains(name));
+                state.aside.retain(|(name, _)| !gone.contains(name) && switched.aside.contains(name));
+                state.aside.extend(gone.into_iter().map(|name| (name, before.clone())));
+                self.watching.count("applied", "edit");
                 let took = took.as_secs_f64() * 1000.0;
                 vec![format!("{name}: the new text runs from batch {batch} on (switched in {took:.1} ms)")]
             }
             Err(error) => {
                 let reason = if matches!(error, EngineError::Refused(_)) { "refused" } else { "state" };
-                self.counts.count("failed", reason);
+                self.watching.count("failed", reason);
                 vec![format!("{name}: the new text cannot be run, the old one goes on: {error}")]
             }
         }
@@ -216,9 +240,11 @@ impl Reader {
     /// Reads and judges the text.
     fn read(&mut self, again: bool) {
         let Some(found) = self.found() else {
-            self.say("cannot be read any more; what runs goes on");
+            if self.watching.gone_is_told {
+                self.say("cannot be read any more; what runs goes on");
+            }
             self.seen = Vec::new();
-            self.shared.counts.count("refused", "unreadable");
+            self.shared.watching.count("refused", "unreadable");
             return;
         };
         let texts = texts(&found.program.sources);
@@ -234,7 +260,7 @@ impl Reader {
         if errors > 0 {
             (self.watching.say)(&found.text(self.watching.look));
             self.say("has mistakes: the old text goes on");
-            self.shared.counts.count("refused", "mistakes");
+            self.shared.watching.count("refused", "mistakes");
             return;
         }
         let Some(plan) = found.plan else { return };
@@ -270,11 +296,13 @@ impl Reader {
     fn judge(&mut self, edit: &Waiting, fresh: bool) {
         loop {
             let running = self.shared.running();
-            let changes = compare(&running.plan, &edit.text.plan);
+            let aside = self.shared.state().aside.clone();
+            let aside: Vec<_> = aside.iter().map(|(name, text)| (name.as_str(), &text.plan)).collect();
+            let changes = compare_with(&running.plan, &edit.text.plan, &aside);
             if changes.same {
                 self.shared.state().ready = None;
                 self.desk.clear();
-                self.shared.counts.count("same", "layout");
+                self.shared.watching.count("same", "layout");
                 if fresh {
                     self.say("is laid out otherwise and means the same");
                 }
@@ -333,7 +361,7 @@ impl Reader {
                 .collect();
             let how = format!("millstream decide {name} {}", answers.join(" "));
             (self.watching.say)(&format!("{name} has changed\n{}{}\n  {how}\n", told(changes), changes.when()));
-            self.shared.counts.count("waits", "decision");
+            self.shared.watching.count("waits", "decision");
             if let Err(error) = self.desk.ask(changes) {
                 self.say(&format!("cannot be answered beside the file ({error}): write `on_change` into it"));
             }

@@ -1,9 +1,6 @@
 //! Where a run hears of a saved edit: asked between two batches, it switches when a plan is ready and says what came of
 //! it. What an edit means and whether it may be taken is decided elsewhere, on another thread, before.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::engine::accounts::Report;
@@ -12,6 +9,7 @@ use crate::engine::failure::EngineError;
 use crate::engine::session::Session;
 use crate::engine::switch::Switched;
 use crate::plan::memory::Taking;
+use crate::plan::seams::Bell;
 use crate::plan::{Plan, Settings};
 
 /// A plan that is ready to take the place of the one that runs.
@@ -25,6 +23,9 @@ pub struct Handover {
 
 /// Where plans come from.
 pub trait Reloads: Send + Sync {
+    /// Rung when a plan is ready, so that nobody waits for the next batch first.
+    fn bell(&self) -> &Bell;
+
     /// The plan that is ready, if there is one; each is given once.
     fn ready(&self) -> Option<Handover>;
 
@@ -50,36 +51,4 @@ pub(super) fn at_boundary(
     let notes = switched.iter().flat_map(|switched| &switched.notes);
     notes.chain(&said).for_each(|note| out.note(note));
     switched.map(|_| plan.header.settings)
-}
-
-/// How often texts were taken or not, for metrics: `reload_total{outcome,reason}` and `config_current`.
-#[derive(Debug)]
-pub struct ReloadCounts {
-    total: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
-    /// What is on disk is what runs.
-    current: AtomicBool,
-}
-
-impl Default for ReloadCounts {
-    fn default() -> Self {
-        ReloadCounts { total: Mutex::default(), current: AtomicBool::new(true) }
-    }
-}
-
-impl ReloadCounts {
-    /// Counts one: `applied`, `refused`, `failed`, `waits` or `same`, and why.
-    pub fn count(&self, outcome: &'static str, reason: &'static str) {
-        *self.total.lock().unwrap_or_else(PoisonError::into_inner).entry((outcome, reason)).or_insert(0) += 1;
-        self.current.store(matches!(outcome, "applied" | "same"), Ordering::Relaxed);
-    }
-
-    /// By outcome and reason.
-    pub fn total(&self) -> BTreeMap<(&'static str, &'static str), u64> {
-        self.total.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether what is on disk is what runs.
-    pub fn is_current(&self) -> bool {
-        self.current.load(Ordering::Relaxed)
-    }
 }

@@ -151,12 +151,22 @@ impl Run<'_> {
             }
             let tick = self.next_tick()?;
             if !once {
-                clock.wait_until(tick.time.min(self.ends_at()), stop);
+                let until = tick.time.min(self.ends_at());
+                match reloads {
+                    Some(reloads) => clock.wait_for(reloads.bell(), until, stop),
+                    None => clock.wait_until(until, stop),
+                }
+                // A text that is ready may ask for other times.
+                if self.reload(reloads.as_deref()) {
+                    continue;
+                }
+                if clock.now() < until && !self.session.is_asked_to_stop() {
+                    continue;
+                }
                 if self.session.is_asked_to_stop() || self.is_long_enough() {
                     continue;
                 }
             }
-            self.reload(reloads.as_deref());
             let started = clock.ticks();
             let input = self.session.intake(tick.time, *once)?;
             let intake = clock.ticks().saturating_sub(started);
@@ -175,13 +185,15 @@ impl Run<'_> {
         }
     }
 
-    /// Goes on by another text, where one is ready.
-    fn reload(&mut self, reloads: Option<&dyn Reloads>) {
+    /// Goes on by another text, where one is ready. Whether it does.
+    fn reload(&mut self, reloads: Option<&dyn Reloads>) -> bool {
         let clock = self.settings.clock.as_ref();
-        if let Some(settings) = reload::at_boundary(&mut self.session, reloads, clock, self.out) {
-            self.overrun = Overrun::of(&settings);
+        let settings = reload::at_boundary(&mut self.session, reloads, clock, self.out);
+        if let Some(settings) = &settings {
+            self.overrun = Overrun::of(settings);
             self.silence = Silence::new(self.session.interval());
         }
+        settings.is_some()
     }
 
     /// Closes every window that is still open, as nothing will follow.

@@ -11,6 +11,7 @@ use crate::engine::accounts::BatchReport;
 use crate::engine::batch::{Carry, Input, Means};
 use crate::engine::clock::{Clock, ManualClock};
 use crate::engine::failure::{EngineError, Failure};
+use crate::engine::keyed::Keyed;
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
@@ -81,12 +82,14 @@ pub struct Session {
     pub(super) carry: Carry,
     opening: Opening,
     stopping: Stopping,
+    /// State that nobody took over, for a while: by identity, and since when.
+    pub(super) aside: BTreeMap<String, (Keyed, i64)>,
     /// What sources ring.
     bell: Option<Bell>,
     /// The number of the next batch.
     number: u64,
     /// The time of the last batch.
-    last: Option<i64>,
+    pub(super) last: Option<i64>,
 }
 
 /// What came of a batch.
@@ -104,7 +107,17 @@ impl Session {
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
         let program = prepare(plan, &setup(plan, &opening, &pool)).map_err(EngineError::Refused)?;
         let stopping = Stopping::new(Arc::clone(&opening.stop), opening.grace);
-        Ok(Session { program, pool, carry: Carry::default(), opening, stopping, bell: None, number: 0, last: None })
+        Ok(Session {
+            program,
+            pool,
+            carry: Carry::default(),
+            opening,
+            stopping,
+            aside: BTreeMap::new(),
+            bell: None,
+            number: 0,
+            last: None,
+        })
     }
 
     /// Hands rows in: more rows for a source, or a table's rows from now on. False where there is no such input.
@@ -282,6 +295,11 @@ impl Session {
         self.last = Some(time);
         self.number += 1;
         Ok(Stepped { report: done.report, streams: done.streams })
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> i64 {
+        self.opening.clock.now()
     }
 
     /// A plan made ready as this session was opened, but for what is open already.

@@ -12,11 +12,24 @@ use crate::plan::memory::Taking;
 use crate::plan::operator::SavedTable;
 use crate::plan::{Operator, Plan};
 
+/// How long state is kept that nobody took over, in microseconds.
+const ASIDE: i64 = 3_600_000_000;
+
+/// Where tasks are that go on.
+enum Old {
+    /// In the program that runs, at a node.
+    Running(usize),
+    /// Put aside, under an identity.
+    Aside(String),
+}
+
 /// What came of a switch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Switched {
     /// What a person should know, in sentences.
     pub notes: Vec<String>,
+    /// State that nobody took over and that is still there: by identity.
+    pub aside: Vec<String>,
 }
 
 impl Session {
@@ -27,15 +40,20 @@ impl Session {
         let inputs = taking.sources.keys().chain(taking.tables.keys()).cloned();
         let held = Held { inputs: inputs.collect(), sinks: taking.sinks.keys().cloned().collect() };
         let mut next = self.prepared(plan, held)?;
-        let loaded = self.carry_state(plan, taking, &mut next);
-        let tasks = loaded.map_err(|(place, failure)| EngineError::Failed {
+        let failed = |(place, failure): (String, Failure)| EngineError::Failed {
             batch: self.batches(),
             place,
             span: <_>::default(),
             error: failure.error,
-        })?;
+        };
+        knock(&mut next).map_err(failed)?;
+        let tasks = self.carry_state(plan, taking, &mut next).map_err(failed)?;
         for (new, old) in tasks {
-            if let (Some(new), Some(old)) = (keyed_at(&mut next, new), keyed_at(&mut self.program, old)) {
+            let old = match &old {
+                Old::Running(node) => keyed_at(&mut self.program, *node),
+                Old::Aside(identity) => self.aside.get_mut(identity).map(|(keyed, _)| keyed),
+            };
+            if let (Some(new), Some(old)) = (keyed_at(&mut next, new), old) {
                 new.take_over(old);
             }
         }
@@ -43,7 +61,10 @@ impl Session {
         take_sinks(&mut self.program, &mut next, taking);
         let mut switched = Switched::default();
         self.carry_rest(&next, taking, &mut switched);
-        self.program = next;
+        self.keep_time(next.every);
+        let old = std::mem::replace(&mut self.program, next);
+        self.put_aside(old, taking);
+        switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
     }
 
@@ -84,7 +105,7 @@ impl Session {
         plan: &Plan,
         taking: &Taking,
         next: &mut Program,
-    ) -> Result<Vec<(usize, usize)>, (String, Failure)> {
+    ) -> Result<Vec<(usize, Old)>, (String, Failure)> {
         let operators = operators(plan);
         let mut same = Vec::new();
         let Program { steps, nodes, .. } = next;
@@ -99,9 +120,10 @@ impl Session {
                 None => continue,
             };
             let mut before = self.program.keyed();
-            let Some((old, tasks)) = before.find(|(old, _)| self.program.nodes[*old].identity == *from) else {
-                continue;
-            };
+            let running = before.find(|(old, _)| self.program.nodes[*old].identity == *from);
+            let running = running.map(|(old, tasks)| (Old::Running(old), tasks));
+            let aside = || self.aside.get(from).map(|(tasks, _)| (Old::Aside(from.clone()), tasks));
+            let Some((old, tasks)) = running.or_else(aside) else { continue };
             if moved.is_none() && keyed.is_like(tasks) {
                 same.push((*node, old));
                 continue;
@@ -118,6 +140,30 @@ impl Session {
             keyed.load(&tables as &[SavedTable]).map_err(at(*node)).map_err(failed)?;
         }
         Ok(same)
+    }
+
+    /// Keeps state that nobody took over, for an hour: its stage may come again.
+    fn put_aside(&mut self, old: Program, taking: &Taking) {
+        let now = self.now();
+        let taken = |identity: &String| taking.states.values().any(|(from, _)| from == identity);
+        self.aside.retain(|identity, (_, since)| now.saturating_sub(*since) < ASIDE && !taken(identity));
+        let Program { steps, nodes, .. } = old;
+        for step in steps {
+            if let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step
+                && !taken(&nodes[node].identity)
+                && keyed.held() != <_>::default()
+            {
+                self.aside.insert(nodes[node].identity.clone(), (keyed, now));
+            }
+        }
+    }
+
+    /// With another interval ticks are counted from here on: those that it would have had before were never due.
+    fn keep_time(&mut self, every: i64) {
+        if every > 0 && every != self.program.every {
+            let tick = self.now().div_euclid(every) * every;
+            self.last = self.last.map(|last| last.max(tick));
+        }
     }
 
     /// Watermarks and rows that are to come in again.
@@ -155,6 +201,17 @@ impl Session {
         }
         self.carry.rejected = rejected;
     }
+}
+
+/// Sinks that are new must be there.
+fn knock(next: &mut Program) -> Result<(), (String, Failure)> {
+    let Program { steps, nodes, .. } = next;
+    for step in steps {
+        if let Step::Sink(node, outlet, _) = step {
+            outlet.knock().map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
+        }
+    }
+    Ok(())
 }
 
 fn operators(plan: &Plan) -> BTreeMap<&str, &dyn Operator> {

@@ -187,6 +187,10 @@ pub trait Sink: Send {
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
+    /// How long its target asked to be left alone when it was last tried: waited for before it is tried again.
+    fn asked_to_wait(&mut self) -> Option<Duration> {
+        None
+    }
     /// Whether batches without rows are to be staged and delivered too: something waits for its time.
     fn wants_empty(&self) -> bool {
         false

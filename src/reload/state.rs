@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::memory::{Fact, Memory, Moved};
 use crate::reload::meaning::{Meanings, above, definition, of_operator, own};
-use crate::reload::{Answer, Entry, Hand, Kind, Verdict, changed, duration, remembers};
+use crate::reload::{Answer, Aside, Entry, Hand, Kind, Verdict, changed, duration, remembers};
 
 /// A stage that remembers.
 struct Stateful<'a> {
@@ -18,7 +18,7 @@ struct Stateful<'a> {
 }
 
 /// An entry for every stage that remembers or remembered.
-pub(super) fn states(old: &Plan, new: &Plan) -> Vec<Entry> {
+pub(super) fn states(old: &Plan, new: &Plan, aside: &Aside<'_>) -> Vec<Entry> {
     let (before, after) = (stateful(old), stateful(new));
     let mut entries = Vec::new();
     let mut used: BTreeSet<NodeId> = BTreeSet::new();
@@ -42,6 +42,8 @@ pub(super) fn states(old: &Plan, new: &Plan) -> Vec<Entry> {
         if let Some(was) = before.iter().find(alike) {
             used.insert(was.id);
             entries[place] = moved(was, stage);
+        } else if let Some(back) = back(stage, aside) {
+            entries[place] = back;
         }
     }
     entries.extend(before.iter().filter(|was| !used.contains(&was.id)).map(gone));
@@ -241,12 +243,30 @@ fn moved(was: &Stateful<'_>, stage: &Stateful<'_>) -> Entry {
     entry
 }
 
+/// A stage that was there some time ago, and whose state still is.
+fn back(stage: &Stateful<'_>, aside: &Aside<'_>) -> Option<Entry> {
+    let (_, plan) = aside.iter().find(|(identity, _)| *identity == stage.identity())?;
+    let before = stateful(plan);
+    let was = before.iter().find(|was| was.identity() == stage.identity())?;
+    let (differs, fits) = difference(was, stage);
+    if !fits || stage.memory.minor {
+        return None;
+    }
+    let moved = parts(&was.memory, &stage.memory);
+    let other = !moved.in_place() || was.memory.spans != stage.memory.spans;
+    let mut entry = Entry::plain(Kind::State, stage.identity(), Verdict::Decision, differs);
+    entry.hand = Hand::State(was.identity().to_owned(), other.then_some(moved));
+    entry.says.push("was put aside: `keep` takes it back as it was then, `reset` starts empty".into());
+    entry.answers = vec![Answer::Keep, Answer::Reset];
+    Some(entry)
+}
+
 fn gone(was: &Stateful<'_>) -> Entry {
     let mut entry = Entry::plain(Kind::State, was.identity(), Verdict::Archived, Vec::new());
     if was.memory.minor {
         return entry;
     }
-    entry.says.push("its stage is gone; confirm that what it remembers is put aside".into());
+    entry.says.push("its stage is gone; confirm that what it remembers is put aside for an hour".into());
     entry.answers = vec![Answer::Reset];
     entry
 }

@@ -130,6 +130,7 @@ mod tests {
             settings,
             format: Some(FormatCall { entry: Arc::new(crate::formats::text::entry()), settings: Settings::default() }),
             schema: schema(),
+            pipeline: "p".into(),
             base: base.into(),
         })
         .unwrap()

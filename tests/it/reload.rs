@@ -315,3 +315,168 @@ fn what_cannot_be_opened_leaves_the_old_text_running() {
     running.until_applied(1);
     whole(&running.end().1);
 }
+
+#[test]
+fn a_folder_runs_every_pipeline_in_it_whatever_happens_to_the_others() {
+    let folder = TempDir::new().unwrap();
+    let save = |name: &str, text: &str| fs::write(folder.path().join(format!("{name}.stream")), text).unwrap();
+    let counting = |name: &str, behind: &str| {
+        format!(
+            "pipeline {name} {{ every: 50ms }}\nsource ticks = generate() {{ rows_per_second: 1000 }}\n\
+             stream total = from ticks |> aggregate count() as n, max(value) as top running ttl 1d named total\n\
+             from total |> where op == \"+\"{behind} |> select n, top |> into discard\n"
+        )
+    };
+    save("one", &counting("one", ""));
+    save("two", &counting("two", ""));
+    save("broken", "pipeline broken { every: 1s }\nfrom nowhere |> into console\n");
+    let mut child = command(folder.path(), &["run", "."]).spawn().unwrap();
+    let said = heard(child.stderr.take().unwrap());
+    let until = |what: &str| {
+        let started = Instant::now();
+        while !said.lock().unwrap().contains(what) {
+            assert!(started.elapsed() < Duration::from_secs(20), "{what:?} was not said:\n{}", said.lock().unwrap());
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    until("pipeline=\"one\"");
+    until("pipeline=\"two\"");
+    until("broken.stream:2");
+    // Mended, edited, removed, added and added again.
+    save("broken", &counting("broken", ""));
+    until("pipeline=\"broken\"");
+    save("one", &counting("one", " |> where n > 0"));
+    until("one.stream: the new text runs from batch");
+    fs::remove_file(folder.path().join("two.stream")).unwrap();
+    until("two.stream: is gone");
+    save("three", &counting("three", ""));
+    until("pipeline=\"three\"");
+    said.lock().unwrap().clear();
+    save("two", &counting("two", ""));
+    until("pipeline=\"two\"");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let status = child.wait().unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let said = said.lock().unwrap().clone();
+    assert!(said.contains("three: ") && said.contains("one: ") && said.contains(" rows in"), "{said}");
+    // One of them did not check at first; that is what is left of it.
+    assert_eq!(status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn an_edit_of_a_slow_pipeline_does_not_wait_for_its_next_batch() {
+    let folder = TempDir::new().unwrap();
+    let slow = totals("", "", "").replace("50ms", "1h");
+    fs::write(folder.path().join("p.stream"), &slow).unwrap();
+    let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
+    let (said, out) = (heard(child.stderr.take().unwrap()), heard(child.stdout.take().unwrap()));
+    let running = Running { folder, child, said, out };
+    thread::sleep(Duration::from_millis(500));
+    running.save(&totals("", "", "").replace("every: 50ms", "every: 50ms, on_overrun: fail"));
+    running.until("batches every 50 ms", || numbers(&running.out()).len() > 3);
+    let (said, out) = running.end();
+    assert!(said.contains("`every` changed from 1h to 50ms") && !said.contains("ticks were skipped"), "{said}");
+    whole(&out);
+}
+
+#[test]
+fn files_that_come_and_go_are_read_once_through_edits() {
+    let text = |behind: &str| {
+        format!(
+            "pipeline p {{ every: 50ms }}\nsource lines = files(\"in/*.txt\") {{ poll: 50ms }}\n\
+             stream words = from lines{behind}\nfrom words |> into files(\"out\") {{ format: text }}\n"
+        )
+    };
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    fs::write(folder.path().join("p.stream"), text("")).unwrap();
+    let put = |n: usize| fs::write(folder.path().join(format!("in/{n:03}.txt")), format!("line {n}\n")).unwrap();
+    let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
+    let said = heard(child.stderr.take().unwrap());
+    for n in 0..60 {
+        put(n);
+        if n % 20 == 10 {
+            fs::write(folder.path().join("p.stream"), text(&format!(" |> where line != \"{n}\""))).unwrap();
+        }
+        if n % 7 == 6 && n > 20 {
+            // What was read may go; it is far enough behind.
+            fs::remove_file(folder.path().join(format!("in/{:03}.txt", n - 20))).unwrap();
+        }
+        thread::sleep(Duration::from_millis(40));
+    }
+    thread::sleep(Duration::from_millis(1000));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    let said = said.lock().unwrap().clone();
+    assert!(said.matches("the new text runs").count() >= 2, "{said}");
+    let mut read: Vec<String> = Vec::new();
+    for file in fs::read_dir(folder.path().join("out")).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() && !path.file_name().unwrap().to_string_lossy().starts_with(['.', '_']) {
+            read.extend(fs::read_to_string(path).unwrap().lines().map(str::to_owned));
+        }
+    }
+    read.sort();
+    let mut wanted: Vec<String> = (0..60).map(|n| format!("line {n}")).collect();
+    wanted.sort();
+    assert_eq!(read, wanted, "{said}");
+}
+
+#[test]
+fn a_connection_lives_through_edits_and_loses_no_row() {
+    let text = |columns: &str| {
+        format!(
+            "pipeline p {{ every: 50ms }}\nsource lines = listen(\"127.0.0.1:PORT\")\n\
+             stream total = from lines |> aggregate count() as n, max(line) as top{columns} running ttl 1d named total\n\
+             from total |> where op == \"+\" |> select n, top |> into console {{ format: csv }}\n"
+        )
+    };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = |columns: &str| text(columns).replace("PORT", &port.to_string());
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("p.stream"), text("")).unwrap();
+    let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
+    let (said, out) = (heard(child.stderr.take().unwrap()), heard(child.stdout.take().unwrap()));
+    let running = Running { folder, child, said, out };
+    let mut peer = None;
+    running.until("somebody listens", || {
+        peer = std::net::TcpStream::connect(("127.0.0.1", port)).ok();
+        peer.is_some()
+    });
+    let mut peer = peer.unwrap();
+    for n in 0..300 {
+        std::io::Write::write_all(&mut peer, format!("{n:06}\n").as_bytes()).unwrap();
+        if n % 100 == 50 {
+            running.save(&text([", count() as again", "", ", min(line) as least"][n / 100]));
+        }
+        thread::sleep(Duration::from_millis(8));
+    }
+    running.until("all rows", || running.out().contains("300,000299"));
+    let (said, _) = running.end();
+    assert_eq!(said.matches("the new text runs").count(), 3, "{said}");
+}
+
+#[test]
+fn state_of_a_stage_that_was_deleted_is_taken_back_when_the_stage_comes_again() {
+    let more = "stream extra = from ticks |> aggregate count() as c, min(value) as first running ttl 1d named extra\n\
+                from extra |> where op == \"+\" |> select first, c |> into console { format: csv }\n";
+    let running = Running::start(&(totals("", "", "") + more), &[]);
+    let decide = |answer: &str| {
+        running.until_said(&format!("answer {}", answer.replace("keep", "keep|reset")), 1);
+        assert_eq!(millstream_in(running.folder.path(), &["decide", "p.stream", answer], "").code, 0);
+    };
+    running.save(&totals("", "", ""));
+    decide("extra=reset");
+    running.until_applied(1);
+    let before = running.out().lines().filter(|line| line.starts_with("0,")).count();
+    running.save(&(totals("", "", "") + more));
+    running.until_said("was put aside: `keep` takes it back", 1);
+    decide("extra=keep");
+    running.until_applied(2);
+    // The first value it ever saw is still known.
+    let firsts = || running.out().lines().filter(|line| line.starts_with("0,")).count();
+    running.until("its totals go on", || firsts() > before + 2);
+    running.end();
+}

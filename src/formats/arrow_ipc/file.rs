@@ -53,7 +53,8 @@ impl Indexed for ArrowFile {
     fn read(&mut self, from: u64, limits: &Limits) -> Result<Decoded, String> {
         let mut decoded = Decoded::default();
         let (mut at, mut bytes) = (from, 0);
-        while at < self.records() && (decoded.lines == 0 || decoded.lines < limits.rows as u64 && bytes < limits.bytes) {
+        while at < self.records() && (decoded.lines == 0 || decoded.lines < limits.rows as u64 && bytes < limits.bytes)
+        {
             let number = self.starts.partition_point(|start| *start <= at) - 1;
             let (start, end) = (self.starts[number], self.starts[number + 1]);
             match self.batch(number) {

@@ -83,7 +83,8 @@ mod tests {
     use super::*;
 
     fn found(text: &str, step: usize, longest: usize) -> (Vec<String>, Vec<u64>, u64) {
-        let dialect = Dialect { delimiter: b',', quote: b'"', escape: Some(b'\\'), comment: Some(b'#'), multiline: true };
+        let dialect =
+            Dialect { delimiter: b',', quote: b'"', escape: Some(b'\\'), comment: Some(b'#'), multiline: true };
         let (mut records, mut bad, mut count, mut given) = (Vec::new(), Vec::new(), 0, 0);
         let mut rest = text.as_bytes();
         while !rest.is_empty() {

@@ -63,7 +63,10 @@ impl After {
 fn free(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let numbered = (1..).map(|n| target.with_file_name(format!("{name}.{n}")));
-    std::iter::once(target.to_owned()).chain(numbered).find(|path| fs::symlink_metadata(path).is_err()).unwrap_or_default()
+    std::iter::once(target.to_owned())
+        .chain(numbered)
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .unwrap_or_default()
 }
 
 /// To another disk a file must be copied. It gets its name when all of it is there.

@@ -76,7 +76,11 @@ impl Columns {
 
     /// Some format of its files.
     pub(super) fn is_lines(&mut self) -> Result<bool, NotRunnable> {
-        let every = if self.hive { self.path_columns(self.endpoint.settings.text("path").unwrap_or_default()) } else { Vec::new() };
+        let every = if self.hive {
+            self.path_columns(self.endpoint.settings.text("path").unwrap_or_default())
+        } else {
+            Vec::new()
+        };
         self.codec(every).map(|codec| codec.is_lines())
     }
 

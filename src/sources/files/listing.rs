@@ -298,7 +298,8 @@ mod tests {
         std::os::unix::fs::symlink("..", folder.path().join("a/b/back")).unwrap();
         let mut listing = listing(folder.path(), "a/**/*.txt*", false);
         assert_eq!(listing.look(0).unwrap().len(), 3);
-        let mut told: Vec<_> = listing.left_out().into_iter().map(|out| format!("{}: {}", out.place, out.reason)).collect();
+        let mut told: Vec<_> =
+            listing.left_out().into_iter().map(|out| format!("{}: {}", out.place, out.reason)).collect();
         told.sort();
         let expected = [
             "a/.5.txt: hidden: its name starts with `.`",

@@ -143,8 +143,7 @@ impl Opened {
                 }
             }
         }
-        let stream =
-            Stream { bytes, cutter, offset: place.offset, last, left: None, want: CHUNK, damaged };
+        let stream = Stream { bytes, cutter, offset: place.offset, last, left: None, want: CHUNK, damaged };
         let mut stream = Box::new(stream);
         if place.given > 0 {
             stream.left = stream.pass(place.given, place)?;

@@ -87,7 +87,8 @@ impl Place {
         };
         let mut bytes = vec![skips | u8::from(self.done)];
         let Identity { device, inode, size, changed } = self.file;
-        let numbers = [device, inode, size, changed, self.offset, self.lines, self.given, self.head.length, self.head.hash];
+        let numbers =
+            [device, inode, size, changed, self.offset, self.lines, self.given, self.head.length, self.head.hash];
         let kept = numbers.iter().rposition(|number| *number != 0).map_or(0, |last| last + 1);
         for mut number in numbers.into_iter().take(kept) {
             while number > 0x7f {

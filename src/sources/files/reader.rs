@@ -8,9 +8,7 @@ use std::path::PathBuf;
 
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{
-    Backlog, BadRow, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split,
-};
+use crate::plan::seams::{Backlog, BadRow, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split};
 use crate::plan::{OptionValue, Settings};
 use crate::sources::cutter;
 use crate::sources::files::after::After;
@@ -43,7 +41,9 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> 
     if tail {
         let refused = |why: &str| Err(NotRunnable(format!("`tail: true` follows files by whole lines, {why}")));
         if matches!(packed, Some(Packed::Gzip | Packed::Zstd)) {
-            return refused("and files that are compressed have none before they are unpacked; leave `compression` out");
+            return refused(
+                "and files that are compressed have none before they are unpacked; leave `compression` out",
+            );
         }
         if !columns.is_lines()? {
             return refused("and this format has none; leave `tail` out");
@@ -310,7 +310,8 @@ impl Files {
             tracing::warn!(file = %path, "{why}");
             self.opened = None;
             if self.tail.is_none() {
-                self.listing.leave_out(&path, "it is not what it was when its first part was read; the rest is left out");
+                self.listing
+                    .leave_out(&path, "it is not what it was when its first part was read; the rest is left out");
                 return Ok(Read { to: Place::at_end(exact).write(), exhausted: true, ..Read::default() });
             }
             if !place.file.is(Identity::of(&about)) {

@@ -100,7 +100,9 @@ impl Waiting {
         // Both are in the order of names.
         let mut places = known.iter().peekable();
         for (path, inode) in &self.all {
-            while places.next_if(|(split, place)| split.id < *path && note_gone(place, split, &mut left_out)).is_some() {}
+            while places.next_if(|(split, place)| split.id < *path && note_gone(place, split, &mut left_out)).is_some()
+            {
+            }
             let place = places.next_if(|(split, _)| split.id == *path).map(|(_, place)| Place::read(place));
             match place {
                 Some(place) if place.done => {
@@ -165,7 +167,8 @@ impl Waiting {
         while ready.len() < most {
             let Some(mut file) = self.queue.pop_front() else { break };
             if since > i64::MIN || settle > 0 {
-                let time = if settle > 0 { file.look(base) } else { file.about.map(|a| a.0).or_else(|| file.look(base)) };
+                let time =
+                    if settle > 0 { file.look(base) } else { file.about.map(|a| a.0).or_else(|| file.look(base)) };
                 if time.is_some_and(|time| time < since) {
                     early.push(file.path);
                     continue;

@@ -48,6 +48,7 @@ fn with(
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema: schema(),
+        pipeline: "p".into(),
         base: folder.into(),
     })
 }
@@ -132,8 +133,14 @@ fn a_file_of_another_run_is_not_overwritten() {
 fn every_format_and_packing_comes_back() {
     use crate::formats as f;
     let formats: [fn() -> FormatEntry; 8] = [
-        f::json::entry, f::csv::entry, f::csv::tsv_entry, f::logfmt::entry, f::parquet::entry, f::avro::entry,
-        f::arrow_ipc::entry, f::text::entry,
+        f::json::entry,
+        f::csv::entry,
+        f::csv::tsv_entry,
+        f::logfmt::entry,
+        f::parquet::entry,
+        f::avro::entry,
+        f::arrow_ipc::entry,
+        f::text::entry,
     ];
     for format in formats {
         let name = format().doc.name;
@@ -159,7 +166,11 @@ fn every_format_and_packing_comes_back() {
                 "zstd" => zstd::decode_all(&bytes[..]).unwrap(),
                 _ => bytes,
             };
-            let end = match packing { "gzip" => ".gz", "zstd" => ".zst", _ => "" };
+            let end = match packing {
+                "gzip" => ".gz",
+                "zstd" => ".zst",
+                _ => "",
+            };
             assert!(path.ends_with(&format!("-000001.{}{end}", ending(&name))), "{path}");
             if name == "text" {
                 assert_eq!(bytes, b"de\t0\nfr\t1\n");
@@ -168,8 +179,7 @@ fn every_format_and_packing_comes_back() {
             let call = FormatCall { entry: Arc::new(format()), settings: Settings::default() };
             let codec = (call.entry.open)(&call, &schema()).unwrap();
             let (header, rest) = bytes.split_at(codec.header(&bytes, true).unwrap());
-            let piece =
-                crate::plan::seams::Piece { header, bytes: rest, last: true, records: usize::MAX, threads: 1 };
+            let piece = crate::plan::seams::Piece { header, bytes: rest, last: true, records: usize::MAX, threads: 1 };
             assert_eq!(codec.decode(&piece).unwrap().blocks, [rows(&[Some("de"), Some("fr")])], "{name} {packing}");
         }
     }
@@ -191,11 +201,8 @@ fn the_manifest_lists_every_file_once_and_latest_names_the_newest() {
     let listed: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let about: Vec<_> = listed.iter().map(|l| (l["file"].as_str().unwrap(), l["rows"].as_u64().unwrap())).collect();
     let newest = "country=de/part-1767225602000-000002.csv";
-    let expected = [
-        ("country=de/part-1767225601000-000001.csv", 2),
-        ("country=fr/part-1767225601000-000001.csv", 1),
-        (newest, 1),
-    ];
+    let expected =
+        [("country=de/part-1767225601000-000001.csv", 2), ("country=fr/part-1767225601000-000001.csv", 1), (newest, 1)];
     assert_eq!(about, expected);
     assert_eq!(listed[2]["bytes"].as_u64(), Some(4));
     assert_eq!(fs::read_to_string(folder.path().join("out/_latest")).unwrap(), format!("{newest}\n"));

@@ -36,14 +36,9 @@ fn endpoint(
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema,
+        pipeline: "p".into(),
         base: folder.into(),
     }
-}
-
-/// The same for text.
-fn text_endpoint(folder: &Path, options: &[(&str, OptionValue)]) -> Endpoint {
-    let line = Column::new("line", Slot::required(Type::String));
-    endpoint(folder, crate::formats::text::entry(), vec![line], options)
 }
 
 fn now() -> i64 {
@@ -290,9 +285,10 @@ fn folders_named_key_and_value_are_columns() {
                 .iter()
                 .map(|c| arrow::util::display::ArrayFormatter::try_new(c, &format).unwrap())
                 .collect();
-            rows.extend((0..block.num_rows()).map(|row| {
-                cells.iter().map(|cell| cell.value(row).to_string()).collect::<Vec<_>>().join(" ")
-            }));
+            rows.extend(
+                (0..block.num_rows())
+                    .map(|row| cells.iter().map(|cell| cell.value(row).to_string()).collect::<Vec<_>>().join(" ")),
+            );
         }
     }
     assert_eq!(rows, ["in 5 2026-01-04 2", "a/b 1 2026-01-02 2", "a/b 2 2026-01-02 3", "- 3 2026-01-03 2"]);
@@ -313,7 +309,10 @@ fn files_that_were_read_are_moved_as_they_stood_and_overwrite_nothing() {
     let mut known = Positions::new();
     assert_eq!(batch(&mut *source, &mut known, limits(usize::MAX)).0, ["1", "2"]);
     let of = |path: &str| fs::read_to_string(at(path)).unwrap();
-    assert_eq!((of("done/x/a.txt"), of("done/x/a.txt.1"), of("done/y/a.txt")), ("old\n".into(), "1\n".into(), "2\n".into()));
+    assert_eq!(
+        (of("done/x/a.txt"), of("done/x/a.txt.1"), of("done/y/a.txt")),
+        ("old\n".into(), "1\n".into(), "2\n".into())
+    );
     assert!(!at("in/x/a.txt").exists());
     // A name that is free again is another file's; one that was not cleared away before a crash is not read again.
     fs::write(at("in/x/a.txt"), "new\n").unwrap();
@@ -424,11 +423,7 @@ fn a_columnar_file_larger_than_a_batch_is_read_in_ranges() {
     let schema = Schema::new(columns());
     let numbers = |from: i64| Arc::new(arrow::array::Int64Array::from_iter_values(from..from + 5_000));
     let rows = |from| arrow::array::RecordBatch::try_new(schema.to_arrow(), vec![numbers(from), numbers(0)]).unwrap();
-    let formats = [
-        crate::formats::parquet::entry(),
-        crate::formats::avro::entry(),
-        crate::formats::arrow_ipc::entry(),
-    ];
+    let formats = [crate::formats::parquet::entry(), crate::formats::avro::entry(), crate::formats::arrow_ipc::entry()];
     for format in formats {
         let name = format.doc.name.clone();
         let call = FormatCall { entry: Arc::new(format), settings: Settings::default() };

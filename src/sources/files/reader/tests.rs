@@ -41,12 +41,6 @@ fn endpoint(
     }
 }
 
-/// The same for text.
-fn text_endpoint(folder: &Path, options: &[(&str, OptionValue)]) -> Endpoint {
-    let line = Column::new("line", Slot::required(Type::String));
-    endpoint(folder, crate::formats::text::entry(), vec![line], options)
-}
-
 fn now() -> i64 {
     i64::try_from(std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }

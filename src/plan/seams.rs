@@ -293,6 +293,20 @@ pub struct Decoded {
     pub over: bool,
 }
 
+/// Rows that damaged bytes may claim to hold; more are not believed.
+const BELIEVED: u64 = 1 << 20;
+
+impl Decoded {
+    /// So many rows are said to stand here and cannot be read: together they are one bad row.
+    pub fn give_up(&mut self, rows: u64, reason: String) {
+        let line = self.lines;
+        self.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
+        let rows = rows.clamp(1, BELIEVED);
+        self.blank.extend(line + 1..line + rows);
+        self.lines += rows;
+    }
+}
+
 /// A window of time or rows. Durations are microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Window {

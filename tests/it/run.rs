@@ -159,3 +159,113 @@ fn rows_go_through_a_program_beside_the_pipeline_and_are_measured() {
     assert!(ran.err.contains("seen of scored: 2\nbiggest of scored: 7\n"), "{}", ran.err);
     assert_eq!(written(&folder.path().join("out")), "id,what\n--x,a b\n");
 }
+
+/// A pipeline that runs until it is told to end.
+fn started(folder: &TempDir, args: &[&str]) -> std::process::Child {
+    let args: Vec<&str> = ["run", "p.stream"].into_iter().chain(args.iter().copied()).collect();
+    command(folder.path(), &args).spawn().unwrap()
+}
+
+/// Asks a server that may not be up yet.
+fn asked(address: &str, path: &str) -> String {
+    use std::io::{Read, Write};
+    loop {
+        if let Ok(mut stream) = std::net::TcpStream::connect(address) {
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            return answer;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_run_ends_after_so_many_batches_or_so_long() {
+    let pipeline = "pipeline p { every: 20ms }\nsource n = generate() { rows_per_second: 1000 }\nfrom n |> into discard\n";
+    let folder = folder(pipeline, &[]);
+    let ran = millstream_in(folder.path(), &["run", "p.stream", "--batches", "3"], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("3 batches, "), "{}", ran.err);
+    let began = std::time::Instant::now();
+    let ran = millstream_in(folder.path(), &["run", "p.stream", "--for", "300ms"], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300));
+    let ran = millstream_in(folder.path(), &["run", "p.stream", "--for", "soon"], "");
+    assert!(ran.code == 2 && ran.err.contains("write a number with a unit"), "{}", ran.err);
+}
+
+#[test]
+fn progress_is_an_object_a_batch_and_the_log_may_be_json() {
+    let pipeline = "pipeline p { every: 1s }\n\
+        source lines = files(\"in/*.txt\") { max_rows: 1 }\nfrom lines |> into discard\n";
+    let folder = folder(pipeline, &[("in/a.txt", "one\ntwo\n")]);
+    let args = ["run", "p.stream", "--once", "--progress", "progress.jsonl", "--log-format", "json"];
+    let ran = millstream_in(folder.path(), &args, "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let written = fs::read_to_string(folder.path().join("progress.jsonl")).unwrap();
+    let objects: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<_> = objects.iter().map(|object| object["numInputRows"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [1, 1]);
+    assert_eq!((&objects[1]["name"], &objects[1]["batchId"]), (&"p".into(), &1.into()));
+    let logged: Vec<serde_json::Value> =
+        ran.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(logged.iter().filter(|line| line["message"] == "batch" && line["rows_in"] == 1).count(), 2, "{}", ran.err);
+}
+
+#[test]
+fn what_was_received_is_worked_off_before_a_run_ends() {
+    use std::io::Write;
+    let port = free_port();
+    let pipeline = format!(
+        "pipeline p {{ every: 1h }}\nsource lines = listen(\"127.0.0.1:{port}\")\nfrom lines |> into console {{ format: csv }}\n"
+    );
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let folder = folder(&pipeline, &[]);
+    let child = started(&folder, &["--metrics", &metrics]);
+    assert!(asked(&metrics, "/ready").starts_with("HTTP/1.1 503"), "the first batch is an hour away");
+    // It listens from the first batch on, which the first signal brings; rows sent before would have nobody to come to.
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let folder = self::folder(&pipeline.replace("1h", "200ms"), &[]);
+    let child = started(&folder, &["--metrics", &metrics]);
+    while !asked(&metrics, "/ready").starts_with("HTTP/1.1 200") {}
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for n in 0..1000 {
+        writeln!(client, "row {n}").unwrap();
+    }
+    drop(client);
+    // Every row is in the buffer when the metrics, or the console, say so; here it is enough that the peer is closed.
+    while !asked(&metrics, "/metrics").contains("rows_in_total{pipeline=\"p\",stream=\"lines\",stage=\"source\"} 1000") {}
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(" 1,000 rows in, 1,000 rows out"), "{said}");
+}
+
+#[test]
+fn ticks_that_are_missed_are_counted_caught_up_on_or_fatal() {
+    let pipeline = |how: &str| {
+        format!(
+            "pipeline p {{ every: 100ms, on_overrun: {how} }}\nsource n = generate() {{ rows_per_second: 10 }}\n\
+             from n |> into exec(\"sleep\") {{ args: [\"0.45\"], format: json }}\n"
+        )
+    };
+    let run = |how: &str| {
+        let folder = folder(&pipeline(how), &[]);
+        millstream_in(folder.path(), &["run", "p.stream", "--batches", "5"], "")
+    };
+    let skipped = run("skip");
+    assert!(skipped.code == 0 && skipped.err.contains("ticks were skipped"), "{}", skipped.err);
+    let caught_up = run("catch_up");
+    assert!(caught_up.code == 0 && !caught_up.err.contains("ticks were skipped"), "{}", caught_up.err);
+    let failed = run("fail");
+    assert!(failed.code == 1 && failed.err.contains("longer than `every`, and `on_overrun` is `fail`"), "{}", failed.err);
+}

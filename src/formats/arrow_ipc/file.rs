@@ -75,10 +75,7 @@ impl Indexed for ArrowFile {
                 }
                 Err(reason) => {
                     let reason = format!("{} rows cannot be read: {reason}", end - at);
-                    let line = decoded.lines;
-                    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
-                    decoded.blank.extend(line + 1..line + (end - at));
-                    decoded.lines += end - at;
+                    decoded.give_up(end - at, reason);
                     at = end;
                 }
             }

@@ -86,11 +86,11 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
         let at = decoded.used;
         match next(&bytes[at..]) {
             Next::Message { length, rows: Some(count), .. } if at + length <= bytes.len() => {
-                if !batches.is_empty() && rows + count > piece.records as u64 {
+                if !batches.is_empty() && rows.saturating_add(count) > piece.records as u64 {
                     break;
                 }
                 batches.push((at..at + length, count));
-                rows += count;
+                rows = rows.saturating_add(count);
                 decoded.used += length;
             }
             Next::Message { length, rows: None, .. } if at + length <= bytes.len() => {
@@ -124,9 +124,8 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
             }
             Err(reason) => {
                 let reason = format!("{count} rows cannot be read: {reason}");
-                let line = decoded.lines;
-                decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
-                decoded.blank.extend(line + 1..line + count);
+                decoded.give_up(count, reason);
+                continue;
             }
         }
         decoded.lines += count;

@@ -186,8 +186,8 @@ fn add(rows: Result<Rows, String>, records: u64, decoded: &mut Decoded) {
         }
         Err(reason) => {
             let reason = format!("{records} records cannot be read: {reason}");
-            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
-            decoded.blank.extend(line + 1..line + records);
+            decoded.give_up(records, reason);
+            return;
         }
     }
     decoded.lines += records;

@@ -139,10 +139,7 @@ impl<F: ChunkReader + AnotherHandle + 'static> ParquetFile<F> {
     fn give_up(&self, row: u64, reason: &str, decoded: &mut Decoded) -> u64 {
         let end = self.end_of(row);
         let reason = format!("{} rows cannot be read: {reason}", end - row);
-        decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines });
-        decoded.lines += end - row;
-        // What is given up are no rows, so their numbers are not lines of others.
-        decoded.blank.extend((row + 1..end).map(|lost| decoded.lines - (end - lost)));
+        decoded.give_up(end - row, reason);
         end
     }
 }

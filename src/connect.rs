@@ -2,6 +2,7 @@
 //! threads that wait for the network. Knows no source and no sink.
 
 pub mod backoff;
+pub mod dial;
 pub mod kafka;
 pub mod net;
 pub mod postgres;

@@ -7,12 +7,15 @@ pub mod files;
 pub mod foreach;
 pub mod http;
 pub mod kafka;
+pub(crate) mod packed;
 pub mod postgres;
 pub mod redis;
 pub mod tcp;
 pub mod text_files;
 
-use crate::plan::catalog::Changes;
+use crate::plan::catalog::{Changes, Endpoint};
+use crate::plan::operator::NotRunnable;
+use crate::plan::seams::FormatCodec;
 use crate::plan::{Settings, SinkEntry};
 
 /// Every sink, in the order they are listed.
@@ -46,6 +49,13 @@ fn appends_only(_: &Settings) -> Changes {
 /// For sinks that several streams may share.
 fn shared(_: &Settings) -> Option<String> {
     None
+}
+
+/// The format of a sink, for the rows it is given.
+fn codec(endpoint: &Endpoint) -> Result<Box<dyn FormatCodec>, NotRunnable> {
+    let format = endpoint.format.as_ref();
+    let format = format.ok_or_else(|| NotRunnable(format!("sink `{}` has no format", endpoint.word)))?;
+    (format.entry.open)(format, &endpoint.schema)
 }
 
 /// The columns an option names, itself or in an expression.

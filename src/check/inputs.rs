@@ -70,6 +70,7 @@ impl Checker<'_> {
             settings,
             format,
             schema,
+            pipeline: self.header.name.clone(),
             base: self.base_of(statement.file),
         };
         let identity = format!("{}/{}/1", name.name, entry.doc.name);

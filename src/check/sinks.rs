@@ -59,6 +59,7 @@ impl Checker<'_> {
             settings,
             format,
             schema: place.edge.schema.clone(),
+            pipeline: self.header.name.clone(),
             base: self.base_of(chain.file),
         };
         draft.push_sink(Work::Sink(endpoint), outputs, fates, into.name.at.0, &entry.doc.name);

@@ -56,7 +56,7 @@ mod tests {
             let wait = backoff.wait().as_millis();
             assert!((u128::from(whole) / 2..=u128::from(whole)).contains(&wait), "{wait} of {whole}");
         };
-        [1000, 2000, 4000, 5000, 5000].map(&mut within);
+        [1000, 2000, 4000, 5000, 5000].into_iter().for_each(&mut within);
         backoff.reset();
         assert!(backoff.wait() <= Duration::from_secs(1));
     }

@@ -4,9 +4,11 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::check::{Overrides, Program, ProgramFile, check};
@@ -20,14 +22,27 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The source `x` of a text: `source x = ...`.
 pub(crate) fn source(text: &str, base: &Path) -> Result<Box<dyn Source>, NotRunnable> {
-    let endpoint = endpoint(&format!("{text}\nfrom x |> into discard\n"), base, |work| match work {
-        Work::Source(endpoint) => Some(endpoint.clone()),
-        _ => None,
-    });
+    let endpoint = source_endpoint(text, base);
     match &endpoint.entry {
         EndpointEntry::Source(entry) => (entry.open)(&endpoint),
         EndpointEntry::Sink(_) => panic!("a source is no sink"),
     }
+}
+
+/// What the source of a text is opened with.
+pub(crate) fn source_endpoint(text: &str, base: &Path) -> Endpoint {
+    endpoint(&format!("{text}\nfrom x |> into discard\n"), base, |work| match work {
+        Work::Source(endpoint) => Some(endpoint.clone()),
+        _ => None,
+    })
+}
+
+/// Rows as the sinks of tests take them.
+pub(crate) fn rows(rows: &[(i64, Option<&str>)]) -> RecordBatch {
+    let schema = Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)]);
+    let ids = Int64Array::from_iter_values(rows.iter().map(|(id, _)| *id));
+    let names = rows.iter().map(|(_, name)| *name).collect::<StringArray>();
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(ids), Arc::new(names)]).unwrap()
 }
 
 /// The sink of a text: `into ...`, for rows with `id: int64, name: string?`.
@@ -117,7 +132,7 @@ impl Reading {
     }
 
     /// Reads until the source has ended or failed.
-    pub(crate) fn to_the_end(&mut self) -> Result<(), TaskError> {
+    pub(crate) fn finish(&mut self) -> Result<(), TaskError> {
         let start = Instant::now();
         while !self.source.ended() {
             if self.read()? == 0 {

@@ -15,7 +15,7 @@ use crate::plan::catalog::Endpoint;
 use crate::plan::operator::NotRunnable;
 
 /// Certificates, the first of them this side's own, and their key.
-pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The certificate that one side shows.
 #[derive(Debug)]
@@ -90,9 +90,14 @@ impl ClientTls {
         self.trusted.as_deref().map_or_else(|| Ok(native().to_vec()), certificates)
     }
 
-    /// The certificate that is shown to the server.
-    pub(crate) fn shown(&self) -> Result<Option<Identity>, String> {
+    fn shown(&self) -> Result<Option<Identity>, String> {
         self.shown.as_ref().map(Shown::read).transpose()
+    }
+
+    /// The certificate that is shown to the server, its key as it is written.
+    pub(crate) fn shown_in_pem(&self) -> Result<Option<(Vec<CertificateDer<'static>>, String)>, String> {
+        let read = |shown: &Shown| Ok((certificates(&shown.certificates)?, shown.key.value()));
+        self.shown.as_ref().map(read).transpose()
     }
 }
 

@@ -77,14 +77,14 @@ pub(crate) struct Told {
 
 impl Told {
     /// Comes true when it is to end.
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn ends(&mut self) {
         // Nobody is left who could tell: that is the end as well.
         let _ = self.told.wait_for(|end| *end).await;
     }
 
     /// What comes of it; none where the end comes first.
     pub(crate) async fn or<F: Future>(&mut self, work: F) -> Option<F::Output> {
-        first(self.to_end(), work).await.err()
+        first(self.ends(), work).await.err()
     }
 
     /// Sleeps; false where it is to end instead.
@@ -103,6 +103,15 @@ pub(crate) async fn first<A: Future, B: Future>(one: A, other: B) -> Result<A::O
     .await
 }
 
+/// Both, at the same time.
+pub(crate) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    match first(one.as_mut(), other.as_mut()).await {
+        Ok(done) => (done, other.await),
+        Err(done) => (one.await, done),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -115,7 +124,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let working = Working::task(|mut told| async move {
             let _held = socket;
-            told.to_end().await;
+            told.ends().await;
         });
         assert!(TcpListener::bind(address).is_err());
         drop(working.unwrap());

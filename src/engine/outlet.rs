@@ -67,7 +67,12 @@ impl Outlet {
         let Some(sink) = &mut self.sink else { return Ok(Delivery::default()) };
         let mut retries = 0;
         let artifact = self.patience.retrying(clock, stop, &mut retries, || sink.stage(batch, rows))?;
-        let delivered = self.patience.retrying(clock, stop, &mut retries, || sink.deliver(batch, &artifact))?;
+        let delivered = self.patience.retrying(clock, stop, &mut retries, || {
+            if let Some(wait) = sink.asked_to_wait() {
+                stop.wait(clock, i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+            }
+            sink.deliver(batch, &artifact)
+        })?;
         let reasoned = |(rows, reason): (RecordBatch, String)| match &self.rejected {
             Some(schema) => with_reason(&rows, &reason, schema),
             None => Err(TaskError::Stop(format!("{} rows were refused: {reason}", rows.num_rows()))),

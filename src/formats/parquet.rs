@@ -114,7 +114,15 @@ impl Parquet {
     fn read(&self, bytes: &[u8]) -> Result<Decoded, String> {
         let mut file = self.open(Bytes::copy_from_slice(bytes))?;
         let all = Limits { rows: usize::MAX, bytes: u64::MAX, now: 0, drain: true, threads: 1 };
-        file.read(0, &all)
+        let mut decoded = Decoded::default();
+        while decoded.lines < file.records() {
+            let part = file.read(decoded.lines, &all)?;
+            let line = decoded.lines;
+            decoded.blocks.extend(part.blocks);
+            decoded.bad.extend(part.bad.into_iter().map(|row| BadRow { line: line + row.line, ..row }));
+            decoded.lines += part.lines;
+        }
+        Ok(decoded)
     }
 
     /// The columns of a file that are read.

@@ -389,6 +389,8 @@ pub struct Endpoint {
     pub format: Option<FormatCall>,
     /// The rows that come out of a source or go into a sink.
     pub schema: crate::model::Schema,
+    /// The pipeline it belongs to, by its name.
+    pub pipeline: String,
     /// Relative paths start here: the folder of the file that declares it.
     pub base: std::path::PathBuf,
 }

@@ -187,6 +187,10 @@ pub trait Sink: Send {
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
+    /// How long its target asked to be left alone when it was last tried: waited for before it is tried again.
+    fn asked_to_wait(&mut self) -> Option<Duration> {
+        None
+    }
     /// Whether batches without rows are to be staged and delivered too: something waits for its time.
     fn wants_empty(&self) -> bool {
         false
@@ -291,20 +295,6 @@ pub struct Decoded {
     pub used: usize,
     /// Nothing behind can be told apart any more: what follows in the file or message is given up, and `bad` says so.
     pub over: bool,
-}
-
-/// Rows that damaged bytes may claim to hold; more are not believed.
-const BELIEVED: u64 = 1 << 20;
-
-impl Decoded {
-    /// So many rows are said to stand here and cannot be read: together they are one bad row.
-    pub fn give_up(&mut self, rows: u64, reason: String) {
-        let line = self.lines;
-        self.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
-        let rows = rows.clamp(1, BELIEVED);
-        self.blank.extend(line + 1..line + rows);
-        self.lines += rows;
-    }
 }
 
 /// A window of time or rows. Durations are microseconds.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connect::COUNT;
+use crate::connect::dial::Wire;
 use crate::connect::tls::ServerTls;
 use crate::connect::waiting::{Told, Working, runtime};
 use crate::plan::operator::TaskError;
@@ -22,6 +22,9 @@ use crate::sources::receiver::Feed;
 /// How long a client may take to agree on a key.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long clients have to hand over what they have in hand.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// How long it waits where the system has no room for another connection.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -29,11 +32,6 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(super) fn option() -> OptionSpec {
     OptionSpec::with_default("max_clients", COUNT, "1000", "further clients are turned away")
 }
-
-/// A connection, encrypted or not.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// Where clients come in.
 pub(super) enum Door {
@@ -115,10 +113,10 @@ impl Server {
         settings.integer("max_clients").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
     }
 
-    /// Serves until it is told to end; then every client's connection is closed.
+    /// Serves until it is told to end, and its clients too; then every connection is closed.
     pub(super) fn serve<H, F>(self, handle: H) -> Result<Working, TaskError>
     where
-        H: Fn(Box<dyn Wire>, String) -> F + Send + Sync + 'static,
+        H: Fn(Box<dyn Wire>, String, Told) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let working = Working::task(|told| self.accept(told, Arc::new(handle)));
@@ -127,7 +125,7 @@ impl Server {
 
     async fn accept<H, F>(self, mut told: Told, handle: Arc<H>)
     where
-        H: Fn(Box<dyn Wire>, String) -> F + Send + Sync + 'static,
+        H: Fn(Box<dyn Wire>, String, Told) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let mut clients = JoinSet::new();
@@ -144,11 +142,12 @@ impl Server {
                         self.feed.turn_away(name, reason);
                         continue;
                     }
-                    let (tls, handle) = (self.tls.clone(), Arc::clone(&handle));
+                    let (tls, handle, mut told) = (self.tls.clone(), Arc::clone(&handle), told.clone());
                     clients.spawn(async move {
-                        match secured(stream, tls.as_deref()).await {
-                            Ok(stream) => handle(stream, name).await,
-                            Err(e) => tracing::warn!(client = name, %e, "cannot agree on a key"),
+                        match told.or(secured(stream, tls.as_deref())).await {
+                            None => {}
+                            Some(Ok(stream)) => handle(stream, name, told).await,
+                            Some(Err(e)) => tracing::warn!(client = name, %e, "cannot agree on a key"),
                         }
                     });
                 }
@@ -161,7 +160,11 @@ impl Server {
             }
         }
         drop(self.door);
-        clients.shutdown().await;
+        // They have been told as well, and end when they have handed over what they have in hand.
+        let all = async { while clients.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            clients.shutdown().await;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStdout};
+use tokio::process::ChildStdout;
 
 use crate::connect::backoff::Backoff;
 use crate::connect::programs::{self, Call, LastLines};
@@ -131,7 +131,10 @@ impl Program {
         let log =
             child.stderr.take().map(|pipe| tokio::spawn(programs::log(pipe, self.call.name.clone(), said.clone())));
         let output = child.stdout.take();
-        let ended = told.or(self.to_the_end(&mut child, output, feed)).await.flatten();
+        let ended = match self.forward(output, feed, told).await {
+            true => told.or(child.wait()).await,
+            false => None,
+        };
         let end = match ended {
             Some(status) => End::Ended(status?),
             None => {
@@ -145,26 +148,24 @@ impl Program {
         Ok(end)
     }
 
-    /// Hands on what it prints, then waits for its end; none where nobody wants any more of it.
-    async fn to_the_end(
-        &mut self,
-        child: &mut Child,
-        output: Option<ChildStdout>,
-        feed: &Feed,
-    ) -> Option<std::io::Result<ExitStatus>> {
+    /// Hands on what it prints, until it prints nothing more; false where nobody wants more of it. What has been read is
+    /// always handed on.
+    async fn forward(&mut self, output: Option<ChildStdout>, feed: &Feed, told: &mut Told) -> bool {
         let peer = feed.peer(&self.call.name);
-        if let Some(mut output) = output {
-            let mut buffer = vec![0; 64 * 1024];
-            while let Ok(count) = output.read(&mut buffer).await
-                && count > 0
-            {
-                self.backoff.reset();
-                if !peer.give(&buffer[..count]).await {
-                    return None;
+        let Some(mut output) = output else { return true };
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match told.or(output.read(&mut buffer)).await {
+                None => return false,
+                Some(Ok(0) | Err(_)) => return true,
+                Some(Ok(count)) => {
+                    self.backoff.reset();
+                    if !peer.give(&buffer[..count]).await {
+                        return false;
+                    }
                 }
             }
         }
-        Some(child.wait().await)
     }
 }
 
@@ -203,7 +204,7 @@ mod tests {
             "args: [\"-c\", \"{script}\", \"sh\", \"a b\"], env: {{ KEY: secret(\"key\") }}, folder: \"work\", restart: never"
         );
         let mut reading = running(&options, folder.path());
-        reading.to_the_end().unwrap();
+        reading.finish().unwrap();
         assert_eq!(reading.rows, ["sesame", "work", "a b"]);
     }
 
@@ -212,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = "echo again >> runs; echo run; test $(wc -l < runs) -ge 3";
         let mut reading = running(&format!("args: [\"-c\", \"{script}\"], restart: on_failure"), folder.path());
-        reading.to_the_end().unwrap();
+        reading.finish().unwrap();
         assert_eq!(reading.rows, ["run", "run", "run"]);
     }
 
@@ -229,7 +230,7 @@ mod tests {
                 "source x = exec(\"sh\") {{ args: [\"-c\", \"echo row; echo sorry >&2; exit 3\"], {options} }}"
             );
             let mut reading = Reading::start(source(&text, here()).unwrap(), Limits { drain, ..ALL });
-            let failed = reading.to_the_end().unwrap_err();
+            let failed = reading.finish().unwrap_err();
             assert_eq!(failed, TaskError::Stop("program `sh` ended with code 3\n  sorry".into()));
             assert_eq!(reading.rows, ["row"], "what it printed before comes all the same");
         }
@@ -255,7 +256,7 @@ mod tests {
         let script = "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done";
         let mut reading = running(&format!("args: [\"-c\", \"{script}\"], buffer: 1kb, restart: never"), here());
         reading.limits.rows = 100;
-        reading.to_the_end().unwrap();
+        reading.finish().unwrap();
         assert!(reading.rows.len() == 3000 && reading.rows.iter().enumerate().all(|(n, row)| *row == n.to_string()));
     }
 

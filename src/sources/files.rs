@@ -1,7 +1,15 @@
 //! `files`: the files a pattern matches, each read once, as they appear.
 
+mod after;
+mod columns;
+mod listing;
+mod opened;
 mod pattern;
+mod place;
 mod reader;
+mod tail;
+mod waiting;
+mod watch;
 
 use crate::connect::COUNT;
 use crate::model::{Column, Slot, Type};

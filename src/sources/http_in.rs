@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::Read;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
         let door = Door::tcp(&address)?;
         let server = Server { door, tls: tls.clone(), most, feed: feed.clone() };
         let desk = Arc::clone(&desk);
-        server.serve(move |stream, name| {
+        server.serve(move |stream, name, mut told| {
             let (desk, feed) = (Arc::clone(&desk), feed.clone());
             async move {
                 let name: Arc<str> = name.into();
@@ -105,7 +105,16 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
                 });
                 let connection =
                     http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-                if let Err(e) = connection.await {
+                let mut connection = pin!(connection);
+                let ended = match told.or(connection.as_mut()).await {
+                    Some(ended) => ended,
+                    // The request at hand is still answered.
+                    None => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(e) = ended {
                     tracing::debug!(client = %name, %e, "the connection is lost");
                 }
             }
@@ -259,7 +268,6 @@ mod tests {
     use std::io::Write;
     use std::path::Path;
 
-    use super::*;
     use crate::connect::tests::{ALL, Reading, certificates, free_address, source};
 
     fn serving(options: &str, base: &Path) -> (Reading, String) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
+use crate::connect::dial::Wire;
 use crate::connect::net;
 use crate::connect::tls::ServerTls;
 use crate::connect::waiting::{Told, Working, runtime};
@@ -19,7 +20,7 @@ use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::Source;
 use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
-use crate::sources::clients::{self, Door, Server, Wire};
+use crate::sources::clients::{self, Door, Server};
 use crate::sources::receiver::{Feed, Once, Peer, Receiver};
 use crate::sources::{appends, nothing_extra};
 
@@ -139,7 +140,10 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
             Address::Unix(path) => Door::unix(path)?,
         };
         let server = Server { door, tls: tls.clone(), most, feed: feed.clone() };
-        server.serve(move |stream, name| take(stream, name, records, longest, feed.clone()))
+        server.serve(move |stream, name, told| {
+            let client = Client { peer: feed.peer(&name), cut: Cut::of(records, longest), longest };
+            client.serve(stream, name, told)
+        })
     })
 }
 
@@ -155,30 +159,6 @@ fn address(endpoint: &Endpoint) -> Result<Address, NotRunnable> {
         true if protocol == "udp" => Ok(Address::Udp(written)),
         true => Ok(Address::Tcp(written)),
     }
-}
-
-/// Takes in what one client sends, until it goes or nobody wants it any more.
-async fn take(mut stream: Box<dyn Wire>, name: String, records: Records, longest: u64, feed: Feed) {
-    let mut client = Client { peer: feed.peer(&name), cut: Cut::of(records, longest), longest };
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(count) => match client.take(&buffer[..count]).await {
-                Some(answers) => {
-                    if !answers.is_empty() && stream.write_all(&answers).await.is_err() {
-                        break;
-                    }
-                }
-                None => return,
-            },
-            Err(e) => {
-                tracing::debug!(client = name, %e, "the connection is lost");
-                break;
-            }
-        }
-    }
-    client.finish().await;
 }
 
 /// One client.
@@ -205,6 +185,30 @@ impl Cut {
 }
 
 impl Client {
+    /// Takes in what it sends, until it goes or nobody wants it any more.
+    async fn serve(mut self, mut stream: Box<dyn Wire>, name: String, mut told: Told) {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            match told.or(stream.read(&mut buffer)).await {
+                None | Some(Ok(0)) => break,
+                Some(Ok(count)) => match self.take(&buffer[..count]).await {
+                    Some(answers) if answers.is_empty() => {}
+                    Some(answers) => {
+                        if !matches!(told.or(stream.write_all(&answers)).await, Some(Ok(()))) {
+                            break;
+                        }
+                    }
+                    None => return,
+                },
+                Some(Err(e)) => {
+                    tracing::debug!(client = name, %e, "the connection is lost");
+                    break;
+                }
+            }
+        }
+        self.finish().await;
+    }
+
     /// Hands bytes over. Gives back what to answer; none where the connection is to be closed.
     async fn take(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut answers = Vec::new();
@@ -270,21 +274,18 @@ fn take_datagrams(address: &str, longest: u64, feed: Feed) -> Result<Working, Ta
                 Ok((length, from)) => {
                     let place: Arc<str> = from.to_string().into();
                     let bytes = &buffer[..length];
-                    told.or(async {
-                        if length as u64 > longest {
-                            feed.bad(&place, count, shown(bytes), format!("longer than {longest} bytes")).await
-                        } else {
-                            feed.record(&place, count, bytes.to_vec()).await
-                        }
-                    })
-                    .await
+                    if length as u64 > longest {
+                        feed.bad(&place, count, shown(bytes), format!("longer than {longest} bytes")).await
+                    } else {
+                        feed.record(&place, count, bytes.to_vec()).await
+                    }
                 }
                 Err(e) => {
                     tracing::warn!(%e, "a datagram cannot be taken in");
-                    Some(true)
+                    true
                 }
             };
-            if given != Some(true) {
+            if !given {
                 return;
             }
         }

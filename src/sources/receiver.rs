@@ -41,12 +41,12 @@ pub(super) struct Receiver {
     once: Once,
     interval: Duration,
     start: Start,
+    /// Whether rows are, or were, taken in.
+    started: bool,
     /// What goes on beside the batches. Ended before anything else of this is dropped.
     working: Vec<Working>,
     /// Nothing will come any more.
     over: bool,
-    /// Nothing more is to be taken in.
-    hung_up: bool,
 }
 
 /// What the batches and the cutting in between share.
@@ -87,9 +87,9 @@ impl Receiver {
             once,
             interval: backoff::time(settings, "block_interval").unwrap_or_default().max(Duration::from_millis(1)),
             start: Box::new(start),
+            started: false,
             working: Vec::new(),
             over: false,
-            hung_up: false,
         }))
     }
 
@@ -119,10 +119,11 @@ impl Receiver {
 
 impl Source for Receiver {
     fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
-        if self.working.is_empty() && !self.hung_up {
+        if !self.started {
             let feed = self.shared.inbox.feed(limits.drain);
             self.working.push((self.start)(feed)?);
             self.working.push(self.cut_in_between()?);
+            self.started = true;
         }
         Ok(vec![Split { id: self.name.clone() }])
     }
@@ -169,14 +170,14 @@ impl Source for Receiver {
         Backlog { bytes: Some(self.shared.inbox.held()), ..Backlog::default() }
     }
 
-    fn hang_up(&mut self) {
-        self.hung_up = true;
-        self.shared.inbox.let_in();
-        self.working.clear();
-    }
-
     fn left_out(&mut self) -> Vec<LeftOut> {
         self.shared.inbox.left_out()
+    }
+
+    fn hang_up(&mut self) {
+        self.started = true;
+        self.shared.inbox.let_in_the_last();
+        self.working.clear();
     }
 
     fn ring(&mut self, bell: &Bell) {

@@ -4,12 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::connect::backoff::Backoff;
+use crate::connect::dial::connect;
 use crate::connect::net;
-use crate::connect::tls::{self, ClientTls};
+use crate::connect::tls::ClientTls;
 use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
@@ -87,16 +86,16 @@ impl Client {
     async fn run(mut self, feed: Feed, mut told: Told) {
         let again = self.reconnect && !feed.drains();
         loop {
-            match told.or(self.connect()).await {
+            match told.or(connect(&self.address, self.tls.as_ref(), CONNECT)).await {
                 None => return,
-                Some(Ok(stream)) => match told.or(self.forward(stream, &feed)).await {
-                    Some(Ok(true)) => {}
-                    Some(Err(e)) if again => tracing::warn!(address = %self.address, %e, "the connection is lost"),
-                    Some(Err(e)) => {
+                Some(Ok(stream)) => match self.forward(stream, &feed, &mut told).await {
+                    Ok(true) => {}
+                    Err(e) if again => tracing::warn!(address = %self.address, %e, "the connection is lost"),
+                    Err(e) => {
                         let why = format!("the connection to `{}` is lost: {e}", self.address);
                         return feed.fail(TaskError::Stop(why));
                     }
-                    Some(Ok(false)) | None => return,
+                    Ok(false) => return,
                 },
                 Some(Err(e)) if again => {
                     tracing::warn!(address = %self.address, %e, "cannot connect, trying again");
@@ -111,24 +110,13 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
-        tokio::time::timeout(CONNECT, self.reach()).await?
-    }
-
-    async fn reach(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
-        let stream = TcpStream::connect(&self.address).await?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = tls::server_name(&self.address).map_err(io::Error::other)?;
-        let config = tls.config().map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?))
-    }
-
-    /// Hands on what comes until the peer closes; false when nobody wants it any more.
-    async fn forward(&mut self, mut stream: impl AsyncRead + Unpin, feed: &Feed) -> io::Result<bool> {
+    /// Hands on what comes until the peer closes; false when nobody wants it any more. What has been read is always
+    /// handed on.
+    async fn forward(&mut self, mut stream: impl AsyncRead + Unpin, feed: &Feed, told: &mut Told) -> io::Result<bool> {
         let peer = feed.peer(&self.address);
         let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let count = stream.read(&mut buffer).await?;
+        while let Some(count) = told.or(stream.read(&mut buffer)).await {
+            let count = count?;
             if count == 0 {
                 return Ok(true);
             }
@@ -137,70 +125,112 @@ impl Client {
                 return Ok(false);
             }
         }
+        Ok(false)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::path::Path;
     use std::sync::Arc;
-
-    use arrow::array::{AsArray, RecordBatch};
-    use millstream_dsl::Span;
+    use std::time::Instant;
 
     use super::*;
-    use crate::model::{Column, Schema, Slot, Type};
-    use crate::plan::catalog::{EndpointEntry, FormatCall};
-    use crate::plan::seams::{Limits, Position, Positions};
-    use crate::plan::{OptionValue, Settings};
+    use crate::connect::tests::{ALL, PATIENCE, Reading, certificates, free_address, source, source_endpoint};
+    use crate::connect::tls::ServerTls;
+    use crate::plan::seams::Limits;
 
-    fn client_of(address: String) -> Box<dyn Source> {
-        let mut settings = Settings::default();
-        settings.set("address", OptionValue::Text(address), Span::default());
-        settings.set("reconnect", OptionValue::Bool(true), Span::default());
-        let text = crate::formats::text::entry();
-        open(&Endpoint {
-            name: "lines".into(),
-            word: "socket".into(),
-            entry: EndpointEntry::Source(Arc::new(entry())),
-            settings,
-            format: Some(FormatCall { entry: Arc::new(text), settings: Settings::default() }),
-            schema: Schema::new(vec![Column::new("line", Slot::required(Type::String))]),
-            base: ".".into(),
-        })
-        .unwrap()
+    const ONCE: Limits = Limits { drain: true, rows: 2, ..ALL };
+
+    fn client_of(address: &str, options: &str, limits: Limits) -> Reading {
+        let text = format!("source x = socket(\"{address}\") {{ {options} }}");
+        Reading::start(source(&text, Path::new(".")).unwrap(), limits)
     }
 
-    fn read_all(source: &mut dyn Source) -> Result<Vec<String>, crate::plan::operator::TaskError> {
-        let limits = Limits { rows: 2, bytes: u64::MAX, now: 0, drain: true, threads: 1 };
-        let split = source.discover(&Positions::new(), &limits)?.remove(0);
-        let (mut at, mut lines) = (Position::default(), Vec::new());
-        loop {
-            let read = source.read(&split, &at, &limits)?;
-            let texts = |b: &RecordBatch| b.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect();
-            lines.extend(read.blocks.iter().flat_map(|b| -> Vec<String> { texts(b) }));
-            if read.to == at {
-                return Ok(lines);
-            }
-            at = read.to;
-        }
+    fn server() -> (TcpListener, String) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        (server, address)
     }
 
     #[test]
     fn lines_come_until_the_server_closes_even_the_last_one_without_its_end() {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut source = client_of(server.local_addr().unwrap().to_string());
+        let (server, address) = server();
+        let mut reading = client_of(&address, "", ONCE);
         let serve = std::thread::spawn(move || server.accept().unwrap().0.write_all(b"one\ntwo\nthree\nfour").unwrap());
-        assert_eq!(read_all(&mut *source).unwrap(), ["one", "two", "three", "four"]);
-        assert!(source.ended());
+        reading.finish().unwrap();
+        assert_eq!(reading.rows, ["one", "two", "three", "four"]);
         serve.join().unwrap();
     }
 
     #[test]
     fn a_server_that_is_not_there_ends_a_run_that_waits_for_nothing() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let failed = read_all(&mut *client_of(free.clone())).unwrap_err();
+        let free = free_address();
+        let failed = client_of(&free, "", ONCE).finish().unwrap_err();
         assert!(failed.to_string().starts_with(&format!("cannot connect to `{free}`")), "{failed}");
+    }
+
+    #[test]
+    fn a_lost_connection_is_made_again_and_each_has_lines_of_its_own() {
+        let (server, address) = server();
+        let mut reading = client_of(&address, "backoff: 1ms", ALL);
+        server.accept().unwrap().0.write_all(b"one\nhalf").unwrap();
+        server.accept().unwrap().0.write_all(b"two\n").unwrap();
+        assert_eq!(reading.until(3).rows, ["one", "half", "two"]);
+    }
+
+    #[test]
+    fn whoever_waits_to_connect_again_ends_at_once() {
+        let mut reading = client_of(&free_address(), "backoff: 1h, max_backoff: 1h", ALL);
+        reading.read().unwrap();
+        let start = Instant::now();
+        drop(reading);
+        assert!(start.elapsed() < PATIENCE / 2);
+        let (server, address) = server();
+        let reading = client_of(&address, "", ALL);
+        let mut connection = server.accept().unwrap().0;
+        drop(reading);
+        assert_eq!(connection.read(&mut [0; 8]).unwrap_or(0), 0, "the connection is closed");
+    }
+
+    #[test]
+    fn a_connection_that_is_not_to_be_made_again_ends_the_source() {
+        let (server, address) = server();
+        let mut reading = client_of(&address, "reconnect: false", ALL);
+        server.accept().unwrap().0.write_all(b"one\n").unwrap();
+        reading.finish().unwrap();
+        assert_eq!(reading.rows, ["one"]);
+    }
+
+    #[test]
+    fn servers_that_are_trusted_are_read_over_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        certificates(folder.path());
+        let text = "source x = listen(\"127.0.0.1:0\") { tls_cert: \"server.pem\", tls_key: secret(\"server.key\") }";
+        let config = ServerTls::of(&source_endpoint(text, folder.path())).unwrap().unwrap().config().unwrap();
+        let (server, address) = server();
+        let serve = std::thread::spawn(move || {
+            for stream in server.incoming().take(2) {
+                let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+                // Who does not trust us goes in the middle of this.
+                let _ = stream.write_all(b"one\n");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        });
+        let read = |options: &str| {
+            let text = format!("source x = socket(\"{address}\") {{ {options} }}");
+            let mut reading = Reading::start(source(&text, folder.path()).unwrap(), ONCE);
+            reading.finish().map(|()| reading.rows)
+        };
+        let refused = read("tls: true").unwrap_err().to_string();
+        assert!(refused.contains("certificate"), "{refused}");
+        assert_eq!(read("tls: true, tls_ca: \"ca.pem\"").unwrap(), ["one"]);
+        serve.join().unwrap();
+        let idle = source(&format!("source x = socket(\"{address}\") {{ tls_ca: \"ca.pem\" }}"), folder.path());
+        assert_eq!(idle.err().unwrap().0, "`tls_ca` means nothing without `tls: true`");
     }
 }

@@ -73,3 +73,63 @@ fn wait(input: &impl AsFd, told: &PipeReader) -> io::Result<bool> {
     poll(&mut ends, None)?;
     Ok(ends[1].revents().is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::connect::tests::{ALL, Reading};
+    use crate::plan::catalog::{Endpoint, EndpointEntry, FormatCall};
+    use crate::plan::seams::Source;
+    use crate::plan::{OptionValue, Settings};
+
+    /// A source that reads a pipe as if it were the standard input.
+    fn reading(input: PipeReader, buffer: u64) -> Reading {
+        let mut settings = Settings::default();
+        settings.set("buffer", OptionValue::Size(buffer), millstream_dsl::Span::default());
+        let text = crate::formats::text::entry();
+        let columns = (text.columns)(&Settings::default()).unwrap();
+        let endpoint = Endpoint {
+            name: "lines".into(),
+            word: "stdin".into(),
+            entry: EndpointEntry::Source(entry().into()),
+            settings,
+            format: Some(FormatCall { entry: text.into(), settings: Settings::default() }),
+            schema: crate::model::Schema::new(columns),
+            pipeline: "p".into(),
+            base: Path::new(".").into(),
+        };
+        let mut input = Some(input);
+        let start = move |feed| Ok(read_beside(feed, input.take().unwrap()).unwrap());
+        let source: Box<dyn Source> = Receiver::open(&endpoint, Once::WaitsForTheEnd, start).unwrap();
+        Reading::start(source, ALL)
+    }
+
+    #[test]
+    fn a_pipe_is_read_while_it_is_open_and_ends_with_it() {
+        let (read, mut write) = io::pipe().unwrap();
+        let mut reading = reading(read, 1000);
+        write.write_all(b"one\ntw").unwrap();
+        assert_eq!(reading.until(1).rows, ["one"]);
+        write.write_all(b"o").unwrap();
+        drop(write);
+        reading.finish().unwrap();
+        assert_eq!(reading.rows, ["one", "two"]);
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_source_whether_it_waits_for_input_or_for_room() {
+        let (read, write) = io::pipe().unwrap();
+        drop(reading(read, 1000));
+        drop(write);
+        let (read, mut write) = io::pipe().unwrap();
+        let reading = reading(read, 10);
+        write.write_all(&[b'\n'; 60]).unwrap();
+        while reading.source.backlog().bytes == Some(0) {
+            std::thread::yield_now();
+        }
+        drop(reading);
+        assert!(write.write_all(b"x").is_err(), "nobody reads the pipe any more");
+    }
+}

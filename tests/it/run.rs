@@ -186,7 +186,8 @@ fn free_port() -> u16 {
 
 #[test]
 fn a_run_ends_after_so_many_batches_or_so_long() {
-    let pipeline = "pipeline p { every: 20ms }\nsource n = generate() { rows_per_second: 1000 }\nfrom n |> into discard\n";
+    let pipeline =
+        "pipeline p { every: 20ms }\nsource n = generate() { rows_per_second: 1000 }\nfrom n |> into discard\n";
     let folder = folder(pipeline, &[]);
     let ran = millstream_in(folder.path(), &["run", "p.stream", "--batches", "3"], "");
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -212,9 +213,13 @@ fn progress_is_an_object_a_batch_and_the_log_may_be_json() {
     let rows: Vec<_> = objects.iter().map(|object| object["numInputRows"].as_u64().unwrap()).collect();
     assert_eq!(rows, [1, 1]);
     assert_eq!((&objects[1]["name"], &objects[1]["batchId"]), (&"p".into(), &1.into()));
-    let logged: Vec<serde_json::Value> =
-        ran.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    assert_eq!(logged.iter().filter(|line| line["message"] == "batch" && line["rows_in"] == 1).count(), 2, "{}", ran.err);
+    let logged: Vec<serde_json::Value> = ran.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(
+        logged.iter().filter(|line| line["message"] == "batch" && line["rows_in"] == 1).count(),
+        2,
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
@@ -242,7 +247,9 @@ fn what_was_received_is_worked_off_before_a_run_ends() {
     }
     drop(client);
     // Every row is in the buffer when the metrics, or the console, say so; here it is enough that the peer is closed.
-    while !asked(&metrics, "/metrics").contains("rows_in_total{pipeline=\"p\",stream=\"lines\",stage=\"source\"} 1000") {}
+    while !asked(&metrics, "/metrics").contains("rows_in_total{pipeline=\"p\",stream=\"lines\",stage=\"source\"} 1000")
+    {
+    }
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -267,5 +274,9 @@ fn ticks_that_are_missed_are_counted_caught_up_on_or_fatal() {
     let caught_up = run("catch_up");
     assert!(caught_up.code == 0 && !caught_up.err.contains("ticks were skipped"), "{}", caught_up.err);
     let failed = run("fail");
-    assert!(failed.code == 1 && failed.err.contains("longer than `every`, and `on_overrun` is `fail`"), "{}", failed.err);
+    assert!(
+        failed.code == 1 && failed.err.contains("longer than `every`, and `on_overrun` is `fail`"),
+        "{}",
+        failed.err
+    );
 }

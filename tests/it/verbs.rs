@@ -26,8 +26,8 @@ fn the_help_of_every_verb_fits_a_screen_and_ends_with_an_example() {
     let pages = VERBS.iter().map(|verb| millstream(&[verb, "--help"])).chain([millstream(&["--help"])]);
     for ran in pages {
         assert_eq!(ran.code, 0);
-        // The list of verbs is a little longer.
-        let most = if ran.out.contains("\nCommands:\n") { 30 } else { 28 };
+        // The list of verbs is a little longer, and so is what a run takes.
+        let most = if ["\nCommands:\n", " run [OPTIONS]"].iter().any(|part| ran.out.contains(part)) { 30 } else { 24 };
         assert!(ran.out.lines().count() <= most, "{} lines:\n{}", ran.out.lines().count(), ran.out);
         assert!(ran.out.lines().all(|line| line.chars().count() <= 100), "{}", ran.out);
         let last = ran.out.trim_end().lines().last().unwrap();

@@ -186,7 +186,16 @@ fn add_operator(plan: &mut Plan, operator: Box<dyn Operator>, out: Schema) -> No
 }
 
 fn endpoint(word: &str, entry: EndpointEntry, settings: Settings, schema: Schema) -> Endpoint {
-    Endpoint { name: word.into(), word: word.into(), entry, settings, format: None, schema, base: ".".into() }
+    Endpoint {
+        name: word.into(),
+        word: word.into(),
+        entry,
+        settings,
+        format: None,
+        schema,
+        pipeline: "p".into(),
+        base: ".".into(),
+    }
 }
 
 fn add_source(plan: &mut Plan, batches: &[&[&str]]) -> NodeId {

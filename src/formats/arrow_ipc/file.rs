@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::{FileReader, read_footer_length};
 use arrow::ipc::{Block, root_as_footer, root_as_message};
 
+use crate::formats::arrow_ipc::stream::MOST_ROWS;
 use crate::formats::conform::{conform, guarded};
 use crate::plan::seams::{BadRow, Decoded, Indexed, Limits};
 
@@ -73,10 +74,13 @@ impl Indexed for ArrowFile {
                         self.left = Some((number, batch));
                     }
                 }
+                // What is lost is told of by itself, so that rows behind it keep their numbers.
+                Err(_) if decoded.lines > 0 => break,
                 Err(reason) => {
                     let reason = format!("{} rows cannot be read: {reason}", end - at);
-                    decoded.give_up(end - at, reason);
-                    at = end;
+                    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0 });
+                    decoded.lines = end - at;
+                    break;
                 }
             }
         }
@@ -98,7 +102,8 @@ fn starts(file: &mut File) -> Result<Vec<u64>, String> {
         let skipped = if about[..4] == [0xff; 4] { 8 } else { 4 };
         let message = root_as_message(&about[skipped..]).map_err(|e| e.to_string())?;
         let batch = message.header_as_record_batch().ok_or("the index names something that is no batch")?;
-        rows += u64::try_from(batch.length()).map_err(|e| e.to_string())?;
+        let length = u64::try_from(batch.length()).ok().filter(|length| *length <= MOST_ROWS);
+        rows += length.ok_or("the index is damaged")?;
         starts.push(rows);
     }
     Ok(starts)

@@ -12,6 +12,9 @@ use crate::formats::arrow_ipc::MAGIC;
 use crate::formats::conform::{conform, guarded};
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
+/// A batch that says it has more is taken for damaged.
+pub(super) const MOST_ROWS: u64 = 1 << 28;
+
 /// What is next in a stream.
 enum Next {
     /// A message of so many bytes; rows where it is a batch.
@@ -43,7 +46,10 @@ fn next(bytes: &[u8]) -> Next {
     let Some(body) = usize::try_from(message.bodyLength()).ok().filter(|n| *n < 1 << 40) else {
         return Next::Damaged("no Arrow message starts here".into());
     };
-    let rows = message.header_as_record_batch().and_then(|batch| u64::try_from(batch.length()).ok());
+    let rows = message.header_as_record_batch().map(|batch| u64::try_from(batch.length()).unwrap_or(u64::MAX));
+    if rows.is_some_and(|rows| rows > MOST_ROWS) {
+        return Next::Damaged("a batch is damaged".into());
+    }
     Next::Message { length: before + length + body, rows, kind: message.header_type() }
 }
 
@@ -58,7 +64,9 @@ fn start(front: &[u8]) -> usize {
 
 /// The schema and the dictionaries that stand before the first batch.
 pub(super) fn header(front: &[u8], last: bool) -> Option<usize> {
-    if front.len() < 8 && !last {
+    // Behind the magic stand at most so many zeros.
+    let needed = if front.starts_with(MAGIC) { 72 } else { 8 };
+    if front.len() < needed && !last {
         return None;
     }
     let mut at = start(front);
@@ -90,7 +98,7 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
                     break;
                 }
                 batches.push((at..at + length, count));
-                rows = rows.saturating_add(count);
+                rows += count;
                 decoded.used += length;
             }
             Next::Message { length, rows: None, .. } if at + length <= bytes.len() => {
@@ -116,19 +124,20 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
     }
     let said = std::mem::take(&mut decoded.bad);
     for (range, count) in batches {
-        match batch(piece.header, &bytes[range]).and_then(|batch| conform(&batch, schema)) {
+        let read = batch(piece.header, &bytes[range]).and_then(|batch| conform(&batch, schema));
+        let line = decoded.lines;
+        match read {
             Ok((blocks, bad)) => {
-                let lines = decoded.lines;
                 decoded.blocks.extend(blocks);
-                decoded.bad.extend(bad.into_iter().map(|row| BadRow { line: lines + row.line, ..row }));
+                decoded.bad.extend(bad.into_iter().map(|row| BadRow { line: line + row.line, ..row }));
+                decoded.lines += count;
             }
             Err(reason) => {
                 let reason = format!("{count} rows cannot be read: {reason}");
-                decoded.give_up(count, reason);
-                continue;
+                decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
+                decoded.lines += 1;
             }
         }
-        decoded.lines += count;
     }
     for row in said {
         decoded.bad.push(BadRow { line: decoded.lines, ..row });

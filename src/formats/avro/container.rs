@@ -183,14 +183,14 @@ fn add(rows: Result<Rows, String>, records: u64, decoded: &mut Decoded) {
         Ok((blocks, bad)) => {
             decoded.blocks.extend(blocks);
             decoded.bad.extend(bad.into_iter().map(|row| BadRow { line: line + row.line, ..row }));
+            decoded.lines += records;
         }
         Err(reason) => {
             let reason = format!("{records} records cannot be read: {reason}");
-            decoded.give_up(records, reason);
-            return;
+            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
+            decoded.lines += 1;
         }
     }
-    decoded.lines += records;
 }
 
 /// Rows in the schema's shape; as many as the block says.

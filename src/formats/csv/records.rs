@@ -39,8 +39,8 @@ fn length(rest: &[u8], line: Option<usize>, last: bool, longest: usize, dialect:
     match closed(rest, longest, dialect) {
         End::At(end) => Some(end),
         End::Open if !last && rest.len() <= longest => None,
-        End::Outside if !last && line.is_none() => None,
-        End::Open | End::Outside => whole(line),
+        End::Outside => last.then_some(rest.len()),
+        End::Open => whole(line),
     }
 }
 
@@ -76,4 +76,47 @@ fn closed(rest: &[u8], longest: usize, dialect: &Dialect) -> End {
         at += 1;
     }
     if quoted || within.len() < rest.len() { End::Open } else { End::Outside }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, step: usize, longest: usize) -> (Vec<String>, Vec<u64>, u64) {
+        let dialect =
+            Dialect { delimiter: b',', quote: b'"', escape: Some(b'\\'), comment: Some(b'#'), multiline: true };
+        let (mut records, mut bad, mut count, mut given) = (Vec::new(), Vec::new(), 0, 0);
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            given = rest.len().min(given + step);
+            let last = given == rest.len();
+            let bytes = &rest[..given];
+            let lines = find(&Piece { header: &[], bytes, last, records: 100, threads: 1 }, longest, &dialect);
+            records.extend(lines.records.iter().map(|r| String::from_utf8_lossy(r.bytes(bytes)).into_owned()));
+            bad.extend(lines.bad.iter().map(|row| row.line + count));
+            count += lines.count;
+            rest = &rest[lines.used..];
+            given -= lines.used;
+        }
+        (records, bad, count)
+    }
+
+    #[test]
+    fn a_value_in_quotes_may_hold_line_ends_however_the_file_is_cut() {
+        let text = "a,\"b\nc \"\"d\"\"\n\",e\r\n# \" a comment\n\n5\" disk,x\n\"\\\"\n\",y";
+        let records = ["a,\"b\nc \"\"d\"\"\n\",e", "5\" disk,x", "\"\\\"\n\",y"];
+        for step in [1, 3, 1_000] {
+            let (found, bad, count) = found(text, step, 1_000);
+            assert_eq!((found, bad, count), (records.map(str::to_owned).to_vec(), vec![], 8), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_costs_only_its_line() {
+        let (records, _, count) = found("1,\"a\n2,b\n3,c\n", 1_000, 1_000);
+        assert_eq!((records, count), (vec!["1,\"a".into(), "2,b".into(), "3,c".into()], 3));
+        let long = format!("1,\"{}\n2,b\n", "x\n".repeat(100));
+        let (records, _, _) = found(&long, 40, 50);
+        assert_eq!((records[0].as_str(), records.last().map(String::as_str)), ("1,\"x", Some("2,b")));
+    }
 }

@@ -125,8 +125,16 @@ impl<F: ChunkReader + AnotherHandle + 'static> Indexed for ParquetFile<F> {
                     self.open = Some(group);
                 }
                 Ok((None, group)) if at >= group.end => {}
-                Ok((None, _)) => at = self.give_up(at, "the group has fewer rows than the index says", &mut decoded),
-                Err(reason) => at = self.give_up(at, &reason, &mut decoded),
+                // What is lost is told of by itself, so that rows behind it keep their numbers.
+                Ok((None, _)) | Err(_) if decoded.lines > 0 => break,
+                Ok((None, _)) => {
+                    self.give_up(at, "the group has fewer rows than the index says", &mut decoded);
+                    break;
+                }
+                Err(reason) => {
+                    self.give_up(at, &reason, &mut decoded);
+                    break;
+                }
             }
         }
         decoded.used = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -135,11 +143,11 @@ impl<F: ChunkReader + AnotherHandle + 'static> Indexed for ParquetFile<F> {
 }
 
 impl<F: ChunkReader + AnotherHandle + 'static> ParquetFile<F> {
-    /// The rest of a group counts as one bad row; gives the first row of the next group.
-    fn give_up(&self, row: u64, reason: &str, decoded: &mut Decoded) -> u64 {
-        let end = self.end_of(row);
-        let reason = format!("{} rows cannot be read: {reason}", end - row);
-        decoded.give_up(end - row, reason);
-        end
+    /// The rest of a group counts as one bad row.
+    fn give_up(&self, row: u64, reason: &str, decoded: &mut Decoded) {
+        let lost = self.end_of(row) - row;
+        let reason = format!("{lost} rows cannot be read: {reason}");
+        decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0 });
+        decoded.lines = lost;
     }
 }

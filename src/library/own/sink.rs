@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 
 use crate::plan::catalog::{Changes, find};
 use crate::plan::operator::{BatchTime, TaskError};
 use crate::plan::seams::{Artifact, Delivered, Sink};
 use crate::plan::{Catalog, Doc, SinkEntry};
+use crate::sinks::packed::{packed, unpacked};
 
 /// What is done with the rows of a batch. `Err` says in a sentence why it could not be done.
 type Body = Arc<dyn Fn(&BatchTime, &[RecordBatch]) -> Result<(), String> + Send + Sync>;
@@ -71,21 +70,6 @@ impl Sink for Own {
     fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
         Ok(None)
     }
-}
-
-/// Rows as bytes that can wait in a journal; none for no rows.
-fn packed(rows: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
-    let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    let mut writer = StreamWriter::try_new(Vec::new(), &first.schema())?;
-    rows.iter().try_for_each(|rows| writer.write(rows))?;
-    writer.into_inner()
-}
-
-fn unpacked(bytes: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    StreamReader::try_new(bytes, None)?.collect()
 }
 
 fn bug(error: ArrowError) -> TaskError {

@@ -35,6 +35,7 @@ fn sink(folder: &Path, format: FormatEntry, by: &[&str]) -> Box<dyn Sink> {
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema: schema(),
+        pipeline: "p".into(),
         base: folder.into(),
     })
     .unwrap()

@@ -1,7 +1,5 @@
 //! Which files a pattern means: `*` and `?` within a name, `[a-z]` and `{a,b}`, `**` for any number of folders.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use regex::Regex;
@@ -16,8 +14,9 @@ pub(super) struct Pattern {
     steps: Vec<Step>,
 }
 
-#[derive(Debug)]
-enum Step {
+/// What stands between two slashes.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
     /// A name that stands for itself.
     Name(String),
     /// A name with `*`, `?`, `[...]` or `{...}`.
@@ -43,13 +42,16 @@ impl Pattern {
         Ok(Pattern { root: root.into(), steps })
     }
 
-    /// The files there are now, by name. What cannot be listed is left out.
-    pub(super) fn files(&self, base: &Path) -> Vec<String> {
-        let mut found = Vec::new();
-        walk(base, &self.root, &self.steps, &mut found);
-        found.sort_unstable();
-        found.dedup();
-        found
+    /// The folder it starts from, and its steps.
+    pub(super) fn parts(&self) -> (&str, &[Step]) {
+        (&self.root, &self.steps)
+    }
+
+    /// The folders before the first step that is not a plain name: what all files have in common.
+    pub(super) fn root(&self) -> String {
+        let names = self.steps.iter().take(self.steps.len().saturating_sub(1));
+        let names = names.map_while(|step| if let Step::Name(name) = step { Some(name.as_str()) } else { None });
+        format!("{}{}", self.root, names.collect::<Vec<_>>().join("/"))
     }
 }
 
@@ -99,94 +101,4 @@ fn as_regex(glob: &str) -> String {
         }
     }
     regex
-}
-
-/// Names that writers use for files that are not meant to be read.
-fn is_hidden(name: &str) -> bool {
-    name.starts_with(['.', '_']) || name.ends_with('~') || name.ends_with(".tmp")
-}
-
-fn walk(base: &Path, at: &str, steps: &[Step], found: &mut Vec<String>) {
-    let Some((step, rest)) = steps.split_first() else { return };
-    let join =
-        |name: &str| if at.is_empty() || at.ends_with('/') { format!("{at}{name}") } else { format!("{at}/{name}") };
-    match step {
-        Step::Name(name) => {
-            let path = join(name);
-            match rest {
-                [] if base.join(&path).is_file() => found.push(path),
-                [] => {}
-                _ => walk(base, &path, rest, found),
-            }
-        }
-        Step::Matching(pattern) => {
-            for (name, is_folder) in list(&base.join(at)).unwrap_or_default() {
-                if is_hidden(&name) || !pattern.is_match(&name) {
-                    continue;
-                }
-                match rest {
-                    [] if !is_folder => found.push(join(&name)),
-                    [] => {}
-                    _ if is_folder => walk(base, &join(&name), rest, found),
-                    _ => {}
-                }
-            }
-        }
-        Step::AnyFolders => {
-            walk(base, at, rest, found);
-            for (name, is_folder) in list(&base.join(at)).unwrap_or_default() {
-                if is_folder && !is_hidden(&name) {
-                    walk(base, &join(&name), steps, found);
-                }
-            }
-        }
-    }
-}
-
-/// The names in a folder, and whether each is a folder.
-fn list(folder: &Path) -> io::Result<Vec<(String, bool)>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let kind = entry.file_type()?;
-        let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
-        names.push((name, is_folder));
-    }
-    Ok(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(pattern: &str, recursive: bool) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
-        for path in ["a/1.txt", "a/2.json", "a/b/3.txt", "a/b/c/4.txt", "a/.5.txt", "a/_d/6.txt", "a/7.txt.tmp"] {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        Pattern::new(pattern, folder.path(), recursive).unwrap().files(folder.path())
-    }
-
-    #[test]
-    fn stars_stay_within_a_name_and_double_stars_do_not() {
-        assert_eq!(found("a/*.txt", false), ["a/1.txt"]);
-        assert_eq!(found("a/**/*.txt", false), ["a/1.txt", "a/b/3.txt", "a/b/c/4.txt"]);
-        assert_eq!(found("a/*/?.txt", false), ["a/b/3.txt"]);
-        assert_eq!(found("a/[12].{txt,json}", false), ["a/1.txt", "a/2.json"]);
-        assert_eq!(found("a/1.txt", false), ["a/1.txt"]);
-    }
-
-    #[test]
-    fn a_folder_means_the_files_in_it() {
-        assert_eq!(found("a", false), ["a/1.txt", "a/2.json"]);
-        assert_eq!(found("a/", true), ["a/1.txt", "a/2.json", "a/b/3.txt", "a/b/c/4.txt"]);
-    }
-
-    #[test]
-    fn what_is_not_there_is_no_file() {
-        assert_eq!(found("x/*.txt", false), Vec::<String>::new());
-    }
 }

@@ -1,99 +1,101 @@
-//! The running half of `files`: lists, reads from a position, and clears away what is done with.
+//! The running half of `files`: finds, reads from a place on, and clears away what is done with.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read as _, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::io;
+use std::path::PathBuf;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::SchemaRef;
-
-use crate::model::Schema;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{Decoded, FormatCodec, Limits, Position, Positions, Read, Source, Split};
+use crate::plan::seams::{Backlog, BadRow, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split};
 use crate::plan::{OptionValue, Settings};
-use crate::sources::cutter::{self, Cutter};
+use crate::sources::cutter;
+use crate::sources::files::after::After;
+use crate::sources::files::columns::Columns;
+use crate::sources::files::listing::Listing;
+use crate::sources::files::opened::{Opened, Packed, Trouble};
 use crate::sources::files::pattern::Pattern;
+use crate::sources::files::place::{Head, Identity, Place, changed};
+use crate::sources::files::tail::Tail;
+use crate::sources::files::waiting::Waiting;
+use crate::sources::files::watch::Watch;
 
-/// Bytes read in one go, for each thread that decodes them.
-const CHUNK: usize = 4 << 20;
-
-/// What people can give that does not run yet.
-const LATER: [(&str, &str); 3] = [("tail", "true"), ("hive", "true"), ("compression", "gzip")];
+/// The split that remembers when a source with `start: latest` started. No file has this name.
+const START_SPLIT: &str = "/start/";
 
 pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     let settings = &endpoint.settings;
-    for (option, value) in LATER {
-        let given = settings.flag(option) || matches!(settings.text(option), Some("gzip" | "zstd"));
-        if given {
-            return Err(NotRunnable(format!(
-                "source `files` with `{option}: {value}` can be checked, but not run yet"
-            )));
+    let path = settings.text("path").ok_or_else(|| NotRunnable("source `files` has no path".into()))?;
+    let pattern = Pattern::new(path, &endpoint.base, settings.flag("recursive"))?;
+    let root = endpoint.base.join(pattern.root());
+    let after = After::of(settings, &endpoint.base, root)?;
+    let mut columns = Columns::new(endpoint)?;
+    let packed = match settings.text("compression") {
+        Some("none") => Some(Packed::No),
+        Some("gzip") => Some(Packed::Gzip),
+        Some("zstd") => Some(Packed::Zstd),
+        _ => None,
+    };
+    let tail = settings.flag("tail");
+    if tail {
+        let refused = |why: &str| Err(NotRunnable(format!("`tail: true` follows files by whole lines, {why}")));
+        if matches!(packed, Some(Packed::Gzip | Packed::Zstd)) {
+            return refused(
+                "and files that are compressed have none before they are unpacked; leave `compression` out",
+            );
+        }
+        if !columns.is_lines()? {
+            return refused("and this format has none; leave `tail` out");
+        }
+        if !matches!(after, After::Keep) {
+            return refused("so there is no moment when one was read; leave `after` out");
         }
     }
-    if settings.is_written("max_line") {
-        return Err(NotRunnable("source `files` with `max_line` can be checked, but not run yet".into()));
-    }
-    let metadata: Vec<Meta> = settings.texts("metadata").into_iter().filter_map(Meta::from_word).collect();
-    let own = endpoint.schema.columns.len().saturating_sub(metadata.len());
-    let codec = cutter::codec(endpoint, &Schema::new(endpoint.schema.columns[..own].to_vec()))?;
-    let path = settings.text("path").ok_or_else(|| NotRunnable("source `files` has no path".into()))?;
     Ok(Box::new(Files {
-        pattern: Pattern::new(path, &endpoint.base, settings.flag("recursive"))?,
+        listing: Listing::new(pattern, endpoint.base.clone(), after.folder()),
         base: endpoint.base.clone(),
-        codec,
-        schema: endpoint.schema.to_arrow(),
-        metadata,
+        waiting: Waiting::new(settings),
+        tail: tail.then(Tail::default),
         start: Start::of(settings),
-        by_time: settings.text("order") == Some("time"),
-        max_files: settings.integer("max_files").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX),
         settle: settings.duration("settle").unwrap_or(0),
         poll: settings.duration("poll").unwrap_or(0),
-        listed: None,
-        after: After::of(settings, &endpoint.base)?,
+        longest: cutter::longest(endpoint),
+        looked: None,
+        watch: None,
+        opened: None,
+        refused: HashMap::new(),
+        columns,
+        packed,
+        after,
     }))
 }
 
-struct Files {
-    pattern: Pattern,
-    base: PathBuf,
-    codec: Arc<dyn FormatCodec>,
-    schema: SchemaRef,
-    metadata: Vec<Meta>,
+pub(super) struct Files {
+    pub(super) listing: Listing,
+    pub(super) base: PathBuf,
+    columns: Columns,
+    waiting: Waiting,
+    /// Files that grow are followed.
+    tail: Option<Tail>,
     start: Start,
-    by_time: bool,
-    max_files: usize,
     settle: i64,
     poll: i64,
-    /// What was found when it was last looked, and when that was.
-    listed: Option<(i64, Vec<String>)>,
+    longest: usize,
+    /// None: by the name.
+    packed: Option<Packed>,
     after: After,
-}
-
-/// A column about where a row comes from.
-#[derive(Debug, Clone, Copy)]
-enum Meta {
-    File,
-    Line,
-    Mtime,
-}
-
-impl Meta {
-    fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "file" => Some(Meta::File),
-            "line" => Some(Meta::Line),
-            "mtime" => Some(Meta::Mtime),
-            _ => None,
-        }
-    }
+    /// When it was last looked.
+    looked: Option<i64>,
+    watch: Option<Watch>,
+    /// The file that the next batch goes on with, as it was left.
+    opened: Option<(Split, Position, Opened)>,
+    /// Files that cannot be read, and when that is tried again.
+    refused: HashMap<String, i64>,
 }
 
 /// Which files count.
+#[derive(Debug, Clone, Copy)]
 enum Start {
     Earliest,
     /// Those changed since the first time it is asked.
@@ -111,253 +113,283 @@ impl Start {
     }
 }
 
-/// What becomes of a file that was read.
-enum After {
-    Keep,
-    Delete,
-    Move(PathBuf),
-}
-
-impl After {
-    fn of(settings: &Settings, base: &Path) -> Result<Self, NotRunnable> {
-        match (settings.text("after"), settings.text("move_to")) {
-            (Some("delete"), _) => Ok(After::Delete),
-            (Some("move"), Some(folder)) => Ok(After::Move(base.join(folder))),
-            (Some("move"), None) => Err(NotRunnable("`after: move` needs `move_to`, the folder to move to".into())),
-            _ => Ok(After::Keep),
-        }
-    }
-}
-
-/// A place in a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Place {
-    offset: u64,
-    lines: u64,
-    done: bool,
-}
-
-impl Place {
-    fn read(position: &Position) -> Self {
-        let number =
-            |at: usize| position.0.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Place { offset: number(0), lines: number(8), done: position.0.get(16) == Some(&1) }
-    }
-
-    fn write(self) -> Position {
-        let mut bytes = self.offset.to_le_bytes().to_vec();
-        bytes.extend(self.lines.to_le_bytes());
-        bytes.push(u8::from(self.done));
-        Position(bytes)
-    }
-}
-
 impl Source for Files {
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
-        // Columns about where a row comes from stand behind the format's own.
-        let own = self.schema.fields().len() - self.metadata.len();
-        if let Some(codec) = Arc::get_mut(&mut self.codec) {
-            codec.leave_out(&unread.range(..own).copied().collect());
-        }
+        self.columns.leave_out(unread);
+    }
+
+    fn ring(&mut self, bell: &Bell) {
+        self.watch = Watch::start(bell);
     }
 
     fn discover(&mut self, known: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
-        if matches!(self.start, Start::Latest) {
-            self.start = Start::Since(limits.now);
+        let since = match self.start(known, limits) {
+            Ok(since) => since,
+            Err(first) => return Ok(first),
+        };
+        if let Some(mut tail) = self.tail.take() {
+            let due = self.is_due(limits, false);
+            let found = tail.discover(self, known, (due, limits.drain), since);
+            self.tail = Some(tail);
+            return Ok(found);
         }
-        let names = self.list(limits).into_iter().map(|id| Split { id });
-        let mut open: Vec<_> = names.filter(|split| known.get(split).is_none_or(|p| !Place::read(p).done)).collect();
-        let timed = self.by_time || self.settle > 0 || matches!(self.start, Start::Since(_));
-        if timed {
-            let mut dated: Vec<_> = open.into_iter().map(|split| (self.mtime(&split), split)).collect();
-            dated.retain(|(mtime, _)| self.counts(*mtime, limits));
-            if self.by_time {
-                dated.sort();
-            }
-            open = dated.into_iter().map(|(_, split)| split).collect();
+        self.waiting.forget_done(known);
+        if self.is_due(limits, !self.waiting.is_empty()) || self.waiting.is_stale(known) {
+            self.look(known, limits.now);
         }
-        open.truncate(self.max_files);
-        Ok(open)
+        let held = |path: &str| self.refused.get(path).is_some_and(|until| limits.now < *until);
+        let (ready, early) = self.waiting.next(&self.base, since, self.settle, limits, &held);
+        for path in early {
+            self.listing.leave_out(&path, "last changed before `start`");
+        }
+        Ok(ready)
     }
 
     fn read(&mut self, split: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError> {
-        let place = Place::read(from);
-        match self.read_file(split, place, limits) {
+        if split.id == START_SPLIT {
+            let to = Place { offset: limits.now.unsigned_abs(), ..Place::default() }.write();
+            return Ok(Read { to, exhausted: true, ..Read::default() });
+        }
+        self.columns.now(limits.now);
+        match self.read_file(split, from, limits) {
             Ok(read) => Ok(read),
             Err(Trouble::Task(e)) => Err(e),
-            Err(Trouble::Io(e)) if e.kind() == io::ErrorKind::NotFound => {
-                tracing::warn!(file = %split.id, "a file went away before it was read");
-                let to = Place { done: true, ..place }.write();
-                Ok(Read { to, exhausted: true, ..Read::default() })
-            }
-            Err(Trouble::Io(e)) => Err(TaskError::Retry(format!("cannot read `{}`: {e}", split.id))),
+            Err(Trouble::Io(e)) => self.not_read(split, from, limits, &e),
         }
     }
 
     fn ack(&mut self, split: &Split, position: &Position) -> Result<(), TaskError> {
-        if !Place::read(position).done {
+        let place = Place::read(position);
+        if !place.done || split.id == START_SPLIT {
             return Ok(());
         }
-        let path = self.base.join(&split.id);
-        let cleared = match &self.after {
-            After::Keep => Ok(()),
-            After::Delete => fs::remove_file(&path),
-            After::Move(folder) => fs::create_dir_all(folder)
-                .and_then(|()| fs::rename(&path, folder.join(path.file_name().unwrap_or_default()))),
-        };
-        cleared.map_err(|e| TaskError::Retry(format!("cannot clear away `{}`: {e}", split.id)))
+        if let Err(e) = self.after.clear(&self.base.join(&split.id), place.file) {
+            tracing::warn!(file = %split.id, %e, "a file that was read cannot be cleared away");
+            self.listing.leave_out(&split.id, "was read, but cannot be cleared away");
+        }
+        Ok(())
+    }
+
+    fn backlog(&self) -> Backlog {
+        match &self.tail {
+            Some(tail) => tail.backlog(),
+            None => self.waiting.backlog(),
+        }
+    }
+
+    fn left_out(&mut self) -> Vec<LeftOut> {
+        self.listing.left_out()
     }
 
     /// From the names, sizes and times of all files.
     fn version(&mut self) -> Option<u64> {
+        if let Some(found) = self.listing.look(self.looked.unwrap_or(0)) {
+            self.waiting.names(found);
+        }
         let mut hash = DefaultHasher::new();
-        for name in self.pattern.files(&self.base) {
-            let about = fs::metadata(self.base.join(&name)).ok();
-            (&name, about.as_ref().map(fs::Metadata::len), about.and_then(|a| a.modified().ok())).hash(&mut hash);
+        for name in self.waiting.all() {
+            let about = fs::metadata(self.base.join(name)).ok();
+            (name, about.as_ref().map(Metadata::len), about.and_then(|a| a.modified().ok())).hash(&mut hash);
         }
         Some(hash.finish())
     }
 }
 
-enum Trouble {
-    Io(io::Error),
-    Task(TaskError),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(e: io::Error) -> Self {
-        Trouble::Io(e)
-    }
-}
-
-impl From<TaskError> for Trouble {
-    fn from(e: TaskError) -> Self {
-        Trouble::Task(e)
-    }
-}
-
 impl Files {
-    /// Looks no more often than `poll` says, unless the run waits for nothing.
-    fn list(&mut self, limits: &Limits) -> Vec<String> {
-        if let Some((when, names)) = &self.listed
-            && !limits.drain
-            && limits.now - when < self.poll
+    /// Since when files count. `Err`: what must be remembered first.
+    fn start(&mut self, known: &Positions, limits: &Limits) -> Result<i64, Vec<Split>> {
+        match self.start {
+            Start::Earliest => Ok(i64::MIN),
+            Start::Since(micros) => Ok(micros),
+            Start::Latest => {
+                let split = Split { id: START_SPLIT.into() };
+                match known.get(&split).map(|position| Place::read(position).offset) {
+                    Some(micros) => Ok(i64::try_from(micros).unwrap_or(i64::MAX)),
+                    None => {
+                        let mut first = vec![split];
+                        if let Some(mut tail) = self.tail.take() {
+                            first.extend(tail.start_at_ends(self));
+                            self.tail = Some(tail);
+                        }
+                        let _ = limits;
+                        Err(first)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks no more often than `poll` says, unless something rang; a run that waits for nothing looks when it has read
+    /// what it found.
+    fn is_due(&mut self, limits: &Limits, waits: bool) -> bool {
+        let rung = self.watch.as_ref().is_some_and(Watch::changed);
+        let due = match self.looked {
+            None => true,
+            Some(_) if limits.drain => !waits,
+            Some(when) => rung || limits.now < when || limits.now - when >= self.poll,
+        };
+        if due {
+            self.looked = Some(limits.now);
+        }
+        due
+    }
+
+    /// The files there are now; none where they are those of before.
+    pub(super) fn find(&mut self) -> Option<crate::sources::files::listing::Found> {
+        let found = self.listing.look(self.looked.unwrap_or(0));
+        if let (Some(watch), Some(_)) = (&mut self.watch, &found) {
+            let root = self.listing.root();
+            watch.folders(self.listing.folders().chain([root]).filter(|folder| folder.is_dir()));
+        }
+        found
+    }
+
+    fn look(&mut self, known: &Positions, now: i64) {
+        let found = self.find();
+        let keeps = matches!(self.after, After::Keep);
+        self.refused.retain(|_, until| now < *until);
+        for (path, seen) in self.waiting.found(found, known, &self.base, keeps) {
+            self.listing.leave_out(&path, seen);
+        }
+        if let After::Keep = self.after {
+            return;
+        }
+        // Read before, and still there: either it could not be cleared away, or another has its name.
+        for path in self.waiting.read_before(known) {
+            let full = self.base.join(&path);
+            let place = known.get(&Split { id: path.clone() }).map(Place::read).unwrap_or_default();
+            match fs::metadata(&full) {
+                Ok(about) if Identity::exact(&about) == place.file => {
+                    if self.after.clear(&full, place.file).is_err() {
+                        self.listing.leave_out(&path, "was read, but cannot be cleared away");
+                    }
+                }
+                Ok(about) => self.waiting.add(path, &about),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn read_file(&mut self, split: &Split, from: &Position, limits: &Limits) -> Result<Read, Trouble> {
+        let mut place = Place::read(from);
+        if self.tail.as_ref().is_some_and(|tail| tail.is_gone(split)) {
+            return Ok(Read { to: Place::at_end(place.file).write(), exhausted: true, ..Read::default() });
+        }
+        if place.done {
+            // Another file has the name of one that was read and cleared away.
+            place = Place::default();
+        }
+        let path = self.tail.as_ref().and_then(|tail| tail.path(split)).unwrap_or_else(|| split.id.clone());
+        let file = File::open(self.base.join(&path))?;
+        let about = file.metadata()?;
+        let exact = if matches!(self.after, After::Keep) { Identity::of(&about) } else { Identity::exact(&about) };
+        if !about.is_file() {
+            self.listing.leave_out(&path, "no plain file");
+            return Ok(Read { to: Place::at_end(exact).write(), exhausted: true, ..Read::default() });
+        }
+        if let Some(tail) = &mut self.tail
+            && tail.starts_at_end(split)
         {
-            return names.clone();
+            return Ok(Read { to: Tail::end_of(&file, &about)?.write(), exhausted: true, ..Read::default() });
         }
-        let names = self.pattern.files(&self.base);
-        self.listed = Some((limits.now, names.clone()));
-        names
-    }
-
-    fn mtime(&self, split: &Split) -> i64 {
-        let changed = fs::metadata(self.base.join(&split.id)).and_then(|m| m.modified());
-        let since = changed.ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        since.and_then(|d| i64::try_from(d.as_micros()).ok()).unwrap_or(0)
-    }
-
-    fn counts(&self, mtime: i64, limits: &Limits) -> bool {
-        let since = if let Start::Since(start) = self.start { start } else { i64::MIN };
-        mtime >= since && limits.now - mtime >= self.settle
-    }
-
-    fn read_file(&self, split: &Split, place: Place, limits: &Limits) -> Result<Read, Trouble> {
-        if split.id.ends_with(".gz") || split.id.ends_with(".zst") {
-            return Err(TaskError::Stop(format!("`{}` is compressed, which cannot be read yet", split.id)).into());
+        let packed = match self.packed.unwrap_or_else(|| Packed::by_name(&path)) {
+            _ if about.len() == 0 || self.tail.is_some() => Packed::No,
+            packed => packed,
+        };
+        if let Some(why) = changed_since(&file, &about, place, packed) {
+            tracing::warn!(file = %path, "{why}");
+            self.opened = None;
+            if self.tail.is_none() {
+                self.listing
+                    .leave_out(&path, "it is not what it was when its first part was read; the rest is left out");
+                return Ok(Read { to: Place::at_end(exact).write(), exhausted: true, ..Read::default() });
+            }
+            if !place.file.is(Identity::of(&about)) {
+                // Its name has gone to another file meanwhile; it is looked for when it is next listed.
+                return Ok(Read { to: from.clone(), exhausted: true, ..Read::default() });
+            }
+            place = Place::default();
         }
-        let mut file = File::open(self.base.join(&split.id))?;
-        let mut cutter = self.cutter(&mut file, place)?;
-        file.seek(SeekFrom::Start(place.offset))?;
+        let of_file = match self.columns.of_file(&path, changed(&about))? {
+            Ok(of_file) => of_file,
+            Err(reason) => {
+                let bad = vec![BadRow { text: String::new(), reason, place: path, line: 0 }];
+                return Ok(Read { bad, to: Place::at_end(exact).write(), exhausted: true, ..Read::default() });
+            }
+        };
+        let mut opened = match self.opened.take() {
+            Some((of, at, opened)) if of == *split && at == *from && self.tail.is_none() => opened,
+            _ => Opened::open(file.try_clone()?, packed, &of_file.codec, place, self.longest)?,
+        };
+        let ends = self.tail.is_none() || limits.drain;
         let mut read = Read::default();
-        let chunk = CHUNK * limits.threads.max(1);
-        let (mut used, mut rows, mut want, mut last) = (0, 0, chunk, false);
-        while rows < limits.rows && read.bytes < limits.bytes {
-            if !last {
-                last = fill(&mut file, cutter.pending(), want)?;
-            }
-            let cut = cutter.cut(last, limits.rows - rows, limits.threads)?;
-            let nothing = cut.used == 0;
-            used += cut.used as u64;
-            read.bytes = used;
-            self.hand_on(split, cut.decoded, &mut cutter, &mut read)?;
+        let mut rows = 0;
+        while rows < limits.rows && read.bytes < limits.bytes && !read.exhausted {
+            let left = Limits { bytes: limits.bytes - read.bytes, ..*limits };
+            let mut step = opened.step(limits.rows - rows, ends, &left)?;
+            self.columns.complete(&of_file, &mut step.decoded, step.before)?;
+            read.bytes += step.bytes;
+            read.exhausted = step.end;
+            let placed = |row: BadRow| BadRow { place: path.clone(), line: row.line + step.before + 1, ..row };
+            read.bad.extend(step.decoded.bad.into_iter().map(placed));
+            read.blocks.extend(step.decoded.blocks.into_iter().filter(|block| block.num_rows() > 0));
             rows = cutter::count(&read.blocks) + read.bad.len();
-            if last && (nothing || cutter.pending().is_empty()) {
-                read.exhausted = true;
-                break;
-            }
-            want = if nothing { cutter.pending().len().max(chunk) } else { chunk };
         }
-        read.to = Place { offset: place.offset + used, lines: cutter.lines, done: read.exhausted }.write();
+        let mut to = opened.place();
+        to.file = Identity::of(&about);
+        match &mut self.tail {
+            Some(tail) => {
+                if read.exhausted {
+                    tail.stands(split, about.len(), opened.waits());
+                }
+                to.head = Head::of(&file, to.offset)?;
+            }
+            None if read.exhausted => to = Place::at_end(exact),
+            None if packed == Packed::No => to.head = Head::of(&file, to.offset)?,
+            None => {}
+        }
+        read.to = to.write();
+        if !read.exhausted {
+            self.opened = Some((split.clone(), read.to.clone(), opened));
+        }
         Ok(read)
     }
 
-    /// A file that is gone on with needs its header, which stands at its front.
-    fn cutter(&self, file: &mut File, place: Place) -> Result<Cutter, Trouble> {
-        if place.offset == 0 {
-            return Ok(Cutter::new(self.codec.clone()));
-        }
-        let mut front = Vec::new();
-        loop {
-            let last = fill(file, &mut front, CHUNK)?;
-            if let Some(length) = self.codec.header(&front, last) {
-                front.truncate(length);
-                return Ok(Cutter::behind(self.codec.clone(), front, place.lines, cutter::Skips::Nothing));
+    /// What becomes of a file that the system does not give.
+    fn not_read(&mut self, split: &Split, from: &Position, limits: &Limits, e: &io::Error) -> Result<Read, TaskError> {
+        self.opened = None;
+        match e.kind() {
+            io::ErrorKind::NotFound if self.tail.is_some() => {
+                Ok(Read { to: from.clone(), exhausted: true, ..Read::default() })
             }
-        }
-    }
-
-    fn hand_on(
-        &self,
-        split: &Split,
-        mut decoded: Decoded,
-        cutter: &mut Cutter,
-        out: &mut Read,
-    ) -> Result<(), TaskError> {
-        if !self.metadata.is_empty() {
-            let mut numbers = row_lines(&decoded, cutter.lines).into_iter();
-            for block in &mut decoded.blocks {
-                *block = self.with_metadata(split, block, &mut numbers)?;
+            io::ErrorKind::NotFound => {
+                self.listing.leave_out(&split.id, "it went away before it was read to its end");
+                let to = Place::at_end(Place::read(from).file).write();
+                Ok(Read { to, exhausted: true, ..Read::default() })
             }
-        }
-        cutter.hand_on(decoded, &split.id, out);
-        Ok(())
-    }
-
-    fn with_metadata(
-        &self,
-        split: &Split,
-        block: &RecordBatch,
-        numbers: &mut impl Iterator<Item = i64>,
-    ) -> Result<RecordBatch, TaskError> {
-        let rows = block.num_rows();
-        let numbers: Vec<i64> = numbers.by_ref().take(rows).collect();
-        let added = self.metadata.iter().map(|meta| -> ArrayRef {
-            match meta {
-                Meta::File => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&split.id, rows))),
-                Meta::Line => Arc::new(Int64Array::from(numbers.clone())),
-                Meta::Mtime => {
-                    let times = TimestampMicrosecondArray::from_value(self.mtime(split), rows);
-                    Arc::new(times.with_timezone("UTC"))
-                }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
+                self.listing.leave_out(&split.id, "it may not be read");
+                let wait = self.poll.max(1_000_000).saturating_mul(10);
+                self.refused.insert(split.id.clone(), limits.now.saturating_add(wait));
+                Ok(Read { to: from.clone(), exhausted: true, ..Read::default() })
             }
-        });
-        let columns = block.columns().iter().cloned().chain(added).collect();
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(|e| TaskError::Bug(e.to_string()))
+            _ => Err(TaskError::Retry(format!("cannot read `{}`: {e}", split.id))),
+        }
     }
 }
 
-/// The line of each row, from 1.
-fn row_lines(decoded: &Decoded, before: u64) -> Vec<i64> {
-    let mut others: Vec<u64> = decoded.bad.iter().map(|b| b.line).chain(decoded.blank.iter().copied()).collect();
-    others.sort_unstable();
-    let lines = (0..decoded.lines).filter(|line| others.binary_search(line).is_err());
-    lines.map(|line| i64::try_from(before + line + 1).unwrap_or(i64::MAX)).collect()
-}
-
-/// Reads up to so many more bytes; true where there are no more.
-fn fill(file: &mut File, into: &mut Vec<u8>, want: usize) -> io::Result<bool> {
-    let got = file.take(want as u64).read_to_end(into)?;
-    Ok(got < want)
+/// Why a file is not the one that a place is in; none where it is.
+fn changed_since(file: &File, about: &Metadata, place: Place, packed: Packed) -> Option<&'static str> {
+    if !place.file.is_known() {
+        return None;
+    }
+    if !place.file.is(Identity::of(about)) {
+        return Some("another file has its name");
+    }
+    if packed == Packed::No && (about.len() < place.offset || !place.head.fits(file)) {
+        return Some("the file was cut short or written anew");
+    }
+    None
 }
 
 #[cfg(test)]

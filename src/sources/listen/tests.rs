@@ -56,6 +56,21 @@ fn a_port_is_free_again_at_once_and_clients_are_let_go() {
 }
 
 #[test]
+fn who_hangs_up_keeps_what_was_received() {
+    let (mut reading, address) = listening("buffer: 100b", here());
+    let text: String = (0..2000).map(|n| format!("{n}\n")).collect();
+    let _client = send(&address, text.as_bytes());
+    reading.limits.rows = 1;
+    reading.until(1);
+    reading.source.hang_up();
+    reading.limits.rows = usize::MAX;
+    reading.finish().unwrap();
+    assert!(reading.rows.len() > 20, "what a task had in hand comes although there was no room for it");
+    assert!(reading.rows.iter().enumerate().all(|(n, row)| text.lines().nth(n).unwrap().starts_with(row.as_str())));
+    assert!(std::net::TcpListener::bind(&address).is_ok());
+}
+
+#[test]
 fn an_address_that_is_taken_is_tried_again() {
     let (_reading, address) = listening("", here());
     let mut second = source(&format!("source x = listen(\"{address}\")"), here()).unwrap();

@@ -60,14 +60,23 @@ struct State {
     held: u64,
     /// How many may still hand something over.
     feeds: usize,
-    /// Nobody will take anything any more.
-    closed: bool,
-    /// Nothing more is read from peers: what has been read is let in, whatever the room.
-    last: bool,
+    intake: Intake,
     failed: Option<TaskError>,
     bell: Option<Bell>,
     left_out: Vec<LeftOut>,
     peers: u64,
+}
+
+/// What is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Intake {
+    /// As much as there is room for.
+    #[default]
+    Bounded,
+    /// What peers have in hand already, however much waits: nothing more will come.
+    Last,
+    /// Nothing: nobody will take anything any more.
+    Closed,
 }
 
 /// What the receiving end finds.
@@ -100,11 +109,6 @@ impl Inbox {
 
     pub(super) fn ring(&self, bell: Bell) {
         self.state().bell = Some(bell);
-    }
-
-    /// How many bytes may wait.
-    pub(super) fn capacity(&self) -> u64 {
-        self.capacity
     }
 
     /// How many bytes wait.
@@ -157,25 +161,26 @@ impl Inbox {
     /// Nobody will take anything any more: whoever waits for room need not.
     pub(super) fn close(&self) {
         let mut state = self.state();
-        state.closed = true;
+        state.intake = Intake::Closed;
         state.waiting.clear();
         drop(state);
         self.room.notify_waiters();
     }
 
-    /// What peers sent and waits for room is let in; they are about to be left.
-    pub(super) fn let_in(&self) {
-        self.state().last = true;
+    /// Those who wait for room need not: what they have in hand is the last there is.
+    pub(super) fn let_in_the_last(&self) {
+        self.state().intake = Intake::Last;
         self.room.notify_waiters();
     }
 
     /// Counts bytes in where there is room for them; one piece always fits where nothing else is.
     fn try_reserve(&self, bytes: u64) -> Room {
         let mut state = self.state();
-        if state.closed {
+        if state.intake == Intake::Closed {
             return Room::Closed;
         }
-        if !state.last && state.held > 0 && state.held.saturating_add(bytes) > self.capacity {
+        let bounded = state.intake == Intake::Bounded;
+        if bounded && state.held > 0 && state.held.saturating_add(bytes) > self.capacity {
             return Room::Full;
         }
         state.held += bytes;
@@ -195,7 +200,7 @@ impl Inbox {
 
     fn put(&self, message: Message) {
         let mut state = self.state();
-        if state.closed {
+        if state.intake == Intake::Closed {
             return;
         }
         state.waiting.push_back(message);

@@ -18,7 +18,7 @@ use crate::plan::catalog::{
 use crate::plan::edge::OP;
 use crate::plan::graph::{Running, Work};
 use crate::plan::seams::BadRow;
-use crate::plan::{Edge, EventTime, Guarantee, Mode, OptionSpec, PlanNode, Port, RowFate, Settings};
+use crate::plan::{Edge, EventTime, Guarantee, Mode, OptionSpec, OptionValue, PlanNode, Port, RowFate, Settings};
 
 impl Checker<'_> {
     /// Plans every source and table.
@@ -51,7 +51,7 @@ impl Checker<'_> {
         };
         let specs = source_specs(&entry, statement.table);
         let around = Around { what: what.clone(), rows: None };
-        let (settings, format) = self.endpoint_settings(call, &entry.args, &specs, format, &around);
+        let (mut settings, format) = self.endpoint_settings(call, &entry.args, &specs, format, &around);
         let schema = self.source_schema(&entry, call, &settings, format.as_ref(), &what)?;
         let mode = (entry.mode)(&settings);
         let schema = with_op(schema, &mode);
@@ -62,6 +62,10 @@ impl Checker<'_> {
         let mut outputs = BTreeMap::from([(Port::Out, edge)]);
         outputs.insert(Port::Bad, Edge { guarantee, ..Edge::append(BadRow::schema()) });
         let fates = self.bad_rows(statement, settings.schema("schema").is_some());
+        if fates.get(&Port::Bad) == Some(&RowFate::Null) {
+            // Whoever reads must know it: a value that fails is null there and then.
+            settings.set("bad", OptionValue::Symbol("null".into()), call.name.at.0);
+        }
         let name = &statement.input.name;
         let endpoint = Endpoint {
             name: name.name.clone(),

@@ -298,7 +298,8 @@ impl Work<'_> {
         let slot = (node, Port::Bad);
         match of.fates.get(&Port::Bad) {
             Some(RowFate::Fail) => return Err(TaskError::Stop(about(first))),
-            Some(RowFate::Drop | RowFate::Null) => {}
+            Some(RowFate::Drop) => {}
+            Some(RowFate::Null) => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
             None if self.flow.is_read(&slot) => self.flow.put(slot, [bad_rows(rows)?]),
             None => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
         }

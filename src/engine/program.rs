@@ -301,9 +301,6 @@ impl Draft<'_> {
             let source = if is_table { queue.table() } else { queue.source(one_at_a_time) };
             return Ok(Intake::new(endpoint, header, Box::new(source), edge));
         }
-        if self.plan.node(id).fates.get(&Port::Bad) == Some(&RowFate::Null) {
-            return Err(NotRunnable("`bad null` can be checked, but not run yet".into()));
-        }
         let mut intake = Intake::new(endpoint, header, open_source(endpoint)?, edge);
         intake.leave_out(&self.plan.node(id).run.unread);
         Ok(intake)

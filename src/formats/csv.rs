@@ -88,6 +88,7 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
         null_text: settings.text("null_text").unwrap_or_default().to_owned(),
         unread: BTreeSet::new(),
         longest: usize::MAX,
+        forgiving: false,
     }))
 }
 
@@ -122,9 +123,16 @@ struct Csv {
     null_text: String,
     unread: BTreeSet<usize>,
     longest: usize,
+    /// What cannot be read is null.
+    forgiving: bool,
 }
 
 impl FormatCodec for Csv {
+    fn forgive(&mut self) -> bool {
+        self.forgiving = true;
+        true
+    }
+
     fn is_lines(&self) -> bool {
         true
     }
@@ -152,7 +160,9 @@ impl FormatCodec for Csv {
             true => records::find(piece, self.longest, &self.dialect),
             false => lines::find(piece, self.longest, |line| self.dialect.is_record(line)),
         };
-        Ok(lines::decode(piece, found, &|bytes, rows| self.read(bytes, rows, &names)))
+        let save = |line: &[u8]| lines::saved(&self.schema, |i| self.value(line, i, &names));
+        let read = |bytes: &[u8], rows: usize| self.read(bytes, rows, &names);
+        Ok(lines::decode_saving(piece, found, &read, self.forgiving.then_some(&save)))
     }
 
     fn encode(&self, rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), TaskError> {
@@ -224,6 +234,13 @@ impl Csv {
         };
         let columns = self.schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
         RecordBatch::try_new(self.schema.clone(), columns).map_err(|e| e.to_string())
+    }
+
+    /// The value of one column of a line, where it can be read.
+    fn value(&self, line: &[u8], column: usize, names: &[String]) -> Option<ArrayRef> {
+        let schema = Arc::new(arrow::datatypes::Schema::new(vec![self.schema.field(column).clone()]));
+        let alone = Csv { schema, null_text: self.null_text.clone(), unread: BTreeSet::new(), ..*self };
+        Some(alone.read(line, 1, names).ok()?.column(0).clone())
     }
 
     /// `built`: the columns wanted of those in the file; none: all of them.
@@ -340,6 +357,7 @@ mod tests {
             null_text: String::new(),
             unread: BTreeSet::new(),
             longest: usize::MAX,
+            forgiving: false,
         }
     }
 

@@ -4,7 +4,7 @@ mod array;
 
 use std::collections::BTreeSet;
 
-use arrow::array::{RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, LineDelimited};
@@ -61,9 +61,16 @@ struct Json {
     /// All objects stand in one array.
     array: bool,
     longest: usize,
+    /// What cannot be read is null.
+    forgiving: bool,
 }
 
 impl FormatCodec for Json {
+    fn forgive(&mut self) -> bool {
+        self.forgiving = !self.array;
+        self.forgiving
+    }
+
     fn is_lines(&self) -> bool {
         !self.array
     }
@@ -115,7 +122,7 @@ impl FormatCodec for Json {
 
 impl Json {
     fn of(schema: Schema) -> Self {
-        Json { arrow: schema.to_arrow(), schema, built: None, array: false, longest: usize::MAX }
+        Json { arrow: schema.to_arrow(), schema, built: None, array: false, longest: usize::MAX, forgiving: false }
     }
 
     fn decode_lines(&self, piece: &Piece<'_>) -> Decoded {
@@ -124,7 +131,16 @@ impl Json {
         let read = |bytes: &[u8], rows: usize| {
             if raw { self.read(&self.quote_raw(bytes)?, rows) } else { self.read(bytes, rows) }
         };
-        lines::decode(piece, found, &read)
+        let save = |line: &[u8]| lines::saved(&self.arrow, |i| self.value(line, i));
+        lines::decode_saving(piece, found, &read, self.forgiving.then_some(&save))
+    }
+
+    /// The value of one column of a line, where it can be read.
+    fn value(&self, line: &[u8], column: usize) -> Option<ArrayRef> {
+        let alone = Json::of(Schema::new(vec![self.schema.columns[column].clone()]));
+        let raw = alone.built_columns().any(|c| holds_json(&c.slot.ty));
+        let row = if raw { alone.quote_raw(line).and_then(|line| alone.read(&line, 1)) } else { alone.read(line, 1) };
+        Some(row.ok()?.column(0).clone())
     }
 
     /// The elements of an array are put on a line each and read as lines are.

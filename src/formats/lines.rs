@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, SchemaRef};
 
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
@@ -91,8 +92,31 @@ pub(crate) fn find(piece: &Piece<'_>, longest: usize, is_record: impl Fn(&[u8]) 
 /// Reads so many records from bytes that hold as many lines, or says what is wrong.
 pub(crate) type DecodeLines<'a> = dyn Fn(&[u8], usize) -> Result<RecordBatch, String> + Sync + 'a;
 
+/// What can be saved of a line that cannot be read, with null for what cannot; none where that is no row.
+pub(crate) type SaveLine<'a> = dyn Fn(&[u8]) -> Option<RecordBatch> + Sync + 'a;
+
+/// One row, of which each value that cannot be read is null; none where a column may not be.
+pub(crate) fn saved(schema: &SchemaRef, value: impl Fn(usize) -> Option<ArrayRef>) -> Option<RecordBatch> {
+    let fields = schema.fields().iter().enumerate();
+    let column = |(i, field): (usize, &FieldRef)| {
+        let null = || field.is_nullable().then(|| new_null_array(field.data_type(), 1));
+        value(i).filter(|column| column.len() == 1).or_else(null)
+    };
+    RecordBatch::try_new(schema.clone(), fields.map(column).collect::<Option<_>>()?).ok()
+}
+
 /// Reads all lines, block by block, on so many threads; blocks come in the order of the lines.
 pub(crate) fn decode(piece: &Piece<'_>, lines: Lines, read: &DecodeLines<'_>) -> Decoded {
+    decode_saving(piece, lines, read, None)
+}
+
+/// The same; what can be saved of lines that cannot be read stands where they do.
+pub(crate) fn decode_saving(
+    piece: &Piece<'_>,
+    lines: Lines,
+    read: &DecodeLines<'_>,
+    save: Option<&SaveLine<'_>>,
+) -> Decoded {
     // A block is read as one stretch of bytes, in which there must be no line that is bad already.
     let beside = |a: &Line, b: &Line| !lines.bad.iter().any(|bad| a.number < bad.line && bad.line < b.number);
     let stretches: Vec<&[Line]> =
@@ -101,7 +125,7 @@ pub(crate) fn decode(piece: &Piece<'_>, lines: Lines, read: &DecodeLines<'_>) ->
     let threads = piece.threads.clamp(1, blocks.len().max(1));
     let share = |blocks: &[&[Line]]| {
         let mut decoded = Decoded::default();
-        blocks.iter().for_each(|block| bisect(piece.bytes, block, read, &mut decoded));
+        blocks.iter().for_each(|block| bisect(piece.bytes, block, (read, save), &mut decoded));
         decoded
     };
     let mut decoded =
@@ -130,15 +154,18 @@ pub(crate) fn decode(piece: &Piece<'_>, lines: Lines, read: &DecodeLines<'_>) ->
 }
 
 /// Reads lines in one go; where that fails, each half by itself, down to the line that is bad.
-fn bisect(bytes: &[u8], lines: &[Line], read: &DecodeLines<'_>, out: &mut Decoded) {
+fn bisect(bytes: &[u8], lines: &[Line], (read, save): (&DecodeLines<'_>, Option<&SaveLine<'_>>), out: &mut Decoded) {
     let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return };
     match read(&bytes[first.start..last.end], lines.len()) {
         Ok(batch) => out.blocks.push(batch),
-        Err(reason) if lines.len() == 1 => out.bad.push(bad(bytes, first, reason)),
+        Err(reason) if lines.len() == 1 => match save.and_then(|save| save(first.bytes(bytes))) {
+            Some(row) => out.blocks.push(row),
+            None => out.bad.push(bad(bytes, first, reason)),
+        },
         Err(_) => {
             let (front, back) = lines.split_at(lines.len() / 2);
-            bisect(bytes, front, read, out);
-            bisect(bytes, back, read, out);
+            bisect(bytes, front, (read, save), out);
+            bisect(bytes, back, (read, save), out);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `logfmt`: `key=value` pairs, a record a line.
 
-use arrow::array::{Array, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::formats::{accepts_flat, cells, lines, no_columns};
@@ -33,11 +35,13 @@ pub fn entry() -> FormatEntry {
 struct Logfmt {
     schema: SchemaRef,
     longest: usize,
+    /// What cannot be read is null.
+    forgiving: bool,
 }
 
 impl Logfmt {
     fn of(schema: &Schema) -> Self {
-        Logfmt { schema: schema.to_arrow(), longest: usize::MAX }
+        Logfmt { schema: schema.to_arrow(), longest: usize::MAX, forgiving: false }
     }
 
     fn read(&self, bytes: &[u8]) -> Result<RecordBatch, String> {
@@ -62,11 +66,24 @@ impl Logfmt {
     }
 }
 
+impl Logfmt {
+    /// The value of one column of a line, where it can be read.
+    fn value(&self, line: &[u8], column: usize) -> Option<ArrayRef> {
+        let schema = Arc::new(ArrowSchema::new(vec![self.schema.field(column).clone()]));
+        Some(Logfmt { schema, ..*self }.read(line).ok()?.column(0).clone())
+    }
+}
+
 fn is_blank(line: &[u8]) -> bool {
     line.trim_ascii().is_empty()
 }
 
 impl FormatCodec for Logfmt {
+    fn forgive(&mut self) -> bool {
+        self.forgiving = true;
+        true
+    }
+
     fn is_lines(&self) -> bool {
         true
     }
@@ -77,7 +94,8 @@ impl FormatCodec for Logfmt {
 
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let found = lines::find(piece, self.longest, |line| !is_blank(line));
-        Ok(lines::decode(piece, found, &|bytes, _| self.read(bytes)))
+        let save = |line: &[u8]| lines::saved(&self.schema, |i| self.value(line, i));
+        Ok(lines::decode_saving(piece, found, &|bytes, _| self.read(bytes), self.forgiving.then_some(&save)))
     }
 
     /// Null is left out. A row without any value would be an empty line, which is none: it gets its first key.

@@ -1,8 +1,10 @@
 //! `regex(r"...")`: lines taken apart by a pattern with named groups.
 
+use std::sync::Arc;
+
 use ::regex::Regex;
-use arrow::array::{RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 
 use crate::formats::{accepts_flat, cells, lines, required};
 use crate::model::{Column, Schema, Type};
@@ -50,7 +52,7 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
         })
     };
     let groups = schema.columns.iter().map(group).collect::<Result<_, _>>()?;
-    Ok(Box::new(Groups { schema: schema.to_arrow(), pattern, groups, longest: usize::MAX }))
+    Ok(Box::new(Groups { schema: schema.to_arrow(), pattern, groups, longest: usize::MAX, forgiving: false }))
 }
 
 struct Groups {
@@ -59,9 +61,16 @@ struct Groups {
     /// The group of each column.
     groups: Vec<usize>,
     longest: usize,
+    /// What cannot be read is null.
+    forgiving: bool,
 }
 
 impl FormatCodec for Groups {
+    fn forgive(&mut self) -> bool {
+        self.forgiving = true;
+        true
+    }
+
     fn is_lines(&self) -> bool {
         true
     }
@@ -73,7 +82,9 @@ impl FormatCodec for Groups {
     fn decode(&self, piece: &Piece<'_>) -> Result<Decoded, TaskError> {
         let takes_nothing = self.pattern.is_match("");
         let found = lines::find(piece, self.longest, |line| takes_nothing || !line.is_empty());
-        Ok(lines::decode(piece, found, &|bytes, rows| self.read(bytes, rows, takes_nothing)))
+        let save = |line: &[u8]| lines::saved(&self.schema, |i| self.value(line, i, takes_nothing));
+        let read = |bytes: &[u8], rows: usize| self.read(bytes, rows, takes_nothing);
+        Ok(lines::decode_saving(piece, found, &read, self.forgiving.then_some(&save)))
     }
 
     fn encode(&self, _: &[RecordBatch], _: &mut Vec<u8>) -> Result<(), TaskError> {
@@ -82,6 +93,13 @@ impl FormatCodec for Groups {
 }
 
 impl Groups {
+    /// The value of one column of a line, where it can be read.
+    fn value(&self, line: &[u8], column: usize, takes_nothing: bool) -> Option<ArrayRef> {
+        let schema = Arc::new(ArrowSchema::new(vec![self.schema.field(column).clone()]));
+        let alone = Groups { schema, pattern: self.pattern.clone(), groups: vec![self.groups[column]], ..*self };
+        Some(alone.read(line, 1, takes_nothing).ok()?.column(0).clone())
+    }
+
     fn read(&self, bytes: &[u8], rows: usize, takes_nothing: bool) -> Result<RecordBatch, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
         let mut columns: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(rows); self.groups.len()];

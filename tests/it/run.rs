@@ -280,3 +280,49 @@ fn ticks_that_are_missed_are_counted_caught_up_on_or_fatal() {
         failed.err
     );
 }
+
+#[test]
+fn values_that_do_not_fit_are_null_where_that_is_asked_for() {
+    let pipeline = |format: &str| {
+        format!(
+            "pipeline p {{ every: 1s }}\nsource rows = files(\"in/a.txt\") {{ format: {format}, \
+             schema: {{ id: int64?, amount: decimal(8, 2)?, name: string }}, metadata: [line] }} bad null\n\
+             from rows |> into files(\"out\") {{ format: csv }}\n"
+        )
+    };
+    let json = "{\"id\": 1, \"amount\": 5, \"name\": \"a\"}\n{\"id\": \"x\", \"amount\": 7, \"name\": \"b\"}\nrubbish\n\
+                {\"id\": 4, \"amount\": [], \"name\": \"d\"}\n{\"id\": 5, \"amount\": 1}\n";
+    let folder = self::folder(&pipeline("json"), &[("in/a.txt", json)]);
+    let ran = once(&folder, "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let rows = "id,amount,name,_line\n1,5.00,a,1\n,7.00,b,2\n4,,d,4\n";
+    assert_eq!(written(&folder.path().join("out")), rows, "{}", ran.err);
+    assert!(
+        ran.err.contains("in/a.txt:3 cannot be read") && ran.err.contains("in/a.txt:5 cannot be read"),
+        "{}",
+        ran.err
+    );
+
+    let csv = "id,amount,name\n1,5,a\nx,7,b\n3,y,c\n";
+    let folder = self::folder(&pipeline("csv"), &[("in/a.txt", csv)]);
+    let ran = once(&folder, "");
+    assert_eq!(
+        written(&folder.path().join("out")),
+        "id,amount,name,_line\n1,5.00,a,2\n,7.00,b,3\n3,,c,4\n",
+        "{}",
+        ran.err
+    );
+
+    let logfmt = "id=1 amount=5 name=a\nid=x amount=7 name=b\n";
+    let folder = self::folder(&pipeline("logfmt"), &[("in/a.txt", logfmt)]);
+    once(&folder, "");
+    assert_eq!(written(&folder.path().join("out")), "id,amount,name,_line\n1,5.00,a,1\n,7.00,b,2\n");
+
+    let regex = pipeline("regex(r\"^(?<id>\\S+) (?<amount>\\S+) (?<name>\\w+)\")");
+    let folder = self::folder(&regex, &[("in/a.txt", "1 5 a\nx 7 b\n")]);
+    once(&folder, "");
+    assert_eq!(written(&folder.path().join("out")), "id,amount,name,_line\n1,5.00,a,1\n,7.00,b,2\n");
+
+    let ran = once(&self::folder(&pipeline("parquet"), &[("in/a.txt", "")]), "");
+    assert!(ran.code == 1 && ran.err.contains("`bad null` needs a format of single values a line"), "{}", ran.err);
+}

@@ -21,8 +21,8 @@ pub(super) struct Tail {
     paths: HashMap<Split, String>,
     /// What was handed out and not heard of since, or is to be handed out.
     open: Vec<Split>,
-    /// How long files were that had no whole line any more.
-    stood: HashMap<Split, u64>,
+    /// How long files were, and when last changed, when they had no whole line any more.
+    stood: HashMap<Split, (u64, i64)>,
     /// Files that were there at the start and whose lines do not count.
     at_end: HashSet<Split>,
     /// Files that are not in their folder any more.
@@ -51,13 +51,9 @@ impl Tail {
         self.at_end.remove(split)
     }
 
-    /// A file was read to its end. `waits`: a line without an end is left.
-    pub(super) fn stands(&mut self, split: &Split, length: u64, waits: bool) {
-        if waits {
-            self.stood.insert(split.clone(), length);
-        } else {
-            self.stood.remove(split);
-        }
+    /// A file was read to its end.
+    pub(super) fn stands(&mut self, split: &Split, about: &Metadata) {
+        self.stood.insert(split.clone(), (about.len(), changed(about)));
     }
 
     /// All files there are, each to be gone on with from its end.
@@ -178,8 +174,10 @@ impl Tail {
     fn unread(&self, files: &Files, split: &Split, known: &Positions) -> Option<u64> {
         let about = fs::metadata(files.base.join(self.paths.get(split)?)).ok()?;
         let offset = known.get(split).map_or(0, |position| Place::read(position).offset);
-        let stands = !self.drains && self.stood.get(split) == Some(&about.len());
-        (about.len() != offset && !stands).then(|| about.len().saturating_sub(offset))
+        // One that was written anew may be as long as before.
+        let stands = self.stood.get(split) == Some(&(about.len(), changed(&about)));
+        let waits = about.len() != offset && self.drains;
+        (!stands || waits).then(|| about.len().saturating_sub(offset))
     }
 }
 

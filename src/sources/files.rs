@@ -48,8 +48,9 @@ pub fn entry() -> SourceEntry {
         .details(
             "`*` and `?` match within a name, `**` any number of folders; a folder alone means the files in it. Left out, \
              each told of once with its reason: names that start with `.` or `_` and names that end with `.tmp` or `~`, what \
-             is no plain file, what may not be read. Write a file elsewhere on the same disk and rename it into place, or \
-             set `settle`. As a table, all files together are its rows.\n\nEach file is read once, by its path: what is \
+             is no plain file, what may not be read. A file is read once it holds something and has been left alone for \
+             `settle`; one that takes longer to write is better written elsewhere on the same disk and renamed into place. As \
+             a table, all files together are its rows.\n\nEach file is read once, by its path: what is \
              appended to a file that was read, and another file of the same name, is left out and told of (with `after: \
              delete` or `move` a name is free again once its file is cleared away). A file that is not what it was when its \
              first part was read, or is gone, is given up, which is told of too. A file larger than a batch goes on in the \
@@ -91,7 +92,7 @@ fn options() -> Vec<OptionSpec> {
     use OptionKind::{Bool, Duration, Path, Size, Symbol};
     let start = OptionKind::AnyOf(vec![Symbol(START), OptionKind::Timestamp]);
     let metadata = OptionKind::List(Box::new(Symbol(METADATA)));
-    let settle = "how long a file must have been left alone before it is read";
+    let settle = "how long a file must have been left alone before it is read; `--once` does not wait";
     let hive = "whether folders named `key=value` give the columns of those names";
     let poll = "how often folders are listed, whatever the system reports of changes";
     vec![
@@ -100,7 +101,7 @@ fn options() -> Vec<OptionSpec> {
         OptionSpec::with_default("start", start, "earliest", "with which files it starts: those changed since"),
         OptionSpec::optional("max_files", COUNT, "at most so many files a batch"),
         OptionSpec::with_default("tail", Bool, "false", "whether files that grow are followed, by whole lines"),
-        OptionSpec::with_default("settle", Duration, "0s", settle),
+        OptionSpec::with_default("settle", Duration, "500ms", settle),
         OptionSpec::with_default("after", Symbol(AFTER), "keep", "what becomes of a file that was read"),
         OptionSpec::optional("move_to", Path, "the folder for `after: move`"),
         OptionSpec::with_default(

@@ -17,6 +17,7 @@ mod inputs;
 mod laws;
 mod library;
 mod messages;
+mod network;
 mod oracle;
 mod own_operator;
 mod plans;

@@ -1,6 +1,7 @@
 //! What saved edits mean: cases of an old text, a new one, and the table that is printed; and pipelines that are edited
 //! while they run.
 
+mod failing;
 mod load;
 
 use std::fs;

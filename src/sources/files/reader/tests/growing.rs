@@ -111,6 +111,22 @@ fn a_log_that_is_cut_short_is_read_from_its_start() {
 }
 
 #[test]
+fn a_folder_that_is_away_for_a_while_is_gone_on_with() {
+    let mut log = Follower::new("logs/*.log", &[]);
+    fs::create_dir(log.at("logs")).unwrap();
+    append(&log.at("logs/a.log"), "1\n2\n");
+    assert_eq!(log.rows(), ["1", "2"]);
+    fs::rename(log.at("logs"), log.at("away")).unwrap();
+    assert_eq!(log.rows(), Vec::<String>::new());
+    fs::create_dir(log.at("logs")).unwrap();
+    assert_eq!(log.rows(), Vec::<String>::new());
+    fs::remove_dir(log.at("logs")).unwrap();
+    append(&log.at("away/a.log"), "3\n");
+    fs::rename(log.at("away"), log.at("logs")).unwrap();
+    assert_eq!(log.rows(), ["3"]);
+}
+
+#[test]
 fn start_latest_takes_the_lines_that_come_after_the_start() {
     let mut log = Follower::new("*.log", &[("start", symbol("latest"))]);
     append(&log.at("a.log"), "1\n2\nhal");

@@ -58,3 +58,6 @@ fn required(name: &str, ty: Type) -> Column {
 fn nullable(name: &str, ty: Type) -> Column {
     Column::new(name, Slot::nullable(ty))
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,9 +48,9 @@ pub fn entry() -> SourceEntry {
         .details(
             "`*` and `?` match within a name, `**` any number of folders; a folder alone means the files in it. Left out, \
              each told of once with its reason: names that start with `.` or `_` and names that end with `.tmp` or `~`, what \
-             is no plain file, what may not be read. A file is read once it holds something \
-             and has been left alone for `settle`; one that takes longer to write is better written elsewhere on the same \
-             disk and renamed into place. As a table, all files together are its rows.\n\nEach file is read once, by its path: what is \
+             is no plain file, what may not be read. A file is read once it holds something and has been left alone for \
+             `settle`; one that takes longer to write is better written elsewhere on the same disk and renamed into place. As \
+             a table, all files together are its rows.\n\nEach file is read once, by its path: what is \
              appended to a file that was read, and another file of the same name, is left out and told of (with `after: \
              delete` or `move` a name is free again once its file is cleared away). A file that is not what it was when its \
              first part was read, or is gone, is given up, which is told of too. A file larger than a batch goes on in the \

@@ -13,6 +13,7 @@ mod files;
 mod forms;
 mod hostile;
 mod infer;
+mod inputs;
 mod laws;
 mod library;
 mod messages;

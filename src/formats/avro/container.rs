@@ -106,7 +106,7 @@ fn block(bytes: &[u8], start: usize) -> Option<Block> {
     let mut at = start;
     let records = long(bytes, &mut at)?;
     let length = usize::try_from(long(bytes, &mut at)?).unwrap_or(usize::MAX);
-    let end = at.checked_add(length).unwrap_or(usize::MAX);
+    let end = at.saturating_add(length);
     Some(Block { records, bytes: at..end, end: end.saturating_add(MARK) })
 }
 

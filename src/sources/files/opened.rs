@@ -188,14 +188,6 @@ impl Opened {
             },
         }
     }
-
-    /// Whether bytes wait for the end of their record.
-    pub(super) fn waits(&mut self) -> bool {
-        match self {
-            Opened::Indexed { .. } => false,
-            Opened::Stream(stream) => !stream.cutter.pending().is_empty(),
-        }
-    }
 }
 
 fn unreadable(reason: String) -> BadRow {

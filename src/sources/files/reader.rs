@@ -350,7 +350,7 @@ impl Files {
         match &mut self.tail {
             Some(tail) => {
                 if read.exhausted {
-                    tail.stands(split, about.len(), opened.waits());
+                    tail.stands(split, &about);
                 }
                 to.head = Head::of(&file, to.offset)?;
             }

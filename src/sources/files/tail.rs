@@ -21,8 +21,8 @@ pub(super) struct Tail {
     paths: HashMap<Split, String>,
     /// What was handed out and not heard of since, or is to be handed out.
     open: Vec<Split>,
-    /// How long files were that had no whole line any more.
-    stood: HashMap<Split, u64>,
+    /// How long files were, and when last changed, when they had no whole line any more.
+    stood: HashMap<Split, (u64, i64)>,
     /// Files that were there at the start and whose lines do not count.
     at_end: HashSet<Split>,
     /// Files that are not in their folder any more.
@@ -51,13 +51,9 @@ impl Tail {
         self.at_end.remove(split)
     }
 
-    /// A file was read to its end. `waits`: a line without an end is left.
-    pub(super) fn stands(&mut self, split: &Split, length: u64, waits: bool) {
-        if waits {
-            self.stood.insert(split.clone(), length);
-        } else {
-            self.stood.remove(split);
-        }
+    /// A file was read to its end.
+    pub(super) fn stands(&mut self, split: &Split, about: &Metadata) {
+        self.stood.insert(split.clone(), (about.len(), changed(about)));
     }
 
     /// All files there are, each to be gone on with from its end.
@@ -125,7 +121,7 @@ impl Tail {
             .filter(|(place, _)| place.file.is_known() && !place.done)
             .map(|(place, split)| ((place.file.device, place.file.inode), split))
             .collect();
-        let mut here = HashSet::new();
+        let (mut here, mut bytes) = (HashSet::new(), 0);
         self.paths.clear();
         self.open.clear();
         for path in self.followed(files) {
@@ -141,7 +137,10 @@ impl Tail {
             };
             here.insert((file.device, file.inode));
             self.paths.insert(split.clone(), path);
-            self.open.push(split);
+            if let Some(unread) = self.unread_of(&about, &split, known) {
+                bytes += unread;
+                self.open.push(split);
+            }
         }
         // Files that have a name now which the pattern does not mean: what is left of them is read too.
         self.gone.clear();
@@ -150,22 +149,19 @@ impl Tail {
             let name = split.id.split_once(NUMBER).map_or(split.id.as_str(), |(name, _)| name);
             let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
             let names = folders.entry(folder).or_insert_with(|| names(&files.base, folder));
-            match names.get(&number.1) {
-                Some(path) => {
+            match names.as_ref().map(|names| names.get(&number.1)) {
+                // Nobody knows: the disk may be away for a while.
+                None => {}
+                Some(Some(path)) => {
                     self.paths.insert((*split).clone(), path.clone());
-                    self.open.push((*split).clone());
+                    if let Some(unread) = self.unread(files, split, known) {
+                        bytes += unread;
+                        self.open.push((*split).clone());
+                    }
                 }
-                None => {
+                Some(None) => {
                     self.gone.insert((*split).clone());
                 }
-            }
-        }
-        let open = std::mem::take(&mut self.open);
-        let mut bytes = 0;
-        for split in open {
-            if let Some(unread) = self.unread(files, &split, known) {
-                bytes += unread;
-                self.open.push(split);
             }
         }
         self.open.extend(self.gone.iter().cloned());
@@ -177,9 +173,15 @@ impl Tail {
     /// How many bytes of a file were not read; none where there is nothing to do.
     fn unread(&self, files: &Files, split: &Split, known: &Positions) -> Option<u64> {
         let about = fs::metadata(files.base.join(self.paths.get(split)?)).ok()?;
+        self.unread_of(&about, split, known)
+    }
+
+    fn unread_of(&self, about: &Metadata, split: &Split, known: &Positions) -> Option<u64> {
         let offset = known.get(split).map_or(0, |position| Place::read(position).offset);
-        let stands = !self.drains && self.stood.get(split) == Some(&about.len());
-        (about.len() != offset && !stands).then(|| about.len().saturating_sub(offset))
+        // One that was written anew may be as long as before.
+        let stands = self.stood.get(split) == Some(&(about.len(), changed(about)));
+        let waits = about.len() != offset && self.drains;
+        (!stands || waits).then(|| about.len().saturating_sub(offset))
     }
 }
 
@@ -192,14 +194,16 @@ fn new_split(path: &str, file: Identity, known: &Positions) -> Split {
     if known.contains_key(&plain) { Split { id: format!("{path}{NUMBER}{:x}", file.inode) } } else { plain }
 }
 
-/// The files of a folder by their numbers; packed ones were read before they were packed.
-fn names(base: &Path, folder: &str) -> HashMap<u64, String> {
-    let entries = fs::read_dir(base.join(folder)).into_iter().flatten().flatten();
+/// The files of a folder by their numbers; packed ones were read before they were packed. None where the folder is empty
+/// or cannot be listed.
+fn names(base: &Path, folder: &str) -> Option<HashMap<u64, String>> {
+    let mut entries = fs::read_dir(base.join(folder)).ok()?.flatten().peekable();
+    entries.peek()?;
     let named = entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         let plain = entry.file_type().is_ok_and(|kind| kind.is_file()) && Packed::by_name(&name) == Packed::No;
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         plain.then(|| (entry.ino(), path))
     });
-    named.collect()
+    Some(named.collect())
 }

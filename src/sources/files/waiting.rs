@@ -22,6 +22,9 @@ pub(super) struct Waiting {
     /// All there are by path, with their numbers.
     all: Found,
     queue: VecDeque<File>,
+    /// Files that may still be written, and when they are looked at again: not at every batch.
+    settling: Vec<File>,
+    wake: i64,
     /// So many at the front were handed out last.
     handed: usize,
     /// How many places were known when it was last looked.
@@ -44,13 +47,15 @@ impl Waiting {
             max_files: max_files.unwrap_or(MOST),
             all: Found::new(),
             queue: VecDeque::new(),
+            settling: Vec::new(),
+            wake: i64::MAX,
             handed: 0,
             known: 0,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.settling.is_empty()
     }
 
     /// Whether places were forgotten, so that everything is to be read again.
@@ -95,7 +100,9 @@ impl Waiting {
         if same {
             return Vec::new();
         }
-        let before: HashMap<String, File> = self.queue.drain(..).map(|file| (file.path.clone(), file)).collect();
+        let before = self.queue.drain(..).chain(self.settling.drain(..));
+        let before: HashMap<String, File> = before.map(|file| (file.path.clone(), file)).collect();
+        self.wake = i64::MAX;
         let mut left_out = Vec::new();
         // Both are in the order of names.
         let mut places = known.iter().peekable();
@@ -149,6 +156,8 @@ impl Waiting {
         let files = self.queue.make_contiguous();
         if self.by_time {
             files.sort_by(|a, b| (a.about.map(|a| a.0), &a.path).cmp(&(b.about.map(|b| b.0), &b.path)));
+        } else {
+            files.sort_by(|a, b| a.path.cmp(&b.path));
         }
     }
 
@@ -162,6 +171,11 @@ impl Waiting {
         limits: &Limits,
         held: &dyn Fn(&str) -> bool,
     ) -> (Vec<Split>, Vec<String>) {
+        if !self.settling.is_empty() && (limits.now >= self.wake || limits.drain) {
+            self.wake = i64::MAX;
+            self.queue.extend(self.settling.drain(..));
+            self.sort();
+        }
         let most = self.max_files.min(self.queue.len());
         let (mut ready, mut early, mut behind) = (VecDeque::new(), Vec::new(), Vec::new());
         while ready.len() < most {
@@ -174,7 +188,8 @@ impl Waiting {
                     continue;
                 }
                 if settle > 0 && !limits.drain && file.may_be_written(limits.now, settle) {
-                    behind.push(file);
+                    self.wake = self.wake.min(limits.now.saturating_add(settle));
+                    self.settling.push(file);
                     continue;
                 }
             }
@@ -192,8 +207,9 @@ impl Waiting {
     }
 
     pub(super) fn backlog(&self) -> Backlog {
-        let bytes = self.queue.iter().map(|file| file.about.map(|about| about.1));
-        Backlog { rows: None, bytes: bytes.sum(), pieces: Some(self.queue.len() as u64) }
+        let files = || self.queue.iter().chain(&self.settling);
+        let bytes = files().map(|file| file.about.map(|about| about.1)).sum();
+        Backlog { rows: None, bytes, pieces: Some(files().count() as u64) }
     }
 }
 

@@ -222,7 +222,7 @@ fn rows_wait_until_a_file_is_old_or_the_run_ends() {
     assert_eq!(seen(folder.path()), []);
     run(&mut *sink, 11, &[]);
     let first = ("out/part-1767225601000-000001.csv".to_owned(), "country,n\na,0\nb,0\n".to_owned());
-    assert_eq!(seen(folder.path()), [first.clone()]);
+    assert_eq!(seen(folder.path()), std::slice::from_ref(&first));
     assert!(!sink.wants_empty());
     run(&mut *sink, 12, &[rows(&[Some("c")])]);
     sink.finish().unwrap();

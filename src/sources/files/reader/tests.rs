@@ -371,7 +371,7 @@ fn what_may_not_be_read_is_left_out_and_read_when_it_may() {
     let secret = folder.path().join("a.txt");
     fs::write(&secret, "1\n").unwrap();
     fs::write(folder.path().join("b.txt"), "2\n").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     if File::open(&secret).is_ok() {
         // Whoever may do everything cannot try this.
         return;

@@ -99,13 +99,31 @@ fn a_log_that_is_cut_short_is_read_from_its_start() {
     assert_eq!(log.rows(), ["1", "2", "3"]);
     fs::write(log.at("a.log"), "4\n").unwrap();
     assert_eq!(log.rows(), ["4"]);
-    // As long as before: only its front tells.
+    // Longer than it was: only its front tells.
     fs::write(log.at("a.log"), "5\n6\n7\n").unwrap();
     assert_eq!(log.rows(), ["5", "6", "7"]);
+    fs::write(log.at("a.log"), "8\n9\n0\n").unwrap();
+    assert_eq!(log.rows(), ["8", "9", "0"], "as long as before");
     fs::write(log.at("a.log"), "").unwrap();
     assert_eq!(log.rows(), Vec::<String>::new());
     append(&log.at("a.log"), "8\n");
     assert_eq!(log.rows(), ["8"]);
+}
+
+#[test]
+fn a_folder_that_is_away_for_a_while_is_gone_on_with() {
+    let mut log = Follower::new("logs/*.log", &[]);
+    fs::create_dir(log.at("logs")).unwrap();
+    append(&log.at("logs/a.log"), "1\n2\n");
+    assert_eq!(log.rows(), ["1", "2"]);
+    fs::rename(log.at("logs"), log.at("away")).unwrap();
+    assert_eq!(log.rows(), Vec::<String>::new());
+    fs::create_dir(log.at("logs")).unwrap();
+    assert_eq!(log.rows(), Vec::<String>::new());
+    fs::remove_dir(log.at("logs")).unwrap();
+    append(&log.at("away/a.log"), "3\n");
+    fs::rename(log.at("away"), log.at("logs")).unwrap();
+    assert_eq!(log.rows(), ["3"]);
 }
 
 #[test]

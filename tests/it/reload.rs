@@ -293,7 +293,7 @@ fn a_decision_waits_until_it_is_answered() {
     let before = numbers(&running.out()).len();
     running.until("more batches", || numbers(&running.out()).len() > before + 3);
     assert_eq!(running.times("the new text runs"), 0);
-    assert_eq!(decide(&["total=reset"]).code, 0);
+    assert_eq!(millstream_in(running.folder.path(), &["decide", ".", "total=reset"], "").code, 0);
     running.until_applied(1);
     assert!(decide(&[]).err.contains("waits for no decision"));
     // The text may answer too.

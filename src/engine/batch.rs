@@ -131,6 +131,11 @@ impl Program {
         self.steps.iter().all(|step| if let Step::Source(_, intake) = step { intake.ended() } else { true })
     }
 
+    /// Whether the end of some source is still waited for.
+    pub(super) fn waits(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Source(_, intake) if intake.waits()))
+    }
+
     /// Whether some source has a watermark that windows may wait for.
     pub(super) fn has_marks(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Source(_, intake) if intake.mark.is_some()))

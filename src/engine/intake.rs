@@ -209,6 +209,11 @@ impl Intake {
         self.source.ended()
     }
 
+    /// Whether its end is still to come.
+    pub(super) fn waits(&self) -> bool {
+        self.source.waits()
+    }
+
     /// How far it was read.
     pub(super) fn positions(&self) -> &Positions {
         &self.known

@@ -171,6 +171,9 @@ impl Run<'_> {
             let input = self.session.intake(tick.time, *once)?;
             let intake = clock.ticks().saturating_sub(started);
             let nothing = input.is_empty() && !self.session.has_rejected();
+            if nothing && *once && self.session.program().waits() {
+                continue;
+            }
             if nothing && (*once || self.session.program().ended()) {
                 self.close(tick.time)?;
                 return self.session.finish();

@@ -30,6 +30,11 @@ pub trait Source: Send {
     fn ended(&self) -> bool {
         false
     }
+    /// Whether the end that a run with `drain` waits for has not come yet, though there was nothing to read: it is asked
+    /// again, so that a run that is to end earlier can.
+    fn waits(&self) -> bool {
+        false
+    }
     /// Nobody reads these columns of its rows: it may give hollow ones, of the right type and length, wherever that
     /// changes no bad row. Called before anything is read; again, with fewer columns, where an edit of the running
     /// pipeline reads more of them, which holds for everything that is read from then on.

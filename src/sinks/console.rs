@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::connect::COUNT;
 use crate::plan::catalog::Endpoint;
@@ -111,8 +112,8 @@ impl Sink for Console {
         let shown = first(rows, self.rows);
         let written = match self.look {
             Look::Table => self.table(&shown, &mut text),
-            Look::Json => json(&shown, &mut text),
-            Look::Csv => csv(&shown, &mut text),
+            Look::Json => json(&shown).map(|lines| self.lines(&lines, 0, &shown, &mut text)),
+            Look::Csv => csv(&shown).map(|lines| self.lines(&lines, 1, &shown, &mut text)),
         };
         written.map_err(|e| TaskError::Bug(e.to_string()))?;
         text.push_str(if count > self.rows { "...\n\n" } else { "\n" });
@@ -148,15 +149,32 @@ impl Console {
             let start = text.len();
             for (i, cell) in line.iter().enumerate() {
                 let gap = if i == 0 { "" } else { "  " };
-                let width = widths[i];
-                let _ =
-                    if right[i] { write!(text, "{gap}{cell:>width$}") } else { write!(text, "{gap}{cell:<width$}") };
+                let space = " ".repeat(widths[i].saturating_sub(cell.width()));
+                let _ = match right[i] {
+                    true => write!(text, "{gap}{space}{cell}"),
+                    false => write!(text, "{gap}{cell}{space}"),
+                };
             }
             text.truncate(text.trim_end().len().max(start));
             paint(text, start, sign);
             text.push('\n');
         }
         Ok(())
+    }
+
+    /// Rows that are lines already, behind so many lines of names. A text of several lines keeps its row from being told
+    /// from others: then nothing is coloured.
+    fn lines(&self, lines: &str, names: usize, rows: &[RecordBatch], text: &mut String) {
+        let signs: Vec<_> = rows.iter().flat_map(|batch| self.signs(batch)).collect();
+        let all: Vec<&str> = lines.lines().collect();
+        let told = all.len() == signs.len() + names;
+        for (i, line) in all.into_iter().enumerate() {
+            let start = text.len();
+            text.push_str(line);
+            let sign = i.checked_sub(names).filter(|_| told).and_then(|row| signs[row]);
+            paint(text, start, sign);
+            text.push('\n');
+        }
     }
 
     fn cells(&self, column: &ArrayRef) -> Result<Vec<String>, ArrowError> {
@@ -184,15 +202,20 @@ fn paint(text: &mut String, start: usize, sign: Option<bool>) {
 }
 
 fn widest(table: &[Vec<String>], column: usize) -> usize {
-    table.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+    table.iter().map(|line| line[column].width()).max().unwrap_or(0)
 }
 
 fn cut(cell: &str, width: usize) -> String {
     let plain: String = cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if plain.chars().count() <= width {
+    if plain.width() <= width {
         return plain;
     }
-    plain.chars().take(width.saturating_sub(3)).chain("...".chars()).collect()
+    let mut taken = 0;
+    let fits = |c: &char| {
+        taken += c.width().unwrap_or(0);
+        taken <= width.saturating_sub(3)
+    };
+    plain.chars().take_while(fits).chain("...".chars()).collect()
 }
 
 /// The first rows of all.
@@ -209,24 +232,22 @@ fn first(rows: &[RecordBatch], count: usize) -> Vec<RecordBatch> {
     shown
 }
 
-fn json(rows: &[RecordBatch], text: &mut String) -> Result<(), ArrowError> {
+fn json(rows: &[RecordBatch]) -> Result<String, ArrowError> {
     let mut bytes = Vec::new();
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, arrow::json::writer::LineDelimited>(&mut bytes);
     rows.iter().try_for_each(|batch| writer.write(batch))?;
     writer.finish()?;
-    text.push_str(&String::from_utf8_lossy(&bytes));
-    Ok(())
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn csv(rows: &[RecordBatch], text: &mut String) -> Result<(), ArrowError> {
+fn csv(rows: &[RecordBatch]) -> Result<String, ArrowError> {
     let mut bytes = Vec::new();
     let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut bytes);
     rows.iter().try_for_each(|batch| writer.write(batch))?;
     drop(writer);
-    text.push_str(&String::from_utf8_lossy(&bytes));
-    Ok(())
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -259,6 +280,29 @@ mod tests {
             printed(Look::Table, 3),
             format!("{HEAD}word       n\nbe         2\nnull      10\nquestion   1\n\n")
         );
+    }
+
+    fn changes(look: Look, color: bool) -> String {
+        let schema = Schema::new(vec![Field::new("word", DataType::Utf8, true), Field::new(OP, DataType::Utf8, false)]);
+        let words = StringArray::from(vec!["日本", "be"]);
+        let batch =
+            RecordBatch::try_new(Arc::new(schema), vec![Arc::new(words), Arc::new(StringArray::from(vec!["-", "+"]))]);
+        let mut console = Console { to: Box::new(io::sink()), rows: 10, width: 60, look, color };
+        let artifact = console.stage(&BatchTime { number: 0, micros: 1_357_008_430_000_000 }, &[batch.unwrap()]);
+        String::from_utf8(artifact.unwrap().bytes).unwrap().strip_prefix(HEAD).unwrap().to_owned()
+    }
+
+    #[test]
+    fn rows_that_come_are_green_and_rows_that_go_red_in_every_form() {
+        let (red, green, plain) = ("\x1b[31m", "\x1b[32m", "\x1b[0m");
+        assert_eq!(
+            changes(Look::Table, true),
+            format!("word  op\n{red}日本  -{plain}\n{green}be    +{plain}\n\n"),
+            "wide letters take two places"
+        );
+        assert_eq!(changes(Look::Csv, true), format!("word,op\n{red}日本,-{plain}\n{green}be,+{plain}\n\n"));
+        assert_eq!(changes(Look::Json, true).matches(red).count(), 1);
+        assert_eq!(changes(Look::Csv, false), "word,op\n日本,-\nbe,+\n\n");
     }
 
     #[test]

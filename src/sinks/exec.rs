@@ -54,7 +54,7 @@ pub fn entry() -> SinkEntry {
             )
             .example("from orders |> into exec(\"./load.py\") { format: json }")
             .example("from orders |> into exec(\"./load.py\") { process: kept, env: { KEY: secret(\"load/key\") } }"),
-        args: vec![OptionSpec::required("program", OptionKind::Path, "the program; a bare name is looked up on the PATH")],
+        args: vec![OptionSpec::required("program", OptionKind::Text, "the program; a bare name is looked up on the PATH, all else beside the pipeline")],
         options,
         takes_changes: takes_anything,
         format: Some("json"),

@@ -206,13 +206,12 @@ mod tests {
         let tls = crate::connect::tls::ServerTls::of(&crate::connect::tests::source_endpoint(text, folder.path()));
         let config = tls.unwrap().unwrap().config().unwrap();
         let serve = std::thread::spawn(move || {
-            let answers = [(); 2].map(|()| {
+            [(); 2].map(|()| {
                 let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = rustls::StreamOwned::new(connection, server.accept().unwrap().0);
                 let mut text = [0; 20];
                 stream.read_exact(&mut text).map(|()| text)
-            });
-            answers
+            })
         });
         let mut stranger = to(&address, "tls: true", folder.path());
         assert!(deliver(&mut *stranger, 1).unwrap_err().to_string().contains("certificate"));

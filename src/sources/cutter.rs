@@ -31,7 +31,8 @@ pub(super) fn codec(endpoint: &Endpoint, schema: &Schema) -> Result<Arc<dyn Form
 
 /// How long a record may be.
 pub(super) fn longest(endpoint: &Endpoint) -> usize {
-    endpoint.settings.size("max_line").and_then(|n| usize::try_from(n).ok()).unwrap_or(LONGEST)
+    let settings = &endpoint.settings;
+    settings.size("max_line").or(settings.size("max_record")).and_then(|n| usize::try_from(n).ok()).unwrap_or(LONGEST)
 }
 
 /// Paths that a format is given start where those of its source do.

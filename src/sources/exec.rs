@@ -44,7 +44,7 @@ pub fn entry() -> SourceEntry {
             )
             .example("source readings = exec(\"./read-sensor\") { args: [\"--all\"], format: csv, schema: { id: string, celsius: float64 } }")
             .alias("receiverStream"),
-        args: vec![OptionSpec::required("program", OptionKind::Path, "the program; a bare name is looked up on the PATH")],
+        args: vec![OptionSpec::required("program", OptionKind::Text, "the program; a bare name is looked up on the PATH, all else beside the pipeline")],
         options,
         rows: RowsFrom::Format { default: "text", extra: nothing_extra },
         rewinds: false,

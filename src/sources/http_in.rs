@@ -83,15 +83,16 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     if !path.starts_with('/') {
         return Err(NotRunnable(format!("`{path}` is no path; write it as \"/{path}\"")));
     }
+    let codec = cutter::codec(endpoint, &endpoint.schema)?;
     let desk = Arc::new(Desk {
-        codec: cutter::codec(endpoint, &endpoint.schema)?,
+        codec: Arc::clone(&codec),
         path: path.to_owned(),
         token: Secret::of(endpoint, "token")?,
         longest: settings.size("max_body").unwrap_or(u64::MAX),
     });
     let tls = ServerTls::of(endpoint)?.map(Arc::new);
     let most = Server::most(settings);
-    Receiver::open(endpoint, Once::TakesWhatCame, move |feed| {
+    Ok(Receiver::reading(endpoint, codec, Once::TakesWhatCame, move |feed| {
         let door = Door::tcp(&address)?;
         let server = Server { door, tls: tls.clone(), most, feed: feed.clone() };
         let desk = Arc::clone(&desk);
@@ -119,7 +120,7 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
                 }
             }
         })
-    })
+    }))
 }
 
 /// What answers requests.

@@ -11,7 +11,7 @@ use crate::connect::backoff;
 use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{Backlog, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split};
+use crate::plan::seams::{Backlog, Bell, FormatCodec, LeftOut, Limits, Position, Positions, Read, Source, Split};
 use crate::sources::cutter;
 
 use blocks::Blocks;
@@ -47,6 +47,8 @@ pub(super) struct Receiver {
     working: Vec<Working>,
     /// Nothing will come any more.
     over: bool,
+    /// The end, which is waited for, has not come.
+    waits: bool,
 }
 
 /// What the batches and the cutting in between share.
@@ -61,7 +63,7 @@ impl Shared {
     }
 
     /// Cuts what waits. The lock is taken first, so that blocks come in the order of what they are made of.
-    fn cut(&self, blocks: &mut Blocks, wait: bool) -> Result<Found, TaskError> {
+    fn cut(&self, blocks: &mut Blocks, wait: Duration) -> Result<Found, TaskError> {
         let found = self.inbox.take(wait);
         let Found::Messages(messages) = found else { return Ok(found) };
         self.inbox.release(blocks.cut(messages)?);
@@ -77,11 +79,21 @@ impl Receiver {
         start: impl FnMut(Feed) -> Result<Working, TaskError> + Send + 'static,
     ) -> Result<Box<dyn Source>, NotRunnable> {
         let codec = cutter::codec(endpoint, &endpoint.schema)?;
+        Ok(Receiver::reading(endpoint, codec, once, start))
+    }
+
+    /// A source for which `start` reads some of the rows itself, with the same format.
+    pub(super) fn reading(
+        endpoint: &Endpoint,
+        codec: Arc<dyn FormatCodec>,
+        once: Once,
+        start: impl FnMut(Feed) -> Result<Working, TaskError> + Send + 'static,
+    ) -> Box<dyn Source> {
         let settings = &endpoint.settings;
         let capacity = settings.size("buffer").unwrap_or(BUFFER);
         let longest = settings.size("max_record").unwrap_or(u64::MAX);
         let blocks = Mutex::new(Blocks::new(codec, longest, capacity));
-        Ok(Box::new(Receiver {
+        Box::new(Receiver {
             name: endpoint.name.clone(),
             shared: Arc::new(Shared { inbox: Inbox::new(capacity), blocks }),
             once,
@@ -90,7 +102,8 @@ impl Receiver {
             started: false,
             working: Vec::new(),
             over: false,
-        }))
+            waits: false,
+        })
     }
 
     /// Cuts a block every so often, so that a batch finds rows and need not read them first.
@@ -104,7 +117,7 @@ impl Receiver {
                 }
                 let cut = tokio::task::spawn_blocking(move || {
                     let mut blocks = shared.blocks();
-                    if let Err(why) = shared.cut(&mut blocks, false) {
+                    if let Err(why) = shared.cut(&mut blocks, Duration::ZERO) {
                         shared.inbox.fail(why);
                     }
                 });
@@ -117,41 +130,57 @@ impl Receiver {
     }
 }
 
+/// How long a run that waits for the end waits before it looks whether it is to end itself.
+const MOMENT: Duration = Duration::from_millis(50);
+
+impl Receiver {
+    /// For a run that waits for the end: whether that has come, or as much as one batch takes. So its batches do not
+    /// depend on how fast things come.
+    fn is_enough(&self, blocks: &mut Blocks, limits: &Limits) -> Result<bool, TaskError> {
+        let enough = |blocks: &Blocks| self.shared.inbox.is_full() || blocks.has(limits.rows, limits.bytes);
+        if enough(blocks) {
+            return Ok(true);
+        }
+        let found = self.shared.cut(blocks, MOMENT)?;
+        Ok(matches!(found, Found::End | Found::Failed(_)) || enough(blocks))
+    }
+}
+
 impl Source for Receiver {
     fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
         if !self.started {
             let feed = self.shared.inbox.feed(limits.drain);
+            self.shared.blocks().now(limits.now);
             self.working.push((self.start)(feed)?);
             self.working.push(self.cut_in_between()?);
             self.started = true;
         }
+        self.shared.blocks().now(limits.now);
         Ok(vec![Split { id: self.name.clone() }])
     }
 
     fn read(&mut self, _: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError> {
         let mut read = Read::default();
         let mut blocks = self.shared.blocks();
-        let wait = limits.drain && self.once == Once::WaitsForTheEnd;
-        while blocks::taken(&read) < limits.rows && read.bytes < limits.bytes {
+        blocks.now(limits.now);
+        self.waits = limits.drain && self.once == Once::WaitsForTheEnd && !self.is_enough(&mut blocks, limits)?;
+        while !self.waits && blocks::taken(&read) < limits.rows && read.bytes < limits.bytes {
             if blocks.is_empty() {
-                match self.shared.cut(&mut blocks, wait)? {
+                match self.shared.cut(&mut blocks, Duration::ZERO)? {
                     Found::Failed(why) if blocks::taken(&read) == 0 => return Err(why),
-                    Found::End => {
-                        self.over = true;
-                        read.exhausted = true;
-                        break;
-                    }
-                    _ if blocks.is_empty() && !wait => {
-                        read.exhausted = true;
-                        break;
-                    }
                     Found::Failed(_) => break,
+                    found if blocks.is_empty() => {
+                        self.over = matches!(found, Found::End);
+                        read.exhausted = true;
+                        break;
+                    }
                     _ => {}
                 }
             }
             let weight = blocks.take(limits.rows, limits.bytes, &mut read);
             self.shared.inbox.release(weight);
         }
+        drop(blocks);
         let count = blocks::taken(&read) as u64;
         let before = from.0.as_slice().try_into().map_or(0, u64::from_le_bytes);
         read.to = if count == 0 { from.clone() } else { Position((before + count).to_le_bytes().to_vec()) };
@@ -164,6 +193,10 @@ impl Source for Receiver {
 
     fn ended(&self) -> bool {
         self.over
+    }
+
+    fn waits(&self) -> bool {
+        self.waits
     }
 
     fn backlog(&self) -> Backlog {

@@ -137,7 +137,6 @@ mod tests {
     use std::sync::Arc;
     use std::time::Instant;
 
-    use super::*;
     use crate::connect::tests::{ALL, PATIENCE, Reading, certificates, free_address, source, source_endpoint};
     use crate::connect::tls::ServerTls;
     use crate::plan::seams::Limits;

@@ -16,6 +16,7 @@ mod infer;
 mod laws;
 mod library;
 mod messages;
+mod network;
 mod oracle;
 mod own_operator;
 mod plans;

@@ -65,9 +65,29 @@ impl Blocks {
         Blocks { codec, longest, whole, peers: BTreeMap::new(), ready: VecDeque::new() }
     }
 
+    /// What time it is, for formats whose times leave something out.
+    pub(super) fn now(&self, micros: i64) {
+        self.codec.now(micros);
+    }
+
     /// Whether there is nothing to take.
     pub(super) fn is_empty(&self) -> bool {
         self.ready.is_empty()
+    }
+
+    /// Whether there is as much as may be taken.
+    pub(super) fn has(&self, rows: usize, bytes: u64) -> bool {
+        let (mut all, mut size) = (0, 0);
+        for block in &self.ready {
+            all += block.bad.len() + block.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+            size += block.bytes;
+        }
+        all >= rows || size >= bytes
+    }
+
+    /// What time it is, for formats that want to know.
+    pub(super) fn now(&self, micros: i64) {
+        self.codec.now(micros);
     }
 
     /// Makes a block of these. Gives back how much of what they count is of no use any more: a line that goes on, an
@@ -97,7 +117,7 @@ impl Blocks {
     fn cut_one(&mut self, message: Message, read: &mut Read) -> Result<(), TaskError> {
         match message {
             Message::Came { peer, name } => {
-                let cutter = Cutter::new(Arc::clone(&self.codec));
+                let cutter = Cutter::new(Arc::clone(&self.codec)).limited(self.longest.max(self.whole));
                 self.peers.insert(peer, Stream { name, cutter, tail: 0, skipping: false });
             }
             Message::Bytes { peer, bytes } => {
@@ -317,7 +337,7 @@ fn decode(codec: &dyn FormatCodec, header: &[u8], bytes: &[u8]) -> Result<Decode
     while all.used < bytes.len() {
         let rest = &bytes[all.used..];
         let decoded = codec.decode(&Piece { header, bytes: rest, last: true, records: usize::MAX, threads: 1 })?;
-        if decoded.used == 0 {
+        if decoded.used == 0 && !decoded.over {
             let text = String::from_utf8_lossy(&rest[..rest.len().min(KEPT_TEXT)]).into_owned();
             let reason = "ends in the middle of a record".to_owned();
             all.bad.push(BadRow { text, reason, place: String::new(), line: all.lines });
@@ -327,7 +347,7 @@ fn decode(codec: &dyn FormatCodec, header: &[u8], bytes: &[u8]) -> Result<Decode
         all.bad.extend(decoded.bad.into_iter().map(|bad| BadRow { line: bad.line + all.lines, ..bad }));
         all.blocks.extend(decoded.blocks);
         all.lines += decoded.lines;
-        all.used += decoded.used;
+        all.used = if decoded.over { bytes.len() } else { all.used + decoded.used };
     }
     Ok(all)
 }

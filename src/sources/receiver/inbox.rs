@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -58,6 +59,8 @@ struct State {
     waiting: VecDeque<Message>,
     /// Bytes that were let in and are in no batch yet.
     held: u64,
+    /// Somebody was told that there is no room, and nothing was taken since.
+    full: bool,
     /// How many may still hand something over.
     feeds: usize,
     intake: Intake,
@@ -111,6 +114,11 @@ impl Inbox {
         self.state().bell = Some(bell);
     }
 
+    /// Whether somebody waits for room.
+    pub(super) fn is_full(&self) -> bool {
+        self.state().full
+    }
+
     /// How many bytes wait.
     pub(super) fn held(&self) -> u64 {
         self.state().held
@@ -132,12 +140,11 @@ impl Inbox {
         std::mem::take(&mut self.state().left_out)
     }
 
-    /// All that waits. `wait`: until there is something.
-    pub(super) fn take(&self, wait: bool) -> Found {
-        let mut state = self.state();
-        while wait && state.waiting.is_empty() && state.failed.is_none() && state.feeds > 0 {
-            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// All that waits. When nothing does, it is waited for so long.
+    pub(super) fn take(&self, wait: Duration) -> Found {
+        let quiet = |state: &mut State| state.waiting.is_empty() && state.failed.is_none() && state.feeds > 0;
+        let waited = self.news.wait_timeout_while(self.state(), wait, quiet);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !state.waiting.is_empty() {
             return Found::Messages(std::mem::take(&mut state.waiting));
         }
@@ -153,6 +160,7 @@ impl Inbox {
         if bytes > 0 {
             let mut state = self.state();
             state.held = state.held.saturating_sub(bytes);
+            state.full = false;
             drop(state);
             self.room.notify_waiters();
         }
@@ -181,6 +189,7 @@ impl Inbox {
         }
         let bounded = state.intake == Intake::Bounded;
         if bounded && state.held > 0 && state.held.saturating_add(bytes) > self.capacity {
+            state.full = true;
             return Room::Full;
         }
         state.held += bytes;
@@ -386,7 +395,7 @@ mod tests {
         });
         let mut seen = Vec::new();
         loop {
-            match inbox.take(true) {
+            match inbox.take(Duration::from_secs(60)) {
                 Found::Messages(messages) => {
                     for message in messages {
                         assert!(inbox.held() <= 10);

@@ -85,11 +85,6 @@ impl Blocks {
         all >= rows || size >= bytes
     }
 
-    /// What time it is, for formats that want to know.
-    pub(super) fn now(&self, micros: i64) {
-        self.codec.now(micros);
-    }
-
     /// Makes a block of these. Gives back how much of what they count is of no use any more: a line that goes on, an
     /// empty message.
     pub(super) fn cut(&mut self, messages: VecDeque<Message>) -> Result<u64, TaskError> {

@@ -160,7 +160,7 @@ pub(crate) enum LogFormat {
     all=keep answers everything that has no answer of its own.\n\n\
     Examples:\n  millstream decide revenue.stream\n  millstream decide revenue.stream user_totals=keep orders=reset")]
 pub(crate) struct Decide {
-    /// The file of the running pipeline
+    /// The file of the running pipeline, or the folder that is run
     pub(crate) file: PathBuf,
     /// NAME=keep or NAME=reset; without any, what is asked is printed
     #[arg(value_name = "NAME=ANSWER")]

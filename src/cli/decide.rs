@@ -1,20 +1,44 @@
 //! `millstream decide`: answers what a saved edit of a running pipeline asks.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use super::args;
+use super::fmt::stream_files;
 use super::table::aligned;
 use super::terminal::Terminal;
 use super::watch::waiting::{Desk, Question};
 use super::{Exit, Failure, Outcome};
 use crate::reload::{Answer, Answers};
 
-/// Without answers: says what is asked. With answers: gives them to the process that runs the pipeline.
+/// Without answers: says what is asked. With answers: gives them to the process that runs the pipeline. A folder stands
+/// for the pipeline in it that waits, or all of them where nothing is answered.
 pub(crate) fn decide(args: &args::Decide, terminal: &mut Terminal) -> Outcome {
-    let desk = Desk::of(&args.file);
+    let name = args.file.display();
+    let waiting: Vec<PathBuf> = if args.file.is_dir() {
+        let files = stream_files(&args.file)?;
+        files.into_iter().filter(|file| !Desk::of(file).questions().is_empty()).collect()
+    } else {
+        vec![args.file.clone()]
+    };
+    let file = match waiting.as_slice() {
+        [] => return Err(Failure::new(format!("`{name}` waits for no decision (is it running?)"))),
+        [file] => file,
+        several if args.answers.is_empty() => {
+            for file in several {
+                let text = format!("{}\n{}", file.display(), told(&Desk::of(file).questions()));
+                terminal.out().write_all(text.as_bytes())?;
+            }
+            return Ok(Exit::Clean);
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|file| format!("`{}`", file.display())).collect();
+            return Err(Failure::new(format!("say which one is answered: {}", names.join(", "))));
+        }
+    };
+    let desk = Desk::of(file);
     let questions = desk.questions();
     if questions.is_empty() {
-        let name = args.file.display();
         return Err(Failure::new(format!("`{name}` waits for no decision (is it running?)")));
     }
     if args.answers.is_empty() {
@@ -27,7 +51,7 @@ pub(crate) fn decide(args: &args::Decide, terminal: &mut Terminal) -> Outcome {
         fits(&questions, &name, answer)?;
         given.push((name, answer));
     }
-    desk.answer(&given).map_err(|e| Failure::of(&args.file, &e))?;
+    desk.answer(&given).map_err(|e| Failure::of(file, &e))?;
     let open = |question: &&Question| given.iter().all(|(name, _)| *name != question.name && name != "all");
     let left: Vec<_> = questions.into_iter().filter(|question| open(&question)).collect();
     if !left.is_empty() {

@@ -229,6 +229,8 @@ struct Reader {
 
 impl Reader {
     fn run(mut self) {
+        // What was saved between the first reading and now.
+        self.read(false);
         while !self.shared.over.load(Ordering::Relaxed) {
             let again = self.watching.again.swap(false, Ordering::Relaxed);
             if self.files.wait() || again {

@@ -41,6 +41,11 @@ impl Outlet {
         self.sink.as_mut().map_or(Ok(()), |sink| sink.cursor().map(drop))
     }
 
+    /// Goes on with a sink that was opened.
+    pub(super) fn put(&mut self, sink: Box<dyn Sink>) {
+        self.sink = Some(sink);
+    }
+
     /// Goes on with the sink of another one.
     pub(super) fn take_over(&mut self, old: &mut Outlet) {
         std::mem::swap(&mut self.sink, &mut old.sink);

@@ -461,7 +461,8 @@ fn open_source(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     }
 }
 
-fn open_sink(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+/// Opens a sink.
+pub(super) fn open_sink(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     match &endpoint.entry {
         EndpointEntry::Sink(entry) => (entry.open)(endpoint),
         EndpointEntry::Source(_) => Err(NotRunnable(format!("`{}` is a source, not a sink", endpoint.word))),

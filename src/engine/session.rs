@@ -313,7 +313,12 @@ impl Session {
         Ok(program)
     }
 
-    fn split(&mut self) -> (&mut Program, Means<'_>) {
+    /// Whether sinks are opened at all.
+    pub(super) fn opens_sinks(&self) -> bool {
+        self.opening.sinks
+    }
+
+    pub(super) fn split(&mut self) -> (&mut Program, Means<'_>) {
         let means = Means {
             pool: &self.pool,
             clock: &*self.opening.clock,

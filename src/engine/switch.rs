@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::failure::{EngineError, Failure, at};
-use crate::engine::program::{Held, Kind, Program, Stage, Step};
+use millstream_dsl::Span;
+
+use crate::engine::failure::{EngineError, Failure, Refusal, at};
+use crate::engine::program::{Held, Kind, Program, Stage, Step, open_sink};
 use crate::engine::session::Session;
-use crate::plan::catalog::EndpointEntry;
+use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::Work;
 use crate::plan::memory::Taking;
-use crate::plan::operator::SavedTable;
+use crate::plan::operator::{NotRunnable, SavedTable};
 use crate::plan::{Operator, Plan};
 
 /// How long state is kept that nobody took over, in microseconds.
@@ -38,16 +40,24 @@ impl Session {
     pub fn switch(&mut self, plan: &Plan, taking: &Taking) -> Result<Switched, EngineError> {
         let taking = &self.with_all_columns(plan, taking);
         let inputs = taking.sources.keys().chain(taking.tables.keys()).cloned();
-        let held = Held { inputs: inputs.collect(), sinks: taking.sinks.keys().cloned().collect() };
+        // Sinks come last: one that is opened anew at the same place must find what the old one held back.
+        let sinks = sinks(plan);
+        let held =
+            Held { inputs: inputs.collect(), sinks: sinks.keys().map(|&identity| identity.to_owned()).collect() };
         let mut next = self.prepared(plan, held)?;
+        let batch = self.batches();
         let failed = |(place, failure): (String, Failure)| EngineError::Failed {
-            batch: self.batches(),
+            batch,
             place,
             span: <_>::default(),
             error: failure.error,
         };
-        knock(&mut next).map_err(failed)?;
         let tasks = self.carry_state(plan, taking, &mut next).map_err(failed)?;
+        if self.opens_sinks() {
+            self.finish_but(taking).map_err(failed)?;
+            open_sinks(&mut next, &sinks, taking)?;
+            knock(&mut next).map_err(failed)?;
+        }
         for (new, old) in tasks {
             let old = match &old {
                 Old::Running(node) => keyed_at(&mut self.program, *node),
@@ -66,6 +76,23 @@ impl Session {
         self.put_aside(old, taking);
         switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
+    }
+
+    /// Lets sinks that do not go on show what they hold back. That may be done again, so it harms nothing where they go
+    /// on after all because the new ones cannot be opened.
+    fn finish_but(&mut self, taking: &Taking) -> Result<(), (String, Failure)> {
+        let goes_on = |identity: &String| taking.sinks.values().any(|old| old == identity);
+        let (program, means) = self.split();
+        let Program { steps, nodes, .. } = program;
+        for step in steps {
+            if let Step::Sink(node, outlet, _) = step
+                && !goes_on(&nodes[*node].identity)
+            {
+                let done = outlet.finish(means.clock, means.stop).map_err(at(*node));
+                done.map_err(|failure| (nodes[*node].place(), failure))?;
+            }
+        }
+        Ok(())
     }
 
     /// A source that was told to leave out columns which somebody reads now is opened anew, where it can be read from a
@@ -201,6 +228,37 @@ impl Session {
         }
         self.carry.rejected = rejected;
     }
+}
+
+/// The sinks of a plan, by identity.
+fn sinks(plan: &Plan) -> BTreeMap<&str, (&Endpoint, Span)> {
+    let sink = |id| match &plan.node(id).work {
+        Work::Sink(endpoint) => Some((plan.node(id).identity.as_str(), (endpoint, plan.node(id).span))),
+        Work::Source(_) | Work::Table(_) | Work::Operator(_) => None,
+    };
+    plan.ordered().into_iter().filter_map(sink).collect()
+}
+
+/// Opens the sinks that do not come from the old program.
+fn open_sinks(
+    next: &mut Program,
+    sinks: &BTreeMap<&str, (&Endpoint, Span)>,
+    taking: &Taking,
+) -> Result<(), EngineError> {
+    let mut refused = Vec::new();
+    let Program { steps, nodes, .. } = next;
+    for step in steps {
+        let Step::Sink(node, outlet, _) = step else { continue };
+        let identity = nodes[*node].identity.as_str();
+        let Some((endpoint, span)) = sinks.get(identity).filter(|_| !taking.sinks.contains_key(identity)) else {
+            continue;
+        };
+        match open_sink(endpoint) {
+            Ok(sink) => outlet.put(sink),
+            Err(NotRunnable(message)) => refused.push(Refusal { span: *span, message }),
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(EngineError::Refused(refused)) }
 }
 
 /// Sinks that are new must be there.

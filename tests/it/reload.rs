@@ -6,7 +6,7 @@ mod load;
 
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -293,7 +293,7 @@ fn a_decision_waits_until_it_is_answered() {
     let before = numbers(&running.out()).len();
     running.until("more batches", || numbers(&running.out()).len() > before + 3);
     assert_eq!(running.times("the new text runs"), 0);
-    assert_eq!(decide(&["total=reset"]).code, 0);
+    assert_eq!(millstream_in(running.folder.path(), &["decide", ".", "total=reset"], "").code, 0);
     running.until_applied(1);
     assert!(decide(&[]).err.contains("waits for no decision"));
     // The text may answer too.
@@ -483,4 +483,48 @@ fn state_of_a_stage_that_was_deleted_is_taken_back_when_the_stage_comes_again() 
     let firsts = || running.out().lines().filter(|line| line.starts_with("0,")).count();
     running.until("its totals go on", || firsts() > before + 2);
     running.end();
+}
+
+#[test]
+fn what_a_file_sink_holds_back_is_published_once_when_the_sink_changes() {
+    let text = |roll: &str, columns: &str| {
+        format!(
+            "pipeline p {{ every: 50ms }}\nsource ticks = generate() {{ rows_per_second: 1000 }}\n\
+             from ticks |> select value{columns} |> into files(\"out\") {{ format: json, roll: {roll} }}\n\
+             from ticks |> select value |> into console {{ format: csv }}\n"
+        )
+    };
+    let running = Running::start(&text("1h", ""), &[]);
+    for (n, (roll, columns)) in [("2h", ""), ("2h", ", value * 2 as twice"), ("3h", "")].into_iter().enumerate() {
+        running.save(&text(roll, columns));
+        running.until_applied(n + 1);
+    }
+    let out = running.folder.path().join("out");
+    let folder = &running.folder;
+    assert!(folder.path().exists());
+    running.signal("-INT");
+    running.until("the end", || running.said().contains(" rows in, "));
+    let mut values: Vec<u64> = Vec::new();
+    for path in published(&out) {
+        for line in fs::read_to_string(path).unwrap().lines() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            values.push(row["value"].as_u64().unwrap());
+        }
+    }
+    values.sort_unstable();
+    assert!(values.len() > 300, "{} rows; {}", values.len(), running.said());
+    assert!(values.iter().enumerate().all(|(i, value)| i as u64 == *value), "{}", running.said());
+}
+
+/// The files that readers see, in folders of any depth.
+fn published(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with(['.', '_']) {
+            continue;
+        }
+        if path.is_dir() { found.extend(published(&path)) } else { found.push(path) }
+    }
+    found
 }

@@ -43,9 +43,13 @@ impl Watched {
         Watched { looks: BTreeMap::new(), folders: BTreeSet::new(), watcher, hints }
     }
 
-    /// Watches these files from now on, and no others; as they are now is what is known.
+    /// Watches these files from now on, and no others; how new ones look now is what is known of them.
     pub(super) fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
-        self.looks = files.into_iter().map(|file| (file.clone(), look(&file))).collect();
+        let known = |file: PathBuf| {
+            let seen = self.looks.get(&file).copied().unwrap_or_else(|| look(&file));
+            (file, seen)
+        };
+        self.looks = files.into_iter().map(known).collect();
         let folder = |file: &PathBuf| match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),

@@ -119,6 +119,7 @@ fn sixty_edits_under_load_lose_and_double_nothing() {
 
 #[test]
 #[ignore = "takes a while; says how long a switch takes"]
+#[expect(clippy::print_stdout, reason = "says what it measured")]
 fn a_thousand_edits_under_load_switch_within_twenty_milliseconds() {
     let took = edited(1000);
     let median = took[took.len() / 2];

@@ -9,6 +9,8 @@ pub mod http;
 pub mod kafka;
 pub(crate) mod packed;
 pub mod postgres;
+mod publish;
+
 pub mod redis;
 pub mod tcp;
 pub mod text_files;

@@ -26,6 +26,8 @@ use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, ide
 use files::Watched;
 use waiting::Desk;
 
+/// How long a text with mistakes must be still before it is believed: it may be half of one.
+const HALF: Duration = Duration::from_millis(150);
 /// How long a text may be missing or empty, as it is while some editors save it.
 const GONE: Duration = Duration::from_secs(1);
 
@@ -270,21 +272,28 @@ impl Reader {
         self.judge(&Waiting { text, answers }, true);
     }
 
-    /// What is found, when it can be read: some editors take the file away for a moment, or empty it first.
+    /// What is found, when it can be read: some editors take the file away for a moment, or empty it first, or write one
+    /// half and then the other.
     fn found(&mut self) -> Option<Findings> {
         let started = Instant::now();
         loop {
             let found = findings::find(&self.watching.file, &self.catalog, &self.watching.overrides);
             let first = found.program.sources.iter().next();
             let empty = first.is_none_or(|(_, file)| file.text.trim().is_empty());
-            // What changed while it was read is read again.
-            if (!empty && found.plan.is_some() && !self.files.changed()) || self.is_over() {
+            let there = found.plan.is_some() && !empty;
+            // What changed while it was read is read again; mistakes may be the half of a text.
+            let moment = if found.counts().errors > 0 { HALF } else { Duration::ZERO };
+            let patient = started.elapsed() < GONE;
+            if self.is_over() || (there && !(patient && self.files.move_within(moment))) {
                 return Some(found);
             }
-            if started.elapsed() > GONE {
+            if !there && !patient {
                 return found.plan.is_some().then_some(found);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            if !there {
+                std::thread::sleep(Duration::from_millis(20));
+                self.files.move_within(Duration::ZERO);
+            }
         }
     }
 

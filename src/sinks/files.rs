@@ -1,20 +1,12 @@
 //! `files`: a folder of files that readers never see half-written.
 
+mod index;
 mod partition;
-
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use arrow::array::RecordBatch;
+mod shelf;
+mod spool;
 
 use crate::connect::columns;
-use crate::model::Schema;
-use crate::plan::catalog::Endpoint;
-use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
-use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
-use crate::plan::{Doc, OptionKind, OptionSpec, SinkEntry};
+use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SinkEntry};
 use crate::sinks::appends_only;
 
 const COMPRESSION: &[(&str, &str)] =
@@ -26,11 +18,19 @@ pub fn entry() -> SinkEntry {
     SinkEntry {
         doc: Doc::new("files", "writes files into a folder, each whole or not at all", "files(\"FOLDER\") { OPTIONS }")
             .details(
-                "A batch that has rows gives one file (one for each value of `partition_by`), written under a temporary \
-                 name and renamed. Names sort by batch, and writing a batch again replaces its own files.",
+                "A batch that has rows gives one file (one for each value of `partition_by`): written under a hidden name, \
+                 brought to the disk, and only then given its name, which readers see whole. Names sort by batch: \
+                 `PREFIX-MILLISECONDS-BATCH.ENDING`. Delivering a batch again changes nothing; where a file of that name holds \
+                 something else, the pipeline stops.\n\nWith `roll` rows wait in the hidden folder `.spool` until they are so \
+                 large (before they are packed) or so old, and at the end of the run what waits is published. After a crash \
+                 they go on waiting in the next run. With a duration a file is also full at 256 MB.\n\n`partition_by` names \
+                 columns that become folders, `country=de/`, and are not written into the files; `hive: true` of the source \
+                 `files` reads them back. `_manifest` holds a JSON object a line for every published file: `file`, `rows`, \
+                 `bytes`, `batch`, `time`. `_latest` holds the path of the newest file.",
             )
             .example("from orders |> into files(\"out/orders\") { format: parquet }")
-            .example("from orders |> into files(\"out/by-user\") { format: json, partition_by: [user_id] }"),
+            .example("from orders |> into files(\"out/by-user\") { format: json, partition_by: [user_id] }")
+            .example("from orders |> into files(\"out/rolled\") { format: csv, roll: 10min, compression: gzip, manifest: true }"),
         args: vec![OptionSpec::required("path", OptionKind::Path, "the folder; it is made when it is not there")],
         options: vec![
             OptionSpec::optional("partition_by", columns(), "a folder `column=value` for each value of these columns"),
@@ -42,114 +42,14 @@ pub fn entry() -> SinkEntry {
         ],
         takes_changes: appends_only,
         format: Some("json"),
-        guarantee: |_| "exactly once (published by batch)".into(),
+        guarantee,
         target: |settings| settings.text("path").map(|path| format!("files {path}")),
         feature: None,
-        open: SinkEntry::by(open),
+        open: SinkEntry::by(shelf::open),
     }
 }
 
-fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
-    let settings = &endpoint.settings;
-    let later = [
-        ("roll", settings.get("roll").is_some()),
-        ("manifest", settings.flag("manifest")),
-        ("latest", settings.flag("latest")),
-        ("compression", matches!(settings.text("compression"), Some("gzip" | "zstd"))),
-    ];
-    if let Some((option, _)) = later.iter().find(|(_, given)| *given) {
-        return Err(NotRunnable(format!("sink `files` with `{option}` can be checked, but not run yet")));
-    }
-    let by: Vec<usize> = settings.texts("partition_by").iter().filter_map(|c| endpoint.schema.position(c)).collect();
-    let kept: Vec<usize> = (0..endpoint.schema.columns.len()).filter(|i| !by.contains(i)).collect();
-    let written = Schema::new(kept.iter().map(|i| endpoint.schema.columns[*i].clone()).collect());
-    let format = endpoint.format.as_ref().ok_or_else(|| NotRunnable("sink `files` has no format".into()))?;
-    Ok(Box::new(Files {
-        folder: endpoint.base.join(settings.text("path").unwrap_or_default()),
-        prefix: settings.text("prefix").unwrap_or("part").to_owned(),
-        ending: ending(&format.entry.doc.name),
-        codec: (format.entry.open)(format, &written)?,
-        by,
-        kept,
-    }))
+fn guarantee(settings: &Settings) -> String {
+    let when = if settings.get("roll").is_some() { "published when full or old" } else { "published by batch" };
+    format!("exactly once ({when})")
 }
-
-/// What people expect names of that format to end with.
-fn ending(format: &str) -> String {
-    if format == "text" { "txt".into() } else { format.into() }
-}
-
-struct Files {
-    folder: PathBuf,
-    prefix: String,
-    ending: String,
-    codec: Box<dyn FormatCodec>,
-    /// Columns that become folders.
-    by: Vec<usize>,
-    /// Columns that are written.
-    kept: Vec<usize>,
-}
-
-impl Sink for Files {
-    /// Writes under names that readers skip.
-    fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError> {
-        let mut artifact = Artifact { rows: rows.iter().map(RecordBatch::num_rows).sum(), ..Artifact::default() };
-        for (folder, rows) in self.by_folder(rows)? {
-            let mut bytes = Vec::new();
-            self.codec.encode(&rows, &mut bytes)?;
-            let name = format!("{}-{:013}-{:06}.{}", self.prefix, batch.micros / 1000, batch.number, self.ending);
-            let target = Path::new(&folder).join(name);
-            let path = target.to_string_lossy();
-            self.write(&target, &bytes).map_err(|e| TaskError::Retry(format!("cannot write `{path}`: {e}")))?;
-            artifact.bytes.extend(path.as_bytes());
-            artifact.bytes.push(b'\n');
-        }
-        Ok(artifact)
-    }
-
-    fn deliver(&mut self, _: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError> {
-        let names = String::from_utf8_lossy(&artifact.bytes);
-        for name in names.lines() {
-            let target = self.folder.join(name);
-            match fs::rename(staged(&target), &target) {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound && target.exists() => {}
-                Err(e) => return Err(TaskError::Retry(format!("cannot publish `{}`: {e}", target.display()))),
-            }
-        }
-        Ok(Delivered::default())
-    }
-
-    fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
-        Ok(None)
-    }
-}
-
-impl Files {
-    /// Rows by the folder they belong into.
-    fn by_folder(&self, rows: &[RecordBatch]) -> Result<BTreeMap<String, Vec<RecordBatch>>, TaskError> {
-        let mut folders = BTreeMap::new();
-        for batch in rows {
-            for (folder, rows) in partition::split(batch, &self.by).map_err(|e| TaskError::Bug(e.to_string()))? {
-                let rows = rows.project(&self.kept).map_err(|e| TaskError::Bug(e.to_string()))?;
-                folders.entry(folder).or_insert_with(Vec::new).push(rows);
-            }
-        }
-        Ok(folders)
-    }
-
-    fn write(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
-        let path = staged(&self.folder.join(target));
-        fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
-        fs::write(path, bytes)
-    }
-}
-
-/// The name a file has until it is published.
-fn staged(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.tmp"))
-}
-
-#[cfg(test)]
-mod tests;

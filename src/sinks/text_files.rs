@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
@@ -10,7 +10,10 @@ use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
 use crate::plan::{Doc, OptionKind, OptionSpec, SinkEntry};
-use crate::sinks::appends_only;
+use crate::sinks::{appends_only, publish};
+
+/// The file in every folder, named as Spark does.
+const PART: &str = "part-00000";
 
 /// The entry.
 pub fn entry() -> SinkEntry {
@@ -63,32 +66,115 @@ impl TextFiles {
     }
 }
 
-/// The name a folder has until it is published.
-fn staged(folder: &Path) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}.tmp"))
-}
-
 impl Sink for TextFiles {
     fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError> {
+        let count = rows.iter().map(RecordBatch::num_rows).sum();
+        if count == 0 {
+            return Ok(Artifact::default());
+        }
         let mut bytes = Vec::new();
         self.codec.encode(rows, &mut bytes)?;
-        let folder = staged(&self.folder(batch));
-        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("part-00000"), bytes));
+        let folder = publish::hidden(&self.folder(batch));
+        let written = publish::write(&folder.join(PART), &bytes);
         written.map_err(|e| TaskError::Retry(format!("cannot write into `{}`: {e}", folder.display())))?;
-        Ok(Artifact { bytes: Vec::new(), rows: rows.iter().map(RecordBatch::num_rows).sum() })
+        Ok(Artifact { bytes: Vec::new(), rows: count })
     }
 
-    fn deliver(&mut self, batch: &BatchTime, _: &Artifact) -> Result<Delivered, TaskError> {
-        let folder = self.folder(batch);
-        match fs::rename(staged(&folder), &folder) {
-            Ok(()) => Ok(Delivered::default()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && folder.exists() => Ok(Delivered::default()),
-            Err(e) => Err(TaskError::Retry(format!("cannot publish `{}`: {e}", folder.display()))),
+    fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError> {
+        if artifact.rows == 0 {
+            return Ok(Delivered::default());
         }
+        let folder = self.folder(batch);
+        let staged = publish::hidden(&folder);
+        let retry = |e: io::Error| TaskError::Retry(format!("cannot publish `{}`: {e}", folder.display()));
+        if folder.exists() {
+            if staged.exists() {
+                if !publish::same(&staged.join(PART), &folder.join(PART)).unwrap_or(false) {
+                    return Err(publish::other(&folder));
+                }
+                fs::remove_dir_all(&staged).map_err(retry)?;
+            }
+            return Ok(Delivered::default());
+        }
+        fs::rename(&staged, &folder).map_err(retry)?;
+        publish::sync(folder.parent().unwrap_or(&self.base)).map_err(retry)?;
+        Ok(Delivered::default())
     }
 
     fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+    use millstream_dsl::Span;
+
+    use super::*;
+    use crate::model::{Column, Schema, Slot, Type};
+    use crate::plan::catalog::{EndpointEntry, FormatCall};
+    use crate::plan::{OptionValue, Settings};
+
+    fn sink(base: &Path) -> Box<dyn Sink> {
+        let mut settings = Settings::default();
+        settings.set("prefix", OptionValue::Text("out/words".into()), Span::default());
+        settings.set("suffix", OptionValue::Text("txt".into()), Span::default());
+        open(&Endpoint {
+            name: "words".into(),
+            word: "text_files".into(),
+            entry: EndpointEntry::Sink(Arc::new(entry())),
+            settings,
+            format: Some(FormatCall { entry: Arc::new(crate::formats::text::entry()), settings: Settings::default() }),
+            schema: schema(),
+            pipeline: "p".into(),
+            base: base.into(),
+        })
+        .unwrap()
+    }
+
+    fn schema() -> Schema {
+        Schema::new(vec![Column::new("word", Slot::required(Type::String))])
+    }
+
+    fn rows(words: &[&str]) -> RecordBatch {
+        RecordBatch::try_new(schema().to_arrow(), vec![Arc::new(StringArray::from(words.to_vec()))]).unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_a_folder_that_appears_whole_and_once() {
+        let base = tempfile::tempdir().unwrap();
+        let batch = BatchTime { number: 3, micros: 1_000_000 };
+        let mut sink = sink(base.path());
+        let artifact = sink.stage(&batch, &[rows(&["to", "be"])]).unwrap();
+        let names = || -> Vec<String> {
+            let entries = fs::read_dir(base.path().join("out")).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        assert_eq!(names(), [".words-1000.txt.tmp"]);
+        for _ in 0..2 {
+            sink.deliver(&batch, &artifact).unwrap();
+            assert_eq!(names(), ["words-1000.txt"]);
+        }
+        assert_eq!(fs::read_to_string(base.path().join("out/words-1000.txt/part-00000")).unwrap(), "to\nbe\n");
+        // After a crash the batch may be staged and delivered once more.
+        let again = sink.stage(&batch, &[rows(&["to", "be"])]).unwrap();
+        sink.deliver(&batch, &again).unwrap();
+        assert_eq!(names(), ["words-1000.txt"]);
+        let other = sink.stage(&batch, &[rows(&["not"])]).unwrap();
+        assert!(matches!(sink.deliver(&batch, &other), Err(TaskError::Stop(_))));
+    }
+
+    #[test]
+    fn a_batch_without_rows_gives_no_folder() {
+        let base = tempfile::tempdir().unwrap();
+        let mut sink = sink(base.path());
+        let batch = BatchTime { number: 3, micros: 1_000_000 };
+        let artifact = sink.stage(&batch, &[rows(&[])]).unwrap();
+        sink.deliver(&batch, &artifact).unwrap();
+        assert!(!base.path().join("out").exists());
     }
 }

@@ -46,14 +46,34 @@ pub fn entry() -> SourceEntry {
             "files(\"PATTERN\") { OPTIONS }",
         )
         .details(
-            "`*` and `?` match within a name, `**` any number of folders; a folder alone means the files in it. Names that \
-             start with `.` or `_` and names that end with `.tmp` or `~` are skipped. Write a file elsewhere on the same \
-             disk and rename it into place, or set `settle`. As a table, all files together are its rows.",
+            "`*` and `?` match within a name, `**` any number of folders; a folder alone means the files in it. Left out, \
+             each told of once with its reason: names that start with `.` or `_` and names that end with `.tmp` or `~`, what \
+             is no plain file, what may not be read. A file is read once it holds something \
+             and has been left alone for `settle`; one that takes longer to write is better written elsewhere on the same \
+             disk and renamed into place. As a table, all files together are its rows.\n\nEach file is read once, by its path: what is \
+             appended to a file that was read, and another file of the same name, is left out and told of (with `after: \
+             delete` or `move` a name is free again once its file is cleared away). A file that is not what it was when its \
+             first part was read, or is gone, is given up, which is told of too. A file larger than a batch goes on in the \
+             next one, packed files and columnar ones as well. At most 10,000 files are read in a batch where `max_files` \
+             does not say otherwise. Files ending in `.gz` or `.zst` are unpacked; damaged ones give their whole lines and a \
+             bad row.\n\nWith `tail: true` files that grow are followed by whole lines; the last line waits until it is whole, \
+             except under `--once`. A file is known by its number on the disk, so a log that is renamed is read to its end, \
+             under whatever name in its folder, and the new file of its name from its start. One that is cut short is read \
+             from its start again. Packed copies are left out. With `start: latest` only lines that come after the start \
+             count.\n\nFolders are listed every `poll`, and at once where the system tells of a change; a folder whose time \
+             has not changed is not listed again, so waiting for very many files costs little. `after` clears a file away \
+             when its rows are delivered; `move` keeps the folders below those that all files have in common, and \
+             overwrites nothing.",
         )
         .example("source lines = files(\"data/*.txt\")")
         .example(
             "source orders = files(\"data/orders/**/*.json\") { format: json, \
              schema: { id: string, amount: decimal(12, 2) }, max_files: 1 }",
+        )
+        .example("source requests = files(\"/var/log/app/*.log\") { format: logfmt, schema: { level: string, msg: string? }, tail: true }")
+        .example(
+            "source sales = files(\"sales/**/*.csv.gz\") { format: csv, schema: { id: int64, day: date }, hive: true, \
+             after: move, move_to: \"done\" }",
         )
         .alias("textFileStream")
         .alias("fileStream"),
@@ -72,7 +92,7 @@ fn options() -> Vec<OptionSpec> {
     use OptionKind::{Bool, Duration, Path, Size, Symbol};
     let start = OptionKind::AnyOf(vec![Symbol(START), OptionKind::Timestamp]);
     let metadata = OptionKind::List(Box::new(Symbol(METADATA)));
-    let settle = "how long a file must have been left alone before it is read";
+    let settle = "how long a file must have been left alone before it is read; `--once` does not wait";
     let hive = "whether folders named `key=value` give the columns of those names";
     let poll = "how often folders are listed, whatever the system reports of changes";
     vec![
@@ -81,7 +101,7 @@ fn options() -> Vec<OptionSpec> {
         OptionSpec::with_default("start", start, "earliest", "with which files it starts: those changed since"),
         OptionSpec::optional("max_files", COUNT, "at most so many files a batch"),
         OptionSpec::with_default("tail", Bool, "false", "whether files that grow are followed, by whole lines"),
-        OptionSpec::with_default("settle", Duration, "0s", settle),
+        OptionSpec::with_default("settle", Duration, "500ms", settle),
         OptionSpec::with_default("after", Symbol(AFTER), "keep", "what becomes of a file that was read"),
         OptionSpec::optional("move_to", Path, "the folder for `after: move`"),
         OptionSpec::with_default(

@@ -155,6 +155,7 @@ impl Source for Receiver {
             self.working.push(self.cut_in_between()?);
             self.started = true;
         }
+        self.shared.blocks().now(limits.now);
         Ok(vec![Split { id: self.name.clone() }])
     }
 

@@ -1,6 +1,7 @@
 //! What saved edits mean: cases of an old text, a new one, and the table that is printed; and pipelines that are edited
 //! while they run.
 
+mod failing;
 mod load;
 
 use std::fs;
@@ -391,7 +392,10 @@ fn files_that_come_and_go_are_read_once_through_edits() {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("in")).unwrap();
     fs::write(folder.path().join("p.stream"), text("")).unwrap();
-    let put = |n: usize| fs::write(folder.path().join(format!("in/{n:03}.txt")), format!("line {n}\n")).unwrap();
+    let put = |n: usize| {
+        let (written, at) = (folder.path().join("in/.new"), folder.path().join(format!("in/{n:03}.txt")));
+        fs::write(&written, format!("line {n}\n")).and_then(|()| fs::rename(written, at)).unwrap();
+    };
     let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
     let said = heard(child.stderr.take().unwrap());
     for n in 0..60 {

@@ -86,11 +86,11 @@ fn rows_that_cannot_be_read_are_written_beside_the_good_ones() {
 
 #[test]
 fn what_cannot_be_run_yet_is_refused_before_anything_happens() {
-    let pipeline = "pipeline p { every: 1s, checkpoint: \"state\" }\nsource lines = files(\"in/*.txt\") { tail: true }\n\
-                    from lines |> into redis(line) { url: env(\"PATH\"), write: publish }\n";
+    let pipeline = "pipeline p { every: 1s, checkpoint: \"state\", state_limit: 1gb }\nsource lines = files(\"in/*.txt\")\n\
+                    from lines |> into redis(line) { url: env(\"REDIS_URL\"), write: publish }\n";
     let ran = once(&folder(pipeline, &[("in/a.txt", "1\n")]), "");
     assert_ne!(ran.code, 0);
-    let refusals = ["a pipeline with `checkpoint`", "source `files` with `tail: true`", "sink `redis`"];
+    let refusals = ["a pipeline with `checkpoint`", "a pipeline with `state_limit`", "sink `redis`"];
     for refusal in refusals {
         assert!(ran.err.contains(&format!("{refusal} can be checked, but not run yet")), "{}", ran.err);
     }

@@ -81,6 +81,21 @@ impl Watched {
         true
     }
 
+    /// Whether one of the files changes within that time.
+    pub(super) fn move_within(&mut self, most: Duration) -> bool {
+        let until = Instant::now() + most;
+        loop {
+            if self.changed() {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(10)));
+        }
+    }
+
     /// Whether one of the files is told of within that time.
     fn hint(&self, most: Duration) -> bool {
         let until = Instant::now() + most;
@@ -106,7 +121,7 @@ impl Watched {
     }
 
     /// Looks at the files; whether any looks otherwise than before.
-    pub(super) fn changed(&mut self) -> bool {
+    fn changed(&mut self) -> bool {
         let mut changed = false;
         for (file, known) in &mut self.looks {
             let now = look(file);

@@ -116,6 +116,8 @@ impl Start {
 impl Source for Files {
     fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         self.columns.leave_out(unread);
+        // It was opened for other columns.
+        self.opened = None;
     }
 
     fn ring(&mut self, bell: &Bell) {
@@ -168,6 +170,14 @@ impl Source for Files {
             self.listing.leave_out(&split.id, "was read, but cannot be cleared away");
         }
         Ok(())
+    }
+
+    fn shown(&self, position: &Position) -> String {
+        let place = Place::read(position);
+        match place.done {
+            true => "all".into(),
+            false => format!("byte {}, line {}", place.offset, place.lines + place.given),
+        }
     }
 
     fn backlog(&self) -> Backlog {

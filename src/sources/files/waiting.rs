@@ -173,7 +173,7 @@ impl Waiting {
                     early.push(file.path);
                     continue;
                 }
-                if time.is_some_and(|time| limits.now.saturating_sub(time) < settle) {
+                if settle > 0 && !limits.drain && file.may_be_written(limits.now, settle) {
                     behind.push(file);
                     continue;
                 }
@@ -201,6 +201,12 @@ impl File {
     fn look(&mut self, base: &Path) -> Option<i64> {
         self.about = fs::metadata(base.join(&self.path)).ok().map(|about| (changed(&about), about.len()));
         self.about.map(|about| about.0)
+    }
+
+    /// Whether somebody may be writing it: it is empty, or was changed a moment ago. One that was changed long after the
+    /// time of the batch is in another time than the run, which is none of its business.
+    fn may_be_written(&self, now: i64, settle: i64) -> bool {
+        self.about.is_some_and(|(changed, size)| size == 0 || now.saturating_sub(changed).abs() < settle)
     }
 }
 

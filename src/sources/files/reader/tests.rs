@@ -41,12 +41,6 @@ fn endpoint(
     }
 }
 
-/// The same for text.
-fn text_endpoint(folder: &Path, options: &[(&str, OptionValue)]) -> Endpoint {
-    let line = Column::new("line", Slot::required(Type::String));
-    endpoint(folder, crate::formats::text::entry(), vec![line], options)
-}
-
 fn now() -> i64 {
     i64::try_from(std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }
@@ -184,9 +178,12 @@ fn a_file_that_was_just_written_is_left_to_settle() {
     fs::write(folder.path().join("a.txt"), "1\n").unwrap();
     let mut source = text(folder.path(), &[path("*.txt"), ("settle", OptionValue::Duration(1_000_000))]);
     let now = now();
-    let at = |now| Limits { now, ..limits(usize::MAX) };
+    fs::write(folder.path().join("empty.txt"), "").unwrap();
+    let at = |now| Limits { now, drain: false, ..limits(usize::MAX) };
     assert!(source.discover(&Positions::new(), &at(now)).unwrap().is_empty());
     assert_eq!(source.discover(&Positions::new(), &at(now + 60_000_000)).unwrap().len(), 1);
+    let all = Limits { drain: true, ..at(now) };
+    assert_eq!(source.discover(&Positions::new(), &all).unwrap().len(), 2, "who takes what there is does not wait");
 }
 
 #[test]

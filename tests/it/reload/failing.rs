@@ -1,0 +1,121 @@
+//! A sink that fails while a running pipeline is switched to a text with it: the old text goes on, with everything it
+//! remembers and the sinks it has.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use millstream::builtins;
+use millstream::check::{Overrides, check};
+use millstream::engine::{Opening, Session};
+use millstream::load;
+use millstream::optimize::optimize;
+use millstream::plan::catalog::{Changes, SinkEntry};
+use millstream::plan::operator::{BatchTime, NotRunnable, TaskError};
+use millstream::plan::seams::{Artifact, Delivered, Sink};
+use millstream::plan::{Catalog, Doc, OptionKind, OptionSpec, Plan};
+use millstream::reload::{Answers, compare};
+
+/// The batches that each sink was given, and how many are open.
+#[derive(Clone, Default)]
+struct World {
+    rows: Arc<Mutex<Vec<(String, usize)>>>,
+    open: Arc<AtomicUsize>,
+}
+
+struct Told {
+    name: String,
+    reachable: bool,
+    world: World,
+}
+
+impl Sink for Told {
+    fn stage(&mut self, _: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError> {
+        Ok(Artifact { bytes: Vec::new(), rows: rows.iter().map(RecordBatch::num_rows).sum() })
+    }
+
+    fn deliver(&mut self, _: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError> {
+        self.world.rows.lock().unwrap().push((self.name.clone(), artifact.rows));
+        Ok(Delivered::default())
+    }
+
+    fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
+        if self.reachable { Ok(None) } else { Err(TaskError::Stop("nobody is there".into())) }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.world.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// `into told("name")`; one called `broken` cannot be opened, one called `away` cannot be reached.
+fn catalog(world: &World) -> Catalog {
+    let world = world.clone();
+    let mut catalog = builtins::catalog();
+    catalog.sinks.push(Arc::new(SinkEntry {
+        doc: Doc::new("told", "tells a test", "told(NAME)"),
+        args: vec![OptionSpec::required("name", OptionKind::Text, "its name")],
+        options: Vec::new(),
+        takes_changes: |_| Changes::Any,
+        format: None,
+        guarantee: |_| String::new(),
+        target: |_| None,
+        feature: None,
+        open: SinkEntry::by(move |endpoint| {
+            let name = endpoint.settings.text("name").unwrap_or_default().to_owned();
+            if name == "broken" {
+                return Err(NotRunnable("the target is broken".into()));
+            }
+            world.open.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Told { reachable: name != "away", name, world: world.clone() }))
+        }),
+    }));
+    catalog
+}
+
+fn plan(catalog: &Catalog, sinks: &[&str], added: &str) -> Plan {
+    let into: String = sinks.iter().map(|name| format!("from total |> into told(\"{name}\")\n")).collect();
+    let text = format!(
+        "pipeline p {{ every: 1s }}\nsource ticks = generate() {{ rows_per_second: 10 }}\n\
+         stream total = from ticks |> aggregate count() as n{added} running ttl 1d named total\n{into}"
+    );
+    let (program, problems) = load::text(&text);
+    let checked = check(&program, catalog, &Overrides::new());
+    let errors: Vec<_> = problems.iter().chain(&checked.problems).filter(|p| p.is_error()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    checked.plan
+}
+
+#[test]
+fn a_sink_that_fails_during_the_switch_leaves_everything_as_it_was() {
+    let world = World::default();
+    let catalog = catalog(&world);
+    let running = || plan(&catalog, &["a"], "");
+    let opening = Opening { queued: false, sinks: true, ..Opening::default() };
+    let mut session = Session::open(&optimize(running()).plan, opening).unwrap();
+    let step = |session: &mut Session, n: i64| session.step(1_800_000_000_000_000 + n * 1_000_000).unwrap();
+    step(&mut session, 0);
+    let saved = session.save().unwrap();
+    for bad in ["broken", "away"] {
+        let next = || plan(&catalog, &["a", "b", bad], ", max(value) as top");
+        let taking = compare(&running(), &next()).settled(&Answers::default()).unwrap();
+        let failed = session.switch(&optimize(next()).plan, &taking).unwrap_err().to_string();
+        assert!(failed.contains(if bad == "broken" { "is broken" } else { "nobody is there" }), "{failed}");
+        assert_eq!(session.save().unwrap(), saved, "nothing was touched");
+        assert_eq!(world.open.load(Ordering::Relaxed), 1, "what was opened for nothing is closed");
+    }
+    step(&mut session, 1);
+    // One that is well: the old sink goes on, and is not opened a second time.
+    let next = || plan(&catalog, &["a", "b"], ", max(value) as top");
+    let taking = compare(&running(), &next()).settled(&Answers::default()).unwrap();
+    session.switch(&optimize(next()).plan, &taking).unwrap();
+    step(&mut session, 2);
+    let told = world.rows.lock().unwrap().clone();
+    let of = |name: &str| told.iter().filter(|(told, _)| told == name).count();
+    // The first batch had no rows.
+    assert_eq!((of("a"), of("b")), (2, 1), "{told:?}");
+    drop(session);
+    assert_eq!(world.open.load(Ordering::Relaxed), 0);
+}

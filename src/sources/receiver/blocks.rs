@@ -27,6 +27,8 @@ pub(super) struct Blocks {
     whole: usize,
     peers: BTreeMap<u64, Stream>,
     ready: VecDeque<Block>,
+    /// Bytes that came since the last block.
+    passed: u64,
 }
 
 /// What one peer sends.
@@ -62,7 +64,7 @@ impl Blocks {
     pub(super) fn new(codec: Arc<dyn FormatCodec>, longest: u64, whole: u64) -> Self {
         let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         let (longest, whole) = (size(longest), size(whole));
-        Blocks { codec, longest, whole, peers: BTreeMap::new(), ready: VecDeque::new() }
+        Blocks { codec, longest, whole, peers: BTreeMap::new(), ready: VecDeque::new(), passed: 0 }
     }
 
     /// What time it is, for formats whose times leave something out.
@@ -89,6 +91,7 @@ impl Blocks {
     /// empty message.
     pub(super) fn cut(&mut self, messages: VecDeque<Message>) -> Result<u64, TaskError> {
         let weight = messages.iter().map(Message::weight).sum();
+        self.passed += messages.iter().map(Message::bytes).sum::<u64>();
         let (mut read, mut run) = (Read::default(), Run::default());
         for message in messages {
             let lines = self.codec.is_lines();
@@ -105,7 +108,8 @@ impl Blocks {
             return Ok(weight);
         }
         let rows = together(read.blocks).map_err(|e| TaskError::Bug(e.to_string()))?;
-        self.ready.push_back(Block { rows, bad: read.bad, bytes: read.bytes, weight });
+        let bytes = std::mem::take(&mut self.passed);
+        self.ready.push_back(Block { rows, bad: read.bad, bytes, weight });
         Ok(0)
     }
 
@@ -131,14 +135,12 @@ impl Blocks {
             }
             Message::Record { place, number, bytes } => {
                 let decoded = whole(self.codec.as_ref(), &bytes)?;
-                read.bytes += bytes.len() as u64;
                 read.blocks.extend(decoded.blocks);
                 let place = |bad| BadRow { place: place.to_string(), line: number, ..bad };
                 read.bad.extend(decoded.bad.into_iter().map(place));
             }
             Message::Bad(bad) => read.bad.push(bad),
-            Message::Rows { place, decoded, bytes } => {
-                read.bytes += bytes;
+            Message::Rows { place, decoded, .. } => {
                 read.blocks.extend(decoded.blocks);
                 let place = |bad: BadRow| BadRow { place: place.to_string(), line: bad.line + 1, ..bad };
                 read.bad.extend(decoded.bad.into_iter().map(place));
@@ -154,7 +156,6 @@ impl Blocks {
             return Ok(());
         }
         let decoded = decode(self.codec.as_ref(), &[], &run.bytes)?;
-        read.bytes += run.bytes.len() as u64;
         read.blocks.extend(decoded.blocks);
         for bad in decoded.bad {
             let at = run.ends.partition_point(|(end, ..)| *end <= bad.line);
@@ -281,7 +282,6 @@ impl Stream {
     /// Cuts what can be cut; whether anything was.
     fn cut(&mut self, last: bool, read: &mut Read) -> Result<bool, TaskError> {
         let cut = self.cutter.cut(last, usize::MAX, 1)?;
-        read.bytes += cut.used as u64;
         let any = cut.used > 0;
         let name = Arc::clone(&self.name);
         self.cutter.hand_on(cut.decoded, &name, read);
@@ -291,7 +291,6 @@ impl Stream {
     /// What is pending, and this, is no record.
     fn too_long(&mut self, rest: &[u8], reason: &str, read: &mut Read) {
         let mut shown = std::mem::take(self.cutter.pending());
-        read.bytes += (shown.len() + rest.len()) as u64;
         let goes_on = shown.len() + rest.len() > KEPT_TEXT;
         shown.truncate(KEPT_TEXT);
         shown.extend_from_slice(&rest[..rest.len().min(KEPT_TEXT - shown.len())]);
@@ -368,4 +367,68 @@ fn together(blocks: Vec<RecordBatch>) -> Result<VecDeque<RecordBatch>, arrow::er
     }
     flush(&mut small, &mut out)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::tests::{source_endpoint, texts};
+
+    fn blocks(format: &str, longest: u64, whole: u64) -> Blocks {
+        let text = format!("source x = stdin() {{ {format} }} bad drop");
+        let endpoint = source_endpoint(&text, std::path::Path::new("."));
+        Blocks::new(cutter::codec(&endpoint, &endpoint.schema).unwrap(), longest, whole)
+    }
+
+    /// Rows, and where bad rows stand and why, of one peer's bytes in pieces of that size.
+    fn cut(blocks: &mut Blocks, bytes: &[u8], size: usize) -> (Vec<String>, Vec<(u64, String)>) {
+        let came = Message::Came { peer: 1, name: "a".into() };
+        let pieces = bytes.chunks(size).map(|piece| Message::Bytes { peer: 1, bytes: piece.to_vec() });
+        for message in std::iter::once(came).chain(pieces).chain([Message::Gone { peer: 1 }]) {
+            blocks.cut(VecDeque::from([message])).unwrap();
+        }
+        let mut read = Read::default();
+        blocks.take(usize::MAX, u64::MAX, &mut read);
+        assert!(read.bytes + blocks.passed == bytes.len() as u64, "every byte is counted once");
+        let bad = read.bad.into_iter().map(|bad| (bad.line, bad.reason)).collect();
+        (read.blocks.iter().flat_map(texts).collect(), bad)
+    }
+
+    #[test]
+    fn a_stream_gives_the_same_rows_however_it_comes() {
+        let long = "x".repeat(40);
+        let text = format!("one\ntwo\r\n{long}\nthree\n\n{long}{long}\nfour\n{long}");
+        let expected = ["one", "two", "three", "", "four"].map(String::from).to_vec();
+        let reason = || "longer than 20 bytes".to_owned();
+        for size in 1..=text.len() {
+            let (rows, bad) = cut(&mut blocks("", 20, 1000), text.as_bytes(), size);
+            assert_eq!((rows, bad), (expected.clone(), vec![(3, reason()), (6, reason()), (8, reason())]), "by {size}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_the_end_of_a_record_is_given_up_when_it_is_too_long() {
+        let (rows, bad) = cut(&mut blocks("format: parquet, schema: { id: int64 }", 10, 100), &b"PAR1".repeat(100), 50);
+        assert!(rows.is_empty() && bad.len() == 1, "{bad:?}");
+    }
+
+    #[test]
+    fn single_records_are_read_together_and_bad_ones_are_told_apart() {
+        let mut blocks = blocks("format: json, schema: { id: int64 }", 1000, 1000);
+        let record =
+            |n: u64, text: &str| Message::Record { place: format!("p{n}").into(), number: n, bytes: text.into() };
+        let texts_in = ["{\"id\": 1}", "no", "{\"id\": 2}\n{\"id\": 3}\n", "nor\n{\"id\": 4}"];
+        let messages = texts_in.iter().zip(1..).map(|(text, n)| record(n, text)).collect();
+        blocks.cut(messages).unwrap();
+        let mut read = Read::default();
+        blocks.take(2, u64::MAX, &mut read);
+        assert_eq!((read.bad.len(), read.blocks.len()), (2, 0), "bad rows count as rows");
+        let bad: Vec<_> = read.bad.iter().map(|bad| (bad.place.as_str(), bad.line)).collect();
+        assert_eq!(bad, [("p2", 2), ("p4", 4)]);
+        let mut rest = Read::default();
+        blocks.take(3, u64::MAX, &mut rest);
+        blocks.take(usize::MAX, u64::MAX, &mut rest);
+        assert_eq!(rest.blocks.iter().flat_map(texts).count(), 4);
+        assert!(blocks.is_empty());
+    }
 }

@@ -32,6 +32,15 @@ pub(super) enum Message {
 }
 
 impl Message {
+    /// How much came with it.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Message::Came { .. } | Message::Gone { .. } | Message::Bad(_) => 0,
+            Message::Bytes { bytes, .. } | Message::Record { bytes, .. } => bytes.len() as u64,
+            Message::Rows { bytes, .. } => *bytes,
+        }
+    }
+
     /// What it counts of the bytes that may wait.
     pub(super) fn weight(&self) -> u64 {
         match self {

@@ -7,6 +7,7 @@ mod cases;
 mod check;
 mod codes;
 mod documents;
+mod endurance;
 mod entries;
 mod examples;
 mod files;

@@ -41,7 +41,12 @@ fn memory_does_not_grow_over_hours_of_ticks() {
         let own = std::env::current_exe().unwrap();
         let name = "endurance::memory_does_not_grow_over_hours_of_ticks";
         let ran = Command::new(own).args([name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
-        assert!(ran.status.success(), "{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(
+            ran.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr)
+        );
         return say(&String::from_utf8_lossy(&ran.stderr));
     }
     let batches = asked("ENDURANCE_HOURS", 1).max(1) * 3600;

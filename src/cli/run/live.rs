@@ -44,6 +44,8 @@ impl Live {
         let (Some(first), Some(last)) = (self.recent.first(), self.recent.last()) else { return (0, 0) };
         let worked: Duration = self.recent.iter().map(|(.., took)| *took).sum();
         let passed = Duration::from_micros((last.0 - first.0).max(0).unsigned_abs());
+        // With `--once` the time of batches is not that of the clock.
+        let passed = if self.once { Duration::ZERO } else { passed };
         let seconds = passed.max(worked).as_secs_f64().max(1e-6);
         let rows_in: u64 = self.recent.iter().map(|(_, n, ..)| n).sum();
         let rows_out: u64 = self.recent.iter().map(|(_, _, n, _)| n).sum();

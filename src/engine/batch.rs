@@ -1,9 +1,8 @@
 //! One micro-batch, read top to bottom: take rows in, compute, deliver, acknowledge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 
 use crate::engine::accounts::{BatchReport, MeterCount, OperatorCount, SinkCount, SourceCount};
 use crate::engine::blocks::{blocks_of, bytes_of, settled};
@@ -300,7 +299,9 @@ impl Work<'_> {
             Some(RowFate::Fail) => return Err(TaskError::Stop(about(first))),
             Some(RowFate::Drop) => {}
             Some(RowFate::Null) => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
-            None if self.flow.is_read(&slot) => self.flow.put(slot, [bad_rows(rows)?]),
+            None if self.flow.is_read(&slot) => {
+                self.flow.put(slot, [BadRow::batch(rows).map_err(|e| TaskError::Bug(e.to_string()))?])
+            }
             None => self.report.notes.extend(rows.iter().take(TOLD).map(about)),
         }
         Ok(())
@@ -470,17 +471,4 @@ impl Work<'_> {
         self.report.sinks.push(count);
         Ok(refused)
     }
-}
-
-fn bad_rows(rows: &[BadRow]) -> Result<RecordBatch, TaskError> {
-    let texts =
-        |pick: fn(&BadRow) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(pick))) };
-    let lines = rows.iter().map(|row| i64::try_from(row.line).unwrap_or(i64::MAX));
-    let columns = vec![
-        texts(|row| &row.text),
-        texts(|row| &row.place),
-        Arc::new(Int64Array::from_iter_values(lines)) as ArrayRef,
-        texts(|row| &row.reason),
-    ];
-    RecordBatch::try_new(BadRow::schema().to_arrow(), columns).map_err(|e| TaskError::Bug(e.to_string()))
 }

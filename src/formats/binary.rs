@@ -77,7 +77,13 @@ impl FormatCodec for Binary {
         let rest = &bytes[decoded.used..];
         if piece.last && !rest.is_empty() && rest.len() < length && count < piece.records {
             let reason = format!("{} bytes are left, but a record has {length}", rest.len());
-            decoded.bad.push(BadRow { text: shown(rest), reason, place: String::new(), line: decoded.lines });
+            decoded.bad.push(BadRow {
+                text: shown(rest),
+                reason,
+                place: String::new(),
+                line: decoded.lines,
+                bytes: None,
+            });
             decoded.used = bytes.len();
             decoded.lines += 1;
         }

@@ -35,7 +35,7 @@ fn bisect(batch: &RecordBatch, before: u64, schema: &SchemaRef, blocks: &mut Vec
             bad.extend(found.into_iter().map(|row| BadRow { line: row.line + before, ..row }));
         }
         Err(reason) if batch.num_rows() <= 1 => {
-            bad.push(BadRow { text: String::new(), reason, place: String::new(), line: before });
+            bad.push(BadRow { text: String::new(), reason, place: String::new(), line: before, bytes: None });
         }
         Err(_) => {
             let half = batch.num_rows() / 2;
@@ -109,6 +109,12 @@ fn bad_rows(all: &RecordBatch, fits: &BooleanArray, schema: &SchemaRef) -> Vec<B
     };
     (0..all.num_rows())
         .filter(|row| !fits.value(*row))
-        .map(|row| BadRow { text: String::new(), reason: missing(row), place: String::new(), line: row as u64 })
+        .map(|row| BadRow {
+            text: String::new(),
+            reason: missing(row),
+            place: String::new(),
+            line: row as u64,
+            bytes: None,
+        })
         .collect()
 }

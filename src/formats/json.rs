@@ -151,10 +151,12 @@ impl Json {
         let found = array::elements(piece, self.longest);
         let lines = Piece { bytes: &found.lines, last: true, ..*piece };
         let mut decoded = self.decode_lines(&lines);
+        // These lines are not those of the file.
+        decoded.bad.iter_mut().for_each(|bad| bad.bytes = None);
         (decoded.used, decoded.over) = (found.used, found.over);
         if let Some(reason) = found.wrong {
             let text = lines::shown(&piece.bytes[found.at..]);
-            decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines });
+            decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines, bytes: None });
             decoded.lines += 1;
         }
         Ok(decoded)

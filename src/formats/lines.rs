@@ -172,7 +172,13 @@ fn bisect(bytes: &[u8], lines: &[Line], (read, save): (&DecodeLines<'_>, Option<
 
 /// A line that could not be read.
 pub(crate) fn bad(bytes: &[u8], line: &Line, reason: String) -> BadRow {
-    BadRow { text: shown(line.bytes(bytes)), reason, place: String::new(), line: line.number }
+    BadRow {
+        text: shown(line.bytes(bytes)),
+        reason,
+        place: String::new(),
+        line: line.number,
+        bytes: Some(line.start as u64..line.end as u64),
+    }
 }
 
 /// Bytes as text, cut where monstrous.

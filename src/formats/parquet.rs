@@ -87,7 +87,7 @@ impl FormatCodec for Parquet {
             return Ok(Decoded::default());
         }
         let unreadable = |reason| {
-            let bad = vec![BadRow { text: String::new(), reason, place: String::new(), line: 0 }];
+            let bad = vec![BadRow { text: String::new(), reason, place: String::new(), line: 0, bytes: None }];
             Decoded { bad, lines: 1, ..Decoded::default() }
         };
         let decoded = self.read(piece.bytes).unwrap_or_else(unreadable);

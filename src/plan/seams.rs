@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::error::ArrowError;
 
 use crate::model::{Column, Schema, Slot, Type};
 use crate::plan::operator::{BatchTime, TaskError};
@@ -169,6 +171,8 @@ pub struct BadRow {
     pub place: String,
     /// The line in it, from 1, or the offset.
     pub line: u64,
+    /// The bytes in it, counted from 0 and unpacked where it is packed; none where that cannot be said.
+    pub bytes: Option<Range<u64>>,
 }
 
 impl BadRow {
@@ -180,7 +184,28 @@ impl BadRow {
             Column::new("_place", text()),
             Column::new("_line", Slot::required(Type::Int64)),
             Column::new("_reason", text()),
+            Column::new("_offset", Slot::nullable(Type::Int64)),
+            Column::new("_length", Slot::nullable(Type::Int64)),
         ])
+    }
+
+    /// Rows of that schema.
+    pub fn batch(rows: &[BadRow]) -> Result<RecordBatch, ArrowError> {
+        let texts =
+            |pick: fn(&BadRow) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(pick))) };
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let of_bytes = |pick: fn(&Range<u64>) -> u64| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| row.bytes.as_ref().map(|bytes| whole(pick(bytes)))).collect::<Int64Array>())
+        };
+        let columns = vec![
+            texts(|row| &row.text),
+            texts(|row| &row.place),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| whole(row.line)))) as ArrayRef,
+            texts(|row| &row.reason),
+            of_bytes(|bytes| bytes.start),
+            of_bytes(|bytes| bytes.end - bytes.start),
+        ];
+        RecordBatch::try_new(BadRow::schema().to_arrow(), columns)
     }
 }
 
@@ -295,7 +320,7 @@ pub struct Piece<'a> {
 pub struct Decoded {
     /// The rows.
     pub blocks: Vec<RecordBatch>,
-    /// What could not be read; `line` counts from 0 within the piece and `place` is empty.
+    /// What could not be read; `line` and `bytes` count from 0 within the piece, and `place` is empty.
     pub bad: Vec<BadRow>,
     /// How many lines (or records, where there are no lines) were used, bad and empty ones included.
     pub lines: u64,

@@ -61,6 +61,8 @@ pub(super) struct Cutter {
     pub lines: u64,
     longest: usize,
     skips: Skips,
+    /// Bytes cut so far, or from where it is gone on with.
+    at: u64,
 }
 
 /// What is passed over.
@@ -86,7 +88,7 @@ pub(super) struct Cut {
 impl Cutter {
     /// For a stream from its very beginning.
     pub(super) fn new(codec: Arc<dyn FormatCodec>) -> Self {
-        Cutter { codec, header: None, pending: Vec::new(), lines: 0, longest: LONGEST, skips: Skips::Nothing }
+        Cutter { codec, header: None, pending: Vec::new(), lines: 0, longest: LONGEST, skips: Skips::Nothing, at: 0 }
     }
 
     /// For a stream that is gone on with behind so many lines; its header has been found before.
@@ -98,6 +100,13 @@ impl Cutter {
     #[must_use]
     pub(super) fn limited(mut self, longest: usize) -> Self {
         self.longest = longest;
+        self
+    }
+
+    /// The stream is gone on with at this byte.
+    #[must_use]
+    pub(super) fn from_byte(mut self, at: u64) -> Self {
+        self.at = at;
         self
     }
 
@@ -113,6 +122,12 @@ impl Cutter {
 
     /// Cuts at most so many records off the front. `last`: nothing follows.
     pub(super) fn cut(&mut self, last: bool, records: usize, threads: usize) -> Result<Cut, TaskError> {
+        let cut = self.cut_off(last, records, threads)?;
+        self.at += cut.used as u64;
+        Ok(cut)
+    }
+
+    fn cut_off(&mut self, last: bool, records: usize, threads: usize) -> Result<Cut, TaskError> {
         let mut used = self.pass_over();
         if self.skips != Skips::Nothing {
             return Ok(Cut { used, decoded: Decoded::default() });
@@ -131,6 +146,10 @@ impl Cutter {
         }
         let header = self.header.as_deref().unwrap_or_default();
         let mut decoded = self.codec.decode(&Piece { header, bytes: &self.pending, last, records, threads })?;
+        let start = self.at + used as u64;
+        for bytes in decoded.bad.iter_mut().filter_map(|bad| bad.bytes.as_mut()) {
+            *bytes = start + bytes.start..start + bytes.end;
+        }
         self.pending.drain(..decoded.used);
         used += decoded.used;
         if decoded.over {
@@ -156,7 +175,7 @@ impl Cutter {
         };
         let mut text = String::from_utf8_lossy(&self.pending[..self.pending.len().min(SHOWN)]).into_owned();
         text.push_str("...");
-        decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines });
+        decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines, bytes: None });
         decoded.lines += 1;
         self.skips = if lines { Skips::Line } else { Skips::Rest };
         let used = self.pending.len();

@@ -79,9 +79,36 @@ fn rows_that_cannot_be_read_are_written_beside_the_good_ones() {
     let lines: Vec<_> = bad.lines().collect();
     assert_eq!(
         lines[0],
-        r#"{"text":"{\"id\": 2}","_place":"in/a.json","_line":2,"_reason":"field `amount` is missing or null"}"#
+        "{\"text\":\"{\\\"id\\\": 2}\",\"_place\":\"in/a.json\",\"_line\":2,\
+         \"_reason\":\"field `amount` is missing or null\",\"_offset\":27,\"_length\":9}"
     );
     assert!(lines.len() == 2 && lines[1].contains("rubbish"), "{bad}");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_found_again_by_its_bytes_wherever_batches_end() {
+    let pipeline = "pipeline p { every: 1s }\n\
+        source rows = files(\"in/*.csv\") { format: csv, schema: { id: int64, name: string }, max_rows: 3 } bad to refused\n\
+        from rows |> into discard\nfrom refused |> into files(\"bad\") { format: json }\n";
+    let text: String = std::iter::once("id,name\n".to_owned())
+        .chain((0..40).map(|n| if n % 5 == 2 { format!("x{n},näme\r\n") } else { format!("{n},name\n") }))
+        .collect();
+    let folder = folder(pipeline, &[("in/a.csv", &text)]);
+    let ran = once(&folder, "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let mut found = Vec::new();
+    let mut files: Vec<_> = fs::read_dir(folder.path().join("bad")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.is_file()) {
+        for line in fs::read_to_string(file).unwrap().lines() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let at = |name: &str| usize::try_from(row[name].as_u64().unwrap()).unwrap();
+            let bytes = &text.as_bytes()[at("_offset")..at("_offset") + at("_length")];
+            assert_eq!(std::str::from_utf8(bytes).unwrap(), row["text"].as_str().unwrap());
+            found.push(at("_line"));
+        }
+    }
+    assert_eq!(found, (0..40).filter(|n| n % 5 == 2).map(|n| n + 2).collect::<Vec<_>>());
 }
 
 #[test]

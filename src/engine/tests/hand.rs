@@ -284,7 +284,8 @@ impl Source for Given {
         };
         let (bad, good): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with('!'));
         let reason = || "starts with !".to_owned();
-        let bad = bad.into_iter().map(|text| BadRow { text, reason: reason(), place: "given".into(), line: 1 });
+        let bad =
+            bad.into_iter().map(|text| BadRow { text, reason: reason(), place: "given".into(), line: 1, bytes: None });
         let block = if self.times {
             let times = good.iter().map(|second| second.parse::<i64>().unwrap() * 1_000_000);
             let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");

@@ -78,7 +78,13 @@ impl Indexed for ArrowFile {
                 Err(_) if decoded.lines > 0 => break,
                 Err(reason) => {
                     let reason = format!("{} rows cannot be read: {reason}", end - at);
-                    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0 });
+                    decoded.bad.push(BadRow {
+                        text: String::new(),
+                        reason,
+                        place: String::new(),
+                        line: 0,
+                        bytes: None,
+                    });
                     decoded.lines = end - at;
                     break;
                 }

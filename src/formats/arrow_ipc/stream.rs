@@ -134,7 +134,7 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
             }
             Err(reason) => {
                 let reason = format!("{count} rows cannot be read: {reason}");
-                decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
+                decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line, bytes: None });
                 decoded.lines += 1;
             }
         }
@@ -151,7 +151,7 @@ fn give_up(reason: &str, piece: &Piece<'_>, decoded: &mut Decoded) {
         true => format!("neither an Arrow stream nor a file: {reason}"),
         false => reason.to_owned(),
     };
-    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0 });
+    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0, bytes: None });
     (decoded.used, decoded.over) = (piece.bytes.len(), true);
 }
 

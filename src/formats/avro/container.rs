@@ -118,7 +118,7 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
     let Some(header) = Header::read(piece.header).filter(|_| !piece.header.is_empty()) else {
         if !bytes.is_empty() {
             let reason = "not an Avro container; records without one want `avro_schema`".into();
-            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0 });
+            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0, bytes: None });
             (decoded.used, decoded.over, decoded.lines) = (bytes.len(), true, 1);
         }
         return decoded;
@@ -127,7 +127,13 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
         Ok(layout) => layout,
         Err(reason) => {
             let reason = format!("its schema cannot be read: {reason}");
-            decoded.bad.push(BadRow { text: shown(header.schema()), reason, place: String::new(), line: 0 });
+            decoded.bad.push(BadRow {
+                text: shown(header.schema()),
+                reason,
+                place: String::new(),
+                line: 0,
+                bytes: None,
+            });
             (decoded.used, decoded.over, decoded.lines) = (bytes.len(), true, 1);
             return decoded;
         }
@@ -169,7 +175,7 @@ fn skip(header: &Header<'_>, piece: &Piece<'_>, decoded: &mut Decoded) {
     let next = memchr::memmem::find(rest, header.mark).map(|at| at + MARK);
     let lost = next.unwrap_or(rest.len());
     let reason = format!("{lost} bytes cannot be read: a block is damaged or not whole");
-    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines });
+    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines, bytes: None });
     decoded.lines += 1;
     decoded.used += lost;
     decoded.over = next.is_none();
@@ -187,7 +193,7 @@ fn add(rows: Result<Rows, String>, records: u64, decoded: &mut Decoded) {
         }
         Err(reason) => {
             let reason = format!("{records} records cannot be read: {reason}");
-            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line });
+            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line, bytes: None });
             decoded.lines += 1;
         }
     }

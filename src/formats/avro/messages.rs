@@ -106,7 +106,7 @@ impl Messages {
         if let Some(reason) = trouble {
             let text = shown(&piece.bytes[decoded.used..]);
             let line = decoded.lines;
-            decoded.bad.push(BadRow { text, reason: reason.into(), place: String::new(), line });
+            decoded.bad.push(BadRow { text, reason: reason.into(), place: String::new(), line, bytes: None });
             decoded.lines += 1;
             (decoded.used, decoded.over) = (piece.bytes.len(), true);
         }
@@ -126,7 +126,7 @@ impl Messages {
             }
             Err(reason) if count <= 1 => {
                 let text = records.first().map(|bytes| shown(bytes)).unwrap_or_default();
-                out.bad.push(BadRow { text, reason, place: String::new(), line: before });
+                out.bad.push(BadRow { text, reason, place: String::new(), line: before, bytes: None });
             }
             Err(_) => {
                 let (front, back) = records.split_at(count / 2);

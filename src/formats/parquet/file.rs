@@ -147,7 +147,7 @@ impl<F: ChunkReader + AnotherHandle + 'static> ParquetFile<F> {
     fn give_up(&self, row: u64, reason: &str, decoded: &mut Decoded) {
         let lost = self.end_of(row) - row;
         let reason = format!("{lost} rows cannot be read: {reason}");
-        decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0 });
+        decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: 0, bytes: None });
         decoded.lines = lost;
     }
 }

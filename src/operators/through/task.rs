@@ -1,8 +1,6 @@
 //! `through` at work: rows are written as lines, and lines read as rows.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::operators::through::Through;
@@ -59,14 +57,9 @@ impl ThroughTask {
         if rows.is_empty() {
             return Ok(None);
         }
-        let lines = rows.iter().map(|row| i64::try_from(row.line).unwrap_or(i64::MAX).saturating_add(1));
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.text))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|_| &self.call.words[0]))),
-            Arc::new(Int64Array::from_iter_values(lines)),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
-        ];
-        let rows = RecordBatch::try_new(BadRow::schema().to_arrow(), columns).map_err(bug)?;
+        let place = &self.call.words[0];
+        let placed = |row: &BadRow| BadRow { place: place.clone(), line: row.line + 1, bytes: None, ..row.clone() };
+        let rows = BadRow::batch(&rows.iter().map(placed).collect::<Vec<_>>()).map_err(bug)?;
         Ok(Some((Port::Bad, rows)))
     }
 }

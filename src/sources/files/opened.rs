@@ -126,6 +126,7 @@ impl Opened {
             };
             let rest = front.split_off(length);
             cutter = Cutter::behind(codec.clone(), front, place.lines, place.skips).limited(longest);
+            cutter = cutter.from_byte(place.offset);
             let ahead = place.offset - length as u64;
             match packed {
                 Packed::No => {
@@ -191,7 +192,7 @@ impl Opened {
 }
 
 fn unreadable(reason: String) -> BadRow {
-    BadRow { text: String::new(), reason, place: String::new(), line: 0 }
+    BadRow { text: String::new(), reason, place: String::new(), line: 0, bytes: None }
 }
 
 impl Stream {

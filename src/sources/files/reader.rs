@@ -323,7 +323,7 @@ impl Files {
         let of_file = match self.columns.of_file(&path, changed(&about))? {
             Ok(of_file) => of_file,
             Err(reason) => {
-                let bad = vec![BadRow { text: String::new(), reason, place: path, line: 0 }];
+                let bad = vec![BadRow { text: String::new(), reason, place: path, line: 0, bytes: None }];
                 return Ok(Read { bad, to: Place::at_end(exact).write(), exhausted: true, ..Read::default() });
             }
         };

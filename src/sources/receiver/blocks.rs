@@ -300,7 +300,7 @@ impl Stream {
         }
         let line = self.cutter.lines + 1;
         self.cutter.lines = line;
-        read.bad.push(BadRow { text, reason: reason.to_owned(), place: self.name.to_string(), line });
+        read.bad.push(BadRow { text, reason: reason.to_owned(), place: self.name.to_string(), line, bytes: None });
     }
 
     /// The peer has gone: everything left is a record.
@@ -334,7 +334,7 @@ fn decode(codec: &dyn FormatCodec, header: &[u8], bytes: &[u8]) -> Result<Decode
         if decoded.used == 0 && !decoded.over {
             let text = String::from_utf8_lossy(&rest[..rest.len().min(KEPT_TEXT)]).into_owned();
             let reason = "ends in the middle of a record".to_owned();
-            all.bad.push(BadRow { text, reason, place: String::new(), line: all.lines });
+            all.bad.push(BadRow { text, reason, place: String::new(), line: all.lines, bytes: None });
             all.used = bytes.len();
             return Ok(all);
         }

@@ -303,7 +303,7 @@ impl Feed {
 
     /// Hands over what should have been a record.
     pub(in crate::sources) async fn bad(&self, place: &str, number: u64, text: String, reason: String) -> bool {
-        self.give(Message::Bad(BadRow { text, reason, place: place.to_owned(), line: number })).await
+        self.give(Message::Bad(BadRow { text, reason, place: place.to_owned(), line: number, bytes: None })).await
     }
 
     async fn give(&self, message: Message) -> bool {

@@ -1,5 +1,5 @@
 //! Where waiting for peers happens: one tokio runtime for all sources and sinks, started when the first needs it. What
-//! runs there is held by a [`Working`], which ends it and waits until it has ended: a port is free again at once.
+//! runs there is held by a `Working`, which ends it and waits until it has ended: a port is free again at once.
 
 use std::future::{Future, poll_fn};
 use std::io;

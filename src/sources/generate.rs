@@ -125,6 +125,11 @@ impl Source for Generate {
         self.done
     }
 
+    fn shown(&self, position: &Position) -> String {
+        let next = position.0.get(..8).and_then(|bytes| bytes.try_into().ok());
+        format!("row {}", next.map_or(0, u64::from_le_bytes))
+    }
+
     fn version(&mut self) -> Option<u64> {
         Some(0)
     }

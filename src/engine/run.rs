@@ -75,7 +75,7 @@ pub fn run(plan: &Plan, settings: RunSettings, out: &mut dyn Report) -> Result<S
         one_at_a_time: false,
         sinks: true,
         watch: Watch::Nothing,
-        strict: false,
+        strict: cfg!(debug_assertions),
         clock: Arc::clone(&settings.clock),
         stop: Arc::clone(&settings.stop),
         grace: settings.drain,

@@ -105,7 +105,7 @@ impl Cutter {
 
     /// The stream is gone on with at this byte.
     #[must_use]
-    pub(super) fn from_byte(mut self, at: u64) -> Self {
+    pub(super) fn begins_at(mut self, at: u64) -> Self {
         self.at = at;
         self
     }

@@ -126,7 +126,7 @@ impl Opened {
             };
             let rest = front.split_off(length);
             cutter = Cutter::behind(codec.clone(), front, place.lines, place.skips).limited(longest);
-            cutter = cutter.from_byte(place.offset);
+            cutter = cutter.begins_at(place.offset);
             let ahead = place.offset - length as u64;
             match packed {
                 Packed::No => {

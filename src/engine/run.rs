@@ -216,7 +216,6 @@ impl Run<'_> {
     /// Works off what was received and cannot be read again, then ends. What can be read again waits for the next run.
     fn drain(&mut self) -> Result<(), Failure> {
         self.session.hang_up();
-        let mut told = false;
         loop {
             let time = self.session.next_time(self.settings.clock.now());
             let input = self.session.intake_received(time)?;
@@ -227,9 +226,6 @@ impl Run<'_> {
                 self.summary.cut_short = true;
                 self.out.note("the time to end in is over: rows that had been received are lost");
                 break;
-            }
-            if !std::mem::replace(&mut told, true) {
-                self.out.note("ending: what was received is worked off");
             }
             self.batch(Tick { time, skipped: 0 }, Duration::ZERO, input, false)?;
         }

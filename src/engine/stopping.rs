@@ -38,7 +38,10 @@ impl Stopping {
         }
         let now = clock.now();
         match self.since.compare_exchange(UNSEEN, now, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => self.grace <= 0,
+            Ok(_) => {
+                tracing::info!("ending: what is under way and what was received is worked off first");
+                self.grace <= 0
+            }
             Err(since) => now.saturating_sub(since) >= self.grace,
         }
     }

@@ -286,8 +286,12 @@ impl Reader {
             // What changed while it was read is read again; mistakes may be the half of a text.
             let moment = if found.counts().errors > 0 { HALF } else { Duration::ZERO };
             let patient = started.elapsed() < GONE;
-            if self.is_over() || (there && !(patient && self.files.move_within(moment))) {
+            if there && (self.is_over() || !(patient && self.files.move_within(moment))) {
                 return Some(found);
+            }
+            // A run that is over because its file is gone has nothing to say of it here.
+            if !there && self.is_over() {
+                return None;
             }
             if !there && !patient {
                 return found.plan.is_some().then_some(found);

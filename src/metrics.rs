@@ -86,7 +86,7 @@ impl Metrics {
         numbers.add("batches_total", &own, 1.0);
         numbers.add("ticks_skipped_total", &own, batch.skipped as f64);
         numbers.set("batch_delay_seconds", &own, batch.delay.as_secs_f64());
-        numbers.set("batch_rows", &own, batch.sources.iter().map(|s| s.rows).sum::<u64>() as f64);
+        numbers.set("batch_rows", &own, batch.rows_in() as f64);
         let phases = [
             ("intake", batch.phases.intake),
             ("compute", batch.phases.compute),

@@ -104,8 +104,8 @@ fn one(
 ) -> Outcome {
     let Findings { plan: Some(plan), program, .. } = found else { return Ok(Exit::Unreadable) };
     let pipeline = plan.header.name.clone();
-    let metrics = around.metrics.clone();
-    metrics.is(&pipeline, State::Starting);
+    around.metrics.is(&pipeline, State::Starting);
+    let metrics = args.metrics.is_some().then(|| around.metrics.clone());
     let progress = args.progress.as_deref().map(|to| progress(to, &pipeline)).transpose()?;
     let live = (terminal.is_watched && args.log_format.is_none() && !around.many).then(|| Live::new(args.once));
     let format = args.log_format.unwrap_or(LogFormat::Text);
@@ -218,8 +218,7 @@ fn place(span: Span, sources: &SourceMap) -> String {
 /// What came of a run, in a line, and a line for what did not go the straight way.
 fn summed(summary: &Summary) -> String {
     let batches = if summary.batches == 1 { "1 batch".into() } else { format!("{} batches", summary.batches) };
-    let rows_in: u64 = summary.sources.iter().map(|source| source.rows).sum();
-    let rows_out: u64 = summary.sinks.iter().map(|sink| sink.rows).sum();
+    let (rows_in, rows_out) = (summary.rows_in(), summary.rows_out());
     let took = show_elapsed(summary.took);
     let mut text = format!("{batches}, {} rows in, {} rows out, {took}\n", grouped(rows_in), grouped(rows_out));
     if summary.skipped > 0 {
@@ -228,9 +227,8 @@ fn summed(summary: &Summary) -> String {
             summary.skipped
         ));
     }
-    let late: u64 = summary.operators.iter().map(|operator| operator.late).sum();
     let rejected: u64 = summary.sinks.iter().map(|sink| sink.rejected).sum();
-    let astray = [(summary.bad_rows(), "bad"), (late, "late"), (rejected, "rejected")];
+    let astray = [(summary.bad_rows(), "bad"), (summary.late_rows(), "late"), (rejected, "rejected")];
     let astray: Vec<String> = astray.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !astray.is_empty() {
         text.push_str(&format!("rows that did not go the straight way: {}\n", astray.join(", ")));
@@ -249,7 +247,8 @@ struct Told<'a> {
     live: Option<Live>,
     lines: Option<Lines>,
     progress: Option<Progress>,
-    metrics: Metrics,
+    /// Where somebody may ask for them.
+    metrics: Option<Metrics>,
 }
 
 impl Report for Told<'_> {
@@ -260,7 +259,9 @@ impl Report for Told<'_> {
     }
 
     fn batch(&mut self, batch: &BatchReport) {
-        self.metrics.batch(&self.pipeline, batch);
+        if let Some(metrics) = &self.metrics {
+            metrics.batch(&self.pipeline, batch);
+        }
         if let Some(progress) = &mut self.progress {
             progress.batch(batch);
             if let Some(error) = progress.failure() {

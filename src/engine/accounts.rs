@@ -43,6 +43,37 @@ pub struct BatchReport {
     pub notes: Vec<String>,
 }
 
+/// Sums over the sources, operators and sinks of a batch, or of a run.
+macro_rules! sums {
+    ($counts:ty) => {
+        impl $counts {
+            /// Rows that sources gave.
+            pub fn rows_in(&self) -> u64 {
+                self.sources.iter().map(|source| source.rows).sum()
+            }
+
+            /// Rows that sinks were given.
+            pub fn rows_out(&self) -> u64 {
+                self.sinks.iter().map(|sink| sink.rows).sum()
+            }
+
+            /// Rows that came too late.
+            pub fn late_rows(&self) -> u64 {
+                self.operators.iter().map(|operator| operator.late).sum()
+            }
+
+            /// Rows that sources could not read and operators could not compute.
+            pub fn bad_rows(&self) -> u64 {
+                let unread: u64 = self.sources.iter().map(|source| source.bad).sum();
+                unread + self.operators.iter().map(|operator| operator.bad).sum::<u64>()
+            }
+        }
+    };
+}
+
+sums!(BatchReport);
+sums!(Summary);
+
 /// The time of a batch by what was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Phases {
@@ -229,11 +260,6 @@ impl Summary {
             sum.retries += more.retries;
             sum.took += more.took;
         }
-    }
-
-    /// Rows that sources could not read and operators could not compute.
-    pub fn bad_rows(&self) -> u64 {
-        self.sources.iter().map(|s| s.bad).sum::<u64>() + self.operators.iter().map(|o| o.bad).sum::<u64>()
     }
 }
 

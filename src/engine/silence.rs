@@ -35,13 +35,10 @@ impl Silence {
             *self = Silence { long: self.long, since: Some(batch.time), ..Silence::default() };
             return None;
         }
-        self.rows_in += batch.sources.iter().map(|source| source.rows).sum::<u64>();
-        for operator in &batch.operators {
-            self.filtered += operator.filtered;
-            self.late += operator.late;
-            self.bad += operator.bad;
-        }
-        self.bad += batch.sources.iter().map(|source| source.bad).sum::<u64>();
+        self.rows_in += batch.rows_in();
+        self.filtered += batch.operators.iter().map(|operator| operator.filtered).sum::<u64>();
+        self.late += batch.late_rows();
+        self.bad += batch.bad_rows();
         let since = *self.since.get_or_insert(batch.time);
         let silent = batch.time.saturating_sub(since);
         if self.told || silent < self.long {

@@ -6,7 +6,6 @@ use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::connect::COUNT;
-use crate::formats::lines::shown;
 use crate::formats::required;
 use crate::model::{Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
@@ -78,7 +77,7 @@ impl FormatCodec for Binary {
         if piece.last && !rest.is_empty() && rest.len() < length && count < piece.records {
             let reason = format!("{} bytes are left, but a record has {length}", rest.len());
             decoded.bad.push(BadRow {
-                text: shown(rest),
+                text: BadRow::shown(rest),
                 reason,
                 place: String::new(),
                 line: decoded.lines,

@@ -155,7 +155,7 @@ impl Json {
         decoded.bad.iter_mut().for_each(|bad| bad.bytes = None);
         (decoded.used, decoded.over) = (found.used, found.over);
         if let Some(reason) = found.wrong {
-            let text = lines::shown(&piece.bytes[found.at..]);
+            let text = BadRow::shown(&piece.bytes[found.at..]);
             decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines, bytes: None });
             decoded.lines += 1;
         }

@@ -11,9 +11,6 @@ use crate::plan::seams::{BadRow, Decoded, Piece};
 /// Rows of a block; a longer piece gives several.
 const BLOCK_ROWS: usize = 16_384;
 
-/// How much of a bad row's text is kept.
-const KEPT_TEXT: usize = 2_000;
-
 /// A line without its end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line {
@@ -173,22 +170,12 @@ fn bisect(bytes: &[u8], lines: &[Line], (read, save): (&DecodeLines<'_>, Option<
 /// A line that could not be read.
 pub(crate) fn bad(bytes: &[u8], line: &Line, reason: String) -> BadRow {
     BadRow {
-        text: shown(line.bytes(bytes)),
+        text: BadRow::shown(line.bytes(bytes)),
         reason,
         place: String::new(),
         line: line.number,
         bytes: Some(line.start as u64..line.end as u64),
     }
-}
-
-/// Bytes as text, cut where monstrous.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    let kept: Range<usize> = 0..bytes.len().min(KEPT_TEXT);
-    let mut text = String::from_utf8_lossy(&bytes[kept]).into_owned();
-    if bytes.len() > KEPT_TEXT {
-        text.push_str("...");
-    }
-    text
 }
 
 #[cfg(test)]

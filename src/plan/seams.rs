@@ -176,6 +176,18 @@ pub struct BadRow {
 }
 
 impl BadRow {
+    /// How many bytes of a monstrous row are kept as text.
+    pub const SHOWN: usize = 2_000;
+
+    /// Bytes as text, cut where monstrous.
+    pub fn shown(bytes: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(Self::SHOWN)]).into_owned();
+        if bytes.len() > Self::SHOWN {
+            text.push_str("...");
+        }
+        text
+    }
+
     /// What a source's `bad to x` looks like.
     pub fn schema() -> Schema {
         let text = || Slot::required(Type::String);

@@ -17,9 +17,6 @@ const LONGEST: usize = 16_000_000;
 /// What a format that is no lines may need at a time: a file whose index stands at its end, a block.
 const LARGEST_UNIT: usize = 1 << 30;
 
-/// How much of what is given up is shown.
-const SHOWN: usize = 2_000;
-
 /// The format of a source, for rows of that schema.
 pub(super) fn codec(endpoint: &Endpoint, schema: &Schema) -> Result<Arc<dyn FormatCodec>, NotRunnable> {
     let format = endpoint.format.as_ref();
@@ -173,7 +170,7 @@ impl Cutter {
             true => format!("longer than {most} bytes, which is what `max_line` allows"),
             false => format!("more than {most} bytes without a whole record; the rest is given up"),
         };
-        let mut text = String::from_utf8_lossy(&self.pending[..self.pending.len().min(SHOWN)]).into_owned();
+        let mut text = String::from_utf8_lossy(&self.pending[..self.pending.len().min(BadRow::SHOWN)]).into_owned();
         text.push_str("...");
         decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines, bytes: None });
         decoded.lines += 1;

@@ -18,14 +18,14 @@ use crate::connect::tls::ServerTls;
 use crate::connect::waiting::{Told, Working, runtime};
 use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::Source;
+use crate::plan::seams::{BadRow, Source};
 use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
 use crate::sources::clients::{self, Door, Server};
 use crate::sources::receiver::{Feed, Once, Peer, Receiver};
 use crate::sources::{appends, nothing_extra};
 
 use forward::Messages;
-use framing::{Frame, Framer, Framing, shown};
+use framing::{Frame, Framer, Framing};
 
 const PROTOCOL: &[(&str, &str)] = &[
     ("tcp", "connections"),
@@ -275,7 +275,7 @@ fn take_datagrams(address: &str, longest: u64, feed: Feed) -> Result<Working, Ta
                     let place: Arc<str> = from.to_string().into();
                     let bytes = &buffer[..length];
                     if length as u64 > longest {
-                        feed.bad(&place, count, shown(bytes), format!("longer than {longest} bytes")).await
+                        feed.bad(&place, count, BadRow::shown(bytes), format!("longer than {longest} bytes")).await
                     } else {
                         feed.record(&place, count, bytes.to_vec()).await
                     }

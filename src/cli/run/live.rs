@@ -60,8 +60,7 @@ impl Report for Live {
     }
 
     fn batch(&mut self, batch: &BatchReport) {
-        let rows_in: u64 = batch.sources.iter().map(|source| source.rows).sum();
-        let rows_out: u64 = batch.sinks.iter().map(|sink| sink.rows).sum();
+        let (rows_in, rows_out) = (batch.rows_in(), batch.rows_out());
         self.bytes += batch.sources.iter().map(|source| source.bytes).sum::<u64>();
         self.recent.push((batch.time, rows_in, rows_out, batch.took));
         let oldest = batch.time.saturating_sub(i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX));

@@ -47,11 +47,8 @@ pub(super) struct Lines {
 
 impl Report for Lines {
     fn batch(&mut self, batch: &BatchReport) {
-        let rows_in: u64 = batch.sources.iter().map(|source| source.rows).sum();
-        let rows_out: u64 = batch.sinks.iter().map(|sink| sink.rows).sum();
-        let late: u64 = batch.operators.iter().map(|operator| operator.late).sum();
-        let bad: u64 = batch.sources.iter().map(|source| source.bad).sum::<u64>()
-            + batch.operators.iter().map(|operator| operator.bad).sum::<u64>();
+        let (rows_in, rows_out) = (batch.rows_in(), batch.rows_out());
+        let (late, bad) = (batch.late_rows(), batch.bad_rows());
         let state: usize = batch.operators.iter().map(|operator| operator.held.bytes).sum();
         let took_ms = batch.took.as_micros() as f64 / 1e3;
         let delay_ms = batch.delay.as_micros() as f64 / 1e3;

@@ -47,7 +47,7 @@ impl Report for Progress {
 }
 
 fn object(batch: &BatchReport, name: &str, run: &str, passed: f64) -> Value {
-    let rows_in: u64 = batch.sources.iter().map(|source| source.rows).sum();
+    let rows_in = batch.rows_in();
     let marks: Vec<_> = batch.sources.iter().filter_map(|source| source.mark.as_ref()).collect();
     let mut event_time = Map::new();
     if let Some(newest) = marks.iter().filter_map(|mark| mark.newest).max() {

@@ -11,7 +11,6 @@ use twox_hash::XxHash3_64;
 
 use crate::formats::avro::messages::Messages;
 use crate::formats::conform::{conform, guarded};
-use crate::formats::lines::shown;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 const MAGIC: &[u8] = b"Obj\x01";
@@ -128,7 +127,7 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
         Err(reason) => {
             let reason = format!("its schema cannot be read: {reason}");
             decoded.bad.push(BadRow {
-                text: shown(header.schema()),
+                text: BadRow::shown(header.schema()),
                 reason,
                 place: String::new(),
                 line: 0,

@@ -8,7 +8,6 @@ use arrow::datatypes::SchemaRef;
 use serde_json::Value;
 
 use crate::formats::avro::container::{long, plain_header, read_container, shaped};
-use crate::formats::lines::shown;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 /// What stands before a record of Avro's single-object encoding; eight bytes of fingerprint follow.
@@ -104,7 +103,7 @@ impl Messages {
         self.read(&records, 0, schema, &mut decoded);
         decoded.lines = records.len() as u64;
         if let Some(reason) = trouble {
-            let text = shown(&piece.bytes[decoded.used..]);
+            let text = BadRow::shown(&piece.bytes[decoded.used..]);
             let line = decoded.lines;
             decoded.bad.push(BadRow { text, reason: reason.into(), place: String::new(), line, bytes: None });
             decoded.lines += 1;
@@ -125,7 +124,7 @@ impl Messages {
                 out.bad.extend(bad.into_iter().map(|row| BadRow { line: before + row.line, ..row }));
             }
             Err(reason) if count <= 1 => {
-                let text = records.first().map(|bytes| shown(bytes)).unwrap_or_default();
+                let text = records.first().map(|bytes| BadRow::shown(bytes)).unwrap_or_default();
                 out.bad.push(BadRow { text, reason, place: String::new(), line: before, bytes: None });
             }
             Err(_) => {

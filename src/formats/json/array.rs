@@ -1,6 +1,6 @@
 //! The elements of an array, found without reading them.
 
-use crate::formats::lines::{shown, too_long};
+use crate::formats::lines::too_long;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 /// Up to and with the bracket that opens the array; nothing where there is no array.
@@ -19,7 +19,7 @@ pub(super) fn no_array(piece: &Piece<'_>) -> Decoded {
     let mut decoded = Decoded { used: bytes.len(), ..Decoded::default() };
     if !bytes.trim_ascii().is_empty() {
         let reason = "not a JSON array; objects on lines are `layout: lines`".into();
-        decoded.bad.push(BadRow { text: shown(bytes), reason, place: String::new(), line: 0, bytes: None });
+        decoded.bad.push(BadRow { text: BadRow::shown(bytes), reason, place: String::new(), line: 0, bytes: None });
         (decoded.lines, decoded.over) = (1, true);
     }
     decoded

@@ -2,8 +2,7 @@
 
 use std::ops::ControlFlow;
 
-/// The most that is shown of what is no record.
-const SHOWN: usize = 2_000;
+use crate::plan::seams::BadRow;
 
 /// The longest number of a syslog frame.
 const DIGITS: usize = 10;
@@ -15,18 +14,9 @@ pub(super) enum Frame {
     Bad { text: String, reason: String },
 }
 
-/// The front of what is no record, as text.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
-    if bytes.len() > SHOWN {
-        text.push_str("...");
-    }
-    text
-}
-
 impl Frame {
     pub(super) fn bad(bytes: &[u8], reason: impl Into<String>) -> Self {
-        Frame::Bad { text: shown(bytes), reason: reason.into() }
+        Frame::Bad { text: BadRow::shown(bytes), reason: reason.into() }
     }
 }
 

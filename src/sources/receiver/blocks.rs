@@ -15,9 +15,6 @@ use crate::sources::receiver::inbox::Message;
 /// Smaller blocks are put together up to so many rows.
 const BLOCK_ROWS: usize = 16_384;
 
-/// How much of a record that is too long is shown.
-const KEPT_TEXT: usize = 2_000;
-
 /// Turns messages into blocks.
 pub(super) struct Blocks {
     codec: Arc<dyn FormatCodec>,
@@ -291,9 +288,9 @@ impl Stream {
     /// What is pending, and this, is no record.
     fn too_long(&mut self, rest: &[u8], reason: &str, read: &mut Read) {
         let mut shown = std::mem::take(self.cutter.pending());
-        let goes_on = shown.len() + rest.len() > KEPT_TEXT;
-        shown.truncate(KEPT_TEXT);
-        shown.extend_from_slice(&rest[..rest.len().min(KEPT_TEXT - shown.len())]);
+        let goes_on = shown.len() + rest.len() > BadRow::SHOWN;
+        shown.truncate(BadRow::SHOWN);
+        shown.extend_from_slice(&rest[..rest.len().min(BadRow::SHOWN - shown.len())]);
         let mut text = String::from_utf8_lossy(&shown).into_owned();
         if goes_on {
             text.push_str("...");
@@ -332,7 +329,7 @@ fn decode(codec: &dyn FormatCodec, header: &[u8], bytes: &[u8]) -> Result<Decode
         let rest = &bytes[all.used..];
         let decoded = codec.decode(&Piece { header, bytes: rest, last: true, records: usize::MAX, threads: 1 })?;
         if decoded.used == 0 && !decoded.over {
-            let text = String::from_utf8_lossy(&rest[..rest.len().min(KEPT_TEXT)]).into_owned();
+            let text = String::from_utf8_lossy(&rest[..rest.len().min(BadRow::SHOWN)]).into_owned();
             let reason = "ends in the middle of a record".to_owned();
             all.bad.push(BadRow { text, reason, place: String::new(), line: all.lines, bytes: None });
             all.used = bytes.len();

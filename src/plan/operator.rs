@@ -236,10 +236,37 @@ pub trait KeyedTask: Send {
     /// Takes over what tasks of the same operator saved, perhaps as another number of partitions: rows of its own key
     /// groups and those of no group. Called once, before the first step.
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError>;
+    /// From now on it notes what changes, for [`KeyedTask::changes`].
+    fn track(&mut self) {}
+    /// What changed since this was last asked, or since it began to [`track`](KeyedTask::track). What was saved then,
+    /// with these changes, is what it would save now.
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        Ok(Changes::All(self.save()?))
+    }
     /// How much it remembers.
     fn held(&self) -> Held {
         Held::default()
     }
+}
+
+/// What became of a task's state.
+#[derive(Debug, Clone)]
+pub enum Changes {
+    /// All of it as it is now, in the place of what was.
+    All(Vec<SavedTable>),
+    /// Rows that came, changed or went, by table; the same tables with the same columns as in what it saves.
+    Some(Vec<TableChange>),
+}
+
+/// What became of the rows of a [`SavedTable`].
+#[derive(Debug, Clone)]
+pub struct TableChange {
+    /// Which table.
+    pub name: String,
+    /// Identities of rows that are gone: the first columns of the table. They go before `rows` come.
+    pub gone: Vec<RecordBatch>,
+    /// Rows that are new, or take the place of the row with the same identity.
+    pub rows: Vec<RecordBatch>,
 }
 
 /// How much a task remembers.

@@ -2,7 +2,7 @@
 //! of every operator as logical Arrow rows under the operator's name. Nothing here depends on how many partitions
 //! there were or on how an operator keeps its rows in memory.
 //!
-//! Layout, version 1: the magic line, the length of a JSON header (8 bytes, little-endian), the header, then each
+//! Layout, version 2: the magic line, the length of a JSON header (8 bytes, little-endian), the header, then each
 //! table as an Arrow IPC stream in the order in which the header lists them with their lengths, at last the xxh3 hash
 //! of everything before it (8 bytes, little-endian).
 
@@ -18,7 +18,7 @@ use twox_hash::XxHash3_64;
 use crate::plan::operator::SavedTable;
 
 /// The first line; the number is the version of the layout.
-const MAGIC: &[u8] = b"millstream state 1\n";
+const MAGIC: &[u8] = b"millstream state 2\n";
 /// Bytes of the hash at the end, and of the header's length.
 const WORD: usize = 8;
 
@@ -60,7 +60,8 @@ pub(super) struct State {
 
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        let same = |(a, b): (&SavedTable, &SavedTable)| a.name == b.name && a.rows == b.rows;
+        let same =
+            |(a, b): (&SavedTable, &SavedTable)| a.name == b.name && a.identity == b.identity && a.rows == b.rows;
         self.word == other.word
             && self.tables.len() == other.tables.len()
             && self.tables.iter().zip(&other.tables).all(same)
@@ -83,6 +84,8 @@ struct TableHeader {
     /// None for refused rows.
     word: Option<String>,
     name: String,
+    /// How many columns identify a row; of refused rows none.
+    identity: usize,
     bytes: usize,
 }
 
@@ -95,12 +98,13 @@ impl Snapshot {
             for table in &state.tables {
                 let bytes = write(&table.rows, &mut body)?;
                 let (owner, word) = (owner.clone(), Some(state.word.clone()));
-                tables.push(TableHeader { owner, word, name: table.name.clone(), bytes });
+                let (name, identity) = (table.name.clone(), table.identity);
+                tables.push(TableHeader { owner, word, name, identity, bytes });
             }
         }
         for (owner, rows) in &self.rejected {
             let bytes = write(rows, &mut body)?;
-            tables.push(TableHeader { owner: owner.clone(), word: None, name: String::new(), bytes });
+            tables.push(TableHeader { owner: owner.clone(), word: None, name: String::new(), identity: 0, bytes });
         }
         let (sources, marks) = (self.sources.clone(), self.marks.clone());
         let header = Header { number: self.number, last: self.last, sources, marks, tables };
@@ -136,7 +140,7 @@ impl Snapshot {
                 }
                 Some(word) => {
                     let state = found.states.entry(table.owner).or_insert(State { word, tables: Vec::new() });
-                    state.tables.push(SavedTable { name: table.name, rows });
+                    state.tables.push(SavedTable { name: table.name, identity: table.identity, rows });
                 }
             }
         }
@@ -180,7 +184,7 @@ mod tests {
         let columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(UInt8Array::from(vec![Some(7), None])), Arc::new(Int64Array::from(vec![1, 2]))];
         let rows = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
-        let table = |name: &str, rows| SavedTable { name: name.into(), rows };
+        let table = |name: &str, rows| SavedTable { name: name.into(), identity: 2, rows };
         let tables = vec![table("keys", vec![rows.clone(), rows.slice(0, 0)]), table("panes", vec![])];
         let source = SourceState {
             positions: [("a.json".into(), vec![1, 2])].into(),

@@ -196,7 +196,7 @@ fn split(saved: &[SavedTable], partition: usize, partitions: usize) -> Vec<Saved
             };
             let mine = (0..rows.num_rows()).filter(mine).map(|row| row as u32);
             let rows = take_record_batch(rows, &UInt32Array::from_iter_values(mine)).unwrap();
-            tables.push(SavedTable { name: table.name.clone(), rows: vec![rows] });
+            tables.push(SavedTable { name: table.name.clone(), identity: table.identity, rows: vec![rows] });
         }
     }
     tables

@@ -191,7 +191,7 @@ impl Bench {
                         false => partition_of(groups.value(row), count) == partition,
                     })
                 });
-                SavedTable { name: table.name.clone(), rows: rows.collect() }
+                SavedTable { name: table.name.clone(), identity: table.identity, rows: rows.collect() }
             });
             let own = own.collect();
             task.load(own).unwrap();

@@ -125,7 +125,9 @@ impl Snapshots {
         parts.into_iter().try_for_each(|name| remove(&*self.disk, &self.folder.join(name)))
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    /// Where a snapshot lies.
+    #[must_use]
+    pub fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:020}"))
     }
 

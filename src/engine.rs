@@ -27,7 +27,7 @@ mod silence;
 mod snapshot;
 mod stopping;
 mod switch;
-mod tables;
+pub(crate) mod tables;
 
 pub use accounts::{
     BatchReport, MarkCount, MeterCount, Moved, OperatorCount, Phases, Report, SinkCount, SourceCount, Summary,

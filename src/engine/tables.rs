@@ -4,6 +4,9 @@
 mod following;
 mod keys;
 
+#[cfg(test)]
+pub(crate) use following::equal;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
 use datafusion_common::HashMap;
@@ -16,13 +19,13 @@ const ROWS: usize = 8_192;
 
 /// What was saved, with what changed since. Rows that stay keep their order, changed ones their place; new ones come
 /// behind, and so do those that went and came again.
-pub(super) fn merged(base: Vec<SavedTable>, changes: Changes) -> Result<Vec<SavedTable>, TaskError> {
+pub(crate) fn merged(base: Vec<SavedTable>, changes: Changes) -> Result<Vec<SavedTable>, TaskError> {
     merged_all(base, [changes])
 }
 
 /// The same for changes that follow one another: the base is gone through once, and of each row only the last change
 /// is looked at.
-pub(super) fn merged_all(
+pub(crate) fn merged_all(
     mut base: Vec<SavedTable>,
     changes: impl IntoIterator<Item = Changes>,
 ) -> Result<Vec<SavedTable>, TaskError> {

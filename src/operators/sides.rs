@@ -20,7 +20,6 @@ use crate::model::Schema;
 use crate::model::key_groups::key_groups;
 use crate::operators::envelope::enclosed;
 use crate::operators::matching::KeyNumbers;
-use crate::operators::touched::identities;
 use crate::operators::values::bug;
 use crate::plan::Port;
 use crate::plan::operator::{Evaluated, NotRunnable, SavedTable, TableChange, TaskError};
@@ -177,13 +176,8 @@ impl Side {
 
     /// What came of the rows that wait, since that was last asked.
     pub(super) fn changes(&self, waiting: &mut Waiting) -> Result<TableChange, TaskError> {
-        let (touched, groups, numbers) = waiting.changes()?;
-        let mut gone = Vec::new();
-        if !numbers.is_empty() {
-            let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
-            let number = Field::new(NUMBER, DataType::Int64, false);
-            gone.push(identities(UInt8Array::from(groups), std::iter::once((number, numbers)))?);
-        }
+        let (touched, mut gone) = waiting.changes()?;
+        let gone = gone.take(NUMBER)?;
         let rows = pick(waiting, &self.schema, &touched)?;
         let rows = vec![self.saved(waiting, &touched, &rows, waiting.groups(&touched)?)?];
         Ok(TableChange { name: self.name.to_owned(), identity: IDENTITY, gone, rows })

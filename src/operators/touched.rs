@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt8Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt8Array};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 
 use crate::operators::known::{Known, groups};
@@ -90,16 +90,32 @@ impl Forgotten {
     }
 }
 
+/// Rows that went which are known by group and number.
+#[derive(Default)]
+pub(super) struct GoneRows {
+    pub(super) groups: Vec<u8>,
+    pub(super) numbers: Vec<i64>,
+}
+
+impl GoneRows {
+    /// Their identities, with numbers under this name. They are noted no more.
+    pub(super) fn take(&mut self, name: &str) -> Result<Vec<RecordBatch>, TaskError> {
+        let GoneRows { groups, numbers } = std::mem::take(self);
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let number = (Field::new(name, DataType::Int64, false), Arc::new(Int64Array::from(numbers)) as ArrayRef);
+        Ok(vec![identities(UInt8Array::from(groups), std::iter::once(number))?])
+    }
+}
+
 /// All rows of a table, in the place of what was: for tables whose rows do not go.
 pub(super) fn whole(table: SavedTable) -> TableChange {
     TableChange { name: table.name, identity: table.identity, gone: Vec::new(), rows: table.rows }
 }
 
 /// What identifies rows that are gone: their groups, and columns of these fields.
-pub(super) fn identities(
-    groups: UInt8Array,
-    others: impl Iterator<Item = (Field, ArrayRef)>,
-) -> Result<RecordBatch, TaskError> {
+fn identities(groups: UInt8Array, others: impl Iterator<Item = (Field, ArrayRef)>) -> Result<RecordBatch, TaskError> {
     let (count, first) = (groups.len(), (Field::new("_group", DataType::UInt8, true), Arc::new(groups) as ArrayRef));
     let (fields, columns): (Vec<_>, Vec<_>) = std::iter::once(first).chain(others).unzip();
     batch_of(&Arc::new(ArrowSchema::new(fields)), columns, count)

@@ -1,7 +1,9 @@
 //! Case files: `tests/cases/run/*.case`. A comment that says what the case is about, a pipeline, then sections that
 //! move it and sections that say what came of it (`out X`, `counts`), which `BLESS=1` writes anew. Every case is run
-//! three ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
-//! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`.
+//! four ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
+//! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`; the same
+//! with state that is followed by its changes, held against what would be saved after every batch, and gone on with
+//! after every third one.
 //!
 //! | section | does |
 //! | --- | --- |
@@ -46,13 +48,18 @@ enum Way {
     Straight,
     Saved,
     Optimized,
+    Followed,
 }
 
 impl Way {
     /// A pipeline, made ready for it.
     fn plan(self, text: &Section) -> Result<Plan, String> {
         let plan = text.plan()?;
-        Ok(if self == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan })
+        Ok(if matches!(self, Way::Optimized | Way::Followed) {
+            optimize_watched(plan, &|_| true, &mut |_, _| {}).plan
+        } else {
+            plan
+        })
     }
 }
 
@@ -141,6 +148,8 @@ struct Run {
     tables: BTreeMap<String, Vec<RecordBatch>>,
     gave: BTreeMap<String, Vec<RecordBatch>>,
     counts: Vec<OperatorCount>,
+    /// What was saved, put together from changes, and after how many batches.
+    followed: (Vec<u8>, usize),
 }
 
 impl Run {
@@ -149,13 +158,15 @@ impl Run {
         let partitions = match way {
             Way::Straight => 1,
             Way::Saved => 2,
-            Way::Optimized => 3,
+            Way::Optimized | Way::Followed => 3,
         };
-        let session = open(&plan, partitions)?;
+        let mut session = open(&plan, partitions)?;
+        let followed = if way == Way::Followed { session.follow().map_err(said)? } else { Vec::new() };
+        let followed = (followed, 0);
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts })
+        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, followed })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -175,7 +186,6 @@ impl Run {
             ["watermark", time] => self.mark(None, time)?,
             ["watermark", time, "of", source] => self.mark(Some(source), time)?,
             ["crash"] => {
-                self.partitions = if self.way == Way::Optimized { 5 - self.partitions } else { self.partitions };
                 self.restore()?;
             }
             ["edit", ref answers @ ..] => self.edit(section, answers)?,
@@ -183,6 +193,7 @@ impl Run {
                 self.clock += self.interval();
                 let done = self.session.close(self.clock).map_err(said)?;
                 self.took(done);
+                self.follow()?;
             }
             ["out", stream] => return self.out(stream, false).map(Some),
             ["out", stream, "in", "order"] => return self.out(stream, true).map(Some),
@@ -203,6 +214,9 @@ impl Run {
         let plan = self.way.plan(text)?;
         self.session.switch(&plan, &taking).map_err(said)?;
         (self.text, self.plan) = (text.clone(), plan);
+        if self.way == Way::Followed {
+            self.followed.0 = self.session.follow().map_err(said)?;
+        }
         Ok(())
     }
 
@@ -242,7 +256,20 @@ impl Run {
         self.clock += self.interval();
         let done = self.session.step(self.clock).map_err(said)?;
         self.took(done);
-        if self.way == Way::Saved { self.restore() } else { Ok(()) }
+        self.follow()?;
+        match self.way {
+            Way::Saved => self.restore(),
+            Way::Followed if self.followed.1.is_multiple_of(3) => self.restore(),
+            _ => Ok(()),
+        }
+    }
+
+    fn follow(&mut self) -> Result<(), String> {
+        if self.way == Way::Followed {
+            self.followed.0 = self.session.followed(&self.followed.0).map_err(said)?;
+            self.followed.1 += 1;
+        }
+        Ok(())
     }
 
     fn took(&mut self, done: Stepped) {
@@ -270,9 +297,19 @@ impl Run {
     }
 
     fn restore(&mut self) -> Result<(), String> {
-        let saved = self.session.save().map_err(said)?;
+        let saved = match self.way {
+            Way::Followed => self.followed.0.clone(),
+            _ => self.session.save().map_err(said)?,
+        };
+        if matches!(self.way, Way::Optimized | Way::Followed) {
+            self.partitions = 5 - self.partitions;
+        }
         self.session = open(&self.plan, self.partitions)?;
         self.session.restore(&saved).map_err(said)?;
+        if self.way == Way::Followed {
+            // Changes go on from what was put together, not from what is saved again.
+            self.session.follow().map_err(said)?;
+        }
         for (table, rows) in &self.tables {
             self.session.give(table, rows.clone());
         }
@@ -345,7 +382,7 @@ fn complaint(path: &Path) -> Option<String> {
         Ok(answers) => answers,
         Err(why) => return Some(format!("{name}: {why}")),
     };
-    for way in [Way::Saved, Way::Optimized] {
+    for way in [Way::Saved, Way::Optimized, Way::Followed] {
         match case.run(way) {
             Ok(answers) => {
                 let is_out = |i: &usize| case.sections[*i].head.starts_with("out ");

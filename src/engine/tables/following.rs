@@ -61,7 +61,7 @@ impl Session {
 }
 
 /// Whether two states have the same rows, by identity; a table without rows is like none.
-fn equal(made: &[SavedTable], saved: &[SavedTable]) -> Result<(), TaskError> {
+pub(crate) fn equal(made: &[SavedTable], saved: &[SavedTable]) -> Result<(), TaskError> {
     let of = |tables: &[SavedTable], name: &str| match tables.iter().find(|table| table.name == name) {
         Some(table) => by_identity(table),
         None => Ok(None),

@@ -12,7 +12,7 @@ use arrow::datatypes::SchemaRef;
 use crate::model::key_groups::key_groups;
 use crate::operators::matching::{KeyNumbers, NONE};
 use crate::operators::sides::picking::{Pick, Picked};
-use crate::operators::touched::Touched;
+use crate::operators::touched::{GoneRows, Touched};
 use crate::operators::values::bug;
 use crate::plan::operator::{StepTime, TaskError};
 
@@ -44,7 +44,7 @@ pub(in crate::operators) struct Waiting {
     touched: Touched,
     /// Slots of rows that went, and the groups and numbers of those that went before slots were given anew.
     gone: Vec<u32>,
-    gone_before: (Vec<u8>, Vec<i64>),
+    gone_before: GoneRows,
 }
 
 struct Slot {
@@ -97,7 +97,7 @@ impl Waiting {
             told: 0,
             touched: Touched::default(),
             gone: Vec::new(),
-            gone_before: Default::default(),
+            gone_before: GoneRows::default(),
         }
     }
 
@@ -283,18 +283,17 @@ impl Waiting {
         self.touched.start();
         self.gone.clear();
         self.told = self.next;
-        self.gone_before = Default::default();
+        self.gone_before = GoneRows::default();
     }
 
     /// What came of rows since that was last asked: the slots of those that are new or have had their first partner,
-    /// in the order they came, and groups and numbers of those that went.
-    pub(in crate::operators) fn changes(&mut self) -> Result<(Vec<u32>, Vec<u8>, Vec<i64>), TaskError> {
+    /// in the order they came, and what those were known by that went.
+    pub(in crate::operators) fn changes(&mut self) -> Result<(Vec<u32>, GoneRows), TaskError> {
         self.settle_gone()?;
         self.told = self.next;
         let mut touched = self.touched.take();
         touched.retain(|slot| self.is_live(*slot));
-        let (groups, numbers) = std::mem::take(&mut self.gone_before);
-        Ok((touched, groups, numbers))
+        Ok((touched, std::mem::take(&mut self.gone_before)))
     }
 
     /// Notes what rows that went are known by, as long as they are there.
@@ -304,9 +303,9 @@ impl Waiting {
             return Ok(());
         }
         let groups = self.groups(&gone)?;
-        self.gone_before.0.extend(groups);
+        self.gone_before.groups.extend(groups);
         let numbers = gone.iter().map(|slot| self.slots[*slot as usize].number);
-        self.gone_before.1.extend(numbers);
+        self.gone_before.numbers.extend(numbers);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt8Array, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef};
 
 use crate::operators::held_rows::{HeldRow, HeldRows};
@@ -10,7 +10,7 @@ use crate::operators::known::groups;
 use crate::operators::lateness::{LateRows, TimeColumn};
 use crate::operators::lifetime::Lifetime;
 use crate::operators::spans::{Spans, Ticks, TimeSpan};
-use crate::operators::touched::identities;
+use crate::operators::touched::GoneRows;
 use crate::operators::values::{batch_of, bug, take_batch};
 use crate::operators::window::Window;
 use crate::operators::window::by_key::{Counted, Sessions};
@@ -70,8 +70,8 @@ struct News {
     /// Rows from this number on came since then; those that are still here, with their instants.
     told: i64,
     came: Vec<(i64, HeldRow)>,
-    /// Groups and numbers of the others that went.
-    gone: (Vec<u8>, Vec<i64>),
+    /// The others that went.
+    gone: GoneRows,
 }
 
 /// Windows that close, each with its rows.
@@ -248,7 +248,7 @@ impl WindowTask {
         for (row, number) in rows.iter().zip(numbers) {
             if number < news.told {
                 old.push(*row);
-                news.gone.1.push(number);
+                news.gone.numbers.push(number);
             } else {
                 young.push(*row);
             }
@@ -259,7 +259,7 @@ impl WindowTask {
         }
         if !old.is_empty() {
             let keys = self.held.columns(&old, &self.key)?;
-            news.gone.0.extend(groups(&keys, old.len())?.values());
+            news.gone.groups.extend(groups(&keys, old.len())?.values());
         }
         Ok(())
     }
@@ -388,14 +388,8 @@ impl KeyedTask for WindowTask {
 
     fn changes(&mut self) -> Result<Changes, TaskError> {
         let next = News { told: self.held.next_number(), ..News::default() };
-        let news = self.news.replace(next).ok_or_else(|| bug("nobody noted what changed"))?;
-        let (groups, numbers) = news.gone;
-        let mut gone = Vec::new();
-        if !numbers.is_empty() {
-            let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
-            let number = Field::new(NUMBER, DataType::Int64, false);
-            gone.push(identities(UInt8Array::from(groups), std::iter::once((number, numbers)))?);
-        }
+        let mut news = self.news.replace(next).ok_or_else(|| bug("nobody noted what changed"))?;
+        let gone = news.gone.take(NUMBER)?;
         let rows = vec![self.saved(&news.came)?];
         let mut changes = vec![TableChange { name: ROWS.into(), identity: IDENTITY, gone, rows }];
         if let Clock::Batches(ticks) = &mut self.clock {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use millstream_dsl::SourceMap;
 
 use super::findings::{self, Findings};
+use super::kept::Kept;
 use super::report::Look;
 use super::table::aligned;
 use crate::builtins;
@@ -98,10 +99,10 @@ impl Watching {
 }
 
 impl Watch {
-    /// Starts to watch a pipeline that runs by these texts, which have no mistakes.
-    pub(super) fn start(watching: Watching, program: Program) -> Self {
+    /// Starts to watch a pipeline that runs by these texts, which have no mistakes, and with these parameters.
+    pub(super) fn start(watching: Watching, program: Program, set: &Overrides) -> Self {
         let catalog = builtins::catalog();
-        let plan = findings::plan_of(&program, &catalog, &watching.overrides);
+        let plan = findings::plan_of(&program, &catalog, set);
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
         let shared = Arc::new(Shared {
@@ -349,7 +350,8 @@ impl Reader {
         fresh: bool,
     ) -> bool {
         let plan = findings::plan_of(&edit.text.program, &self.catalog, &self.watching.overrides);
-        let ready = Ready { handover: Handover { plan: optimize(plan).plan, taking }, text: edit.text.clone() };
+        let text = Kept::of(&edit.text.program, &self.watching.overrides).encode();
+        let ready = Ready { handover: Handover { plan: optimize(plan).plan, taking, text }, text: edit.text.clone() };
         let told = told(changes);
         if fresh && !told.is_empty() {
             let name = self.watching.file.display();
@@ -422,7 +424,7 @@ fn texts(sources: &SourceMap) -> Vec<String> {
 }
 
 /// The answer that the text itself gives.
-fn on_change(plan: &Plan) -> Option<Answer> {
+pub(super) fn on_change(plan: &Plan) -> Option<Answer> {
     plan.header.settings.text("on_change")?.parse().ok()
 }
 

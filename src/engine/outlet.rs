@@ -11,7 +11,7 @@ use crate::engine::stopping::Stopping;
 use crate::plan::Settings;
 use crate::plan::edge::Edge;
 use crate::plan::operator::{BatchTime, TaskError};
-use crate::plan::seams::Sink;
+use crate::plan::seams::{Artifact, Sink};
 
 /// A sink at work.
 pub(super) struct Outlet {
@@ -22,23 +22,20 @@ pub(super) struct Outlet {
     patience: Patience,
 }
 
-/// What came of a delivery.
-#[derive(Debug, Default)]
-pub(super) struct Delivery {
-    /// What was refused, with the reason as a column.
-    pub(super) refused: Vec<RecordBatch>,
-    /// How often it was tried again.
-    pub(super) retries: u64,
-}
-
 impl Outlet {
     pub(super) fn new(settings: &Settings, sink: Option<Box<dyn Sink>>, rejected: Option<&Edge>) -> Self {
         Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()), patience: Patience::of(settings) }
     }
 
-    /// Asks what the target knows, so that one which cannot be reached is found out before rows are on their way.
-    pub(super) fn knock(&mut self) -> Result<(), TaskError> {
-        self.sink.as_mut().map_or(Ok(()), |sink| sink.cursor().map(drop))
+    /// Asks what the target knows, so that one which cannot be reached is found out before rows are on their way: the
+    /// last batch that is visible there.
+    pub(super) fn knock(&mut self) -> Result<Option<u64>, TaskError> {
+        self.sink.as_mut().map_or(Ok(None), |sink| sink.cursor())
+    }
+
+    /// Lets the sink clear up what was staged and never committed.
+    pub(super) fn sweep(&mut self) -> Result<(), TaskError> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.sweep())
     }
 
     /// Goes on with a sink that was opened.
@@ -61,29 +58,40 @@ impl Outlet {
         self.sink.as_ref().is_some_and(|sink| sink.wants_empty())
     }
 
-    /// Delivers a batch.
-    pub(super) fn deliver(
+    /// Prepares a batch; none where nobody wants it.
+    pub(super) fn stage(
         &mut self,
         batch: &BatchTime,
         rows: &[RecordBatch],
+        retries: &mut u64,
         clock: &dyn Clock,
         stop: &Stopping,
-    ) -> Result<Delivery, TaskError> {
-        let Some(sink) = &mut self.sink else { return Ok(Delivery::default()) };
-        let mut retries = 0;
-        let artifact = self.patience.retrying(clock, stop, &mut retries, || sink.stage(batch, rows))?;
-        let delivered = self.patience.retrying(clock, stop, &mut retries, || {
+    ) -> Result<Option<Artifact>, TaskError> {
+        let Some(sink) = &mut self.sink else { return Ok(None) };
+        self.patience.retrying(clock, stop, retries, || sink.stage(batch, rows)).map(Some)
+    }
+
+    /// Delivers a batch; gives what was refused, with the reason as a column.
+    pub(super) fn deliver(
+        &mut self,
+        batch: &BatchTime,
+        artifact: &Artifact,
+        retries: &mut u64,
+        clock: &dyn Clock,
+        stop: &Stopping,
+    ) -> Result<Vec<RecordBatch>, TaskError> {
+        let Some(sink) = &mut self.sink else { return Ok(Vec::new()) };
+        let delivered = self.patience.retrying(clock, stop, retries, || {
             if let Some(wait) = sink.asked_to_wait() {
                 stop.wait(clock, i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
             }
-            sink.deliver(batch, &artifact)
+            sink.deliver(batch, artifact)
         })?;
         let reasoned = |(rows, reason): (RecordBatch, String)| match &self.rejected {
             Some(schema) => with_reason(&rows, &reason, schema),
             None => Err(TaskError::Stop(format!("{} rows were refused: {reason}", rows.num_rows()))),
         };
-        let refused = delivered.rejected.into_iter().map(reasoned).collect::<Result<_, _>>()?;
-        Ok(Delivery { refused, retries })
+        delivered.rejected.into_iter().map(reasoned).collect()
     }
 
     /// No batch follows.

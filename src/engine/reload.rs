@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::accounts::Report;
 use crate::engine::clock::Clock;
-use crate::engine::failure::EngineError;
+use crate::engine::failure::{EngineError, Failure};
 use crate::engine::session::Session;
 use crate::engine::switch::Switched;
 use crate::plan::memory::Taking;
@@ -19,6 +19,8 @@ pub struct Handover {
     pub plan: Plan,
     /// What it takes over.
     pub taking: Taking,
+    /// Its text, for the checkpoint.
+    pub text: Vec<u8>,
 }
 
 /// Where plans come from.
@@ -40,15 +42,18 @@ pub(super) fn at_boundary(
     reloads: Option<&dyn Reloads>,
     clock: &dyn Clock,
     out: &mut dyn Report,
-) -> Option<Settings> {
-    let reloads = reloads?;
-    let Handover { plan, taking } = reloads.ready()?;
+) -> Result<Option<Settings>, Failure> {
+    let Some(reloads) = reloads else { return Ok(None) };
+    let Some(Handover { plan, taking, text }) = reloads.ready() else { return Ok(None) };
     let started = clock.ticks();
     let outcome = session.switch(&plan, &taking);
     let took = clock.ticks().saturating_sub(started);
     let said = reloads.came_of_it(outcome.as_ref(), took, session.batches());
     let switched = outcome.ok();
+    if switched.is_some() {
+        session.runs_by(&text)?;
+    }
     let notes = switched.iter().flat_map(|switched| &switched.notes);
     notes.chain(&said).for_each(|note| out.note(note));
-    switched.map(|_| plan.header.settings)
+    Ok(switched.map(|_| plan.header.settings))
 }

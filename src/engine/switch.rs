@@ -266,7 +266,7 @@ fn knock(next: &mut Program) -> Result<(), (String, Failure)> {
     let Program { steps, nodes, .. } = next;
     for step in steps {
         if let Step::Sink(node, outlet, _) = step {
-            outlet.knock().map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
+            outlet.knock().map(drop).map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
         }
     }
     Ok(())

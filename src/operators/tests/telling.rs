@@ -106,6 +106,7 @@ fn what_is_told_is_as_much_as_a_batch_touched() {
 /// `cargo test --release --lib telling -- --ignored --nocapture`
 #[test]
 #[ignore = "takes long; shows times"]
+#[expect(clippy::print_stdout, reason = "it is run by hand, to read them")]
 fn times_of_a_thousand_keys_of_a_million() {
     for stage in STAGES {
         let mut large = Large::of(stage, 1_000_000);

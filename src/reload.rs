@@ -3,6 +3,7 @@
 //! `src/ARCHITECTURE.md`, "How a saved edit takes effect".
 
 mod answers;
+pub mod drain;
 mod ends;
 mod meaning;
 mod state;
@@ -39,6 +40,8 @@ pub struct Entry {
     pub says: Vec<String>,
     /// What can be answered; empty where nothing is asked.
     pub answers: Vec<Answer>,
+    /// Why open windows cannot end by the old text, where that is not among the answers.
+    pub hindrance: Option<String>,
     /// How the engine takes it over.
     pub hand: Hand,
 }
@@ -197,7 +200,15 @@ fn remembers(plan: &Plan, id: crate::plan::graph::NodeId) -> bool {
 
 impl Entry {
     fn plain(kind: Kind, name: &str, verdict: Verdict, says: Vec<String>) -> Self {
-        Entry { kind, name: name.to_owned(), verdict, says, answers: Vec::new(), hand: Hand::default() }
+        Entry {
+            kind,
+            name: name.to_owned(),
+            verdict,
+            says,
+            answers: Vec::new(),
+            hindrance: None,
+            hand: Hand::default(),
+        }
     }
 }
 

@@ -78,6 +78,22 @@ impl Session {
         Ok(switched)
     }
 
+    /// The newest time that a source has given.
+    pub fn newest(&self, source: &str) -> Option<i64> {
+        self.program.steps.iter().find_map(|step| match step {
+            Step::Source(node, intake) if self.program.nodes[*node].stream == source => {
+                intake.mark.as_ref()?.heard().filter_map(|(_, heard)| heard.newest).max()
+            }
+            _ => None,
+        })
+    }
+
+    /// How far the watermark of an operator has come, by its identity.
+    pub fn mark(&self, identity: &str) -> Option<i64> {
+        let node = self.program.nodes.iter().position(|node| node.identity == identity)?;
+        self.carry.marks.get(node).copied().flatten()
+    }
+
     /// Lets sinks that do not go on show what they hold back. That may be done again, so it harms nothing where they go
     /// on after all because the new ones cannot be opened.
     fn finish_but(&mut self, taking: &Taking) -> Result<(), (String, Failure)> {
@@ -178,6 +194,7 @@ impl Session {
         for step in steps {
             if let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step
                 && !taken(&nodes[node].identity)
+                && !taking.over.contains(&nodes[node].identity)
                 && keyed.held() != <_>::default()
             {
                 self.aside.insert(nodes[node].identity.clone(), (keyed, now));

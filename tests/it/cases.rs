@@ -29,6 +29,7 @@ use millstream::optimize::optimize_watched;
 use millstream::plan::catalog::{FormatCall, find};
 use millstream::plan::seams::{FormatCodec, Piece};
 use millstream::plan::{Catalog, Plan, Settings};
+use millstream::reload::drain::{self, Beside, Until};
 use millstream::reload::{Answers, compare};
 use millstream::trial::START;
 use millstream::trial::value::Value;
@@ -51,8 +52,11 @@ enum Way {
 impl Way {
     /// A pipeline, made ready for it.
     fn plan(self, text: &Section) -> Result<Plan, String> {
-        let plan = text.plan()?;
-        Ok(if self == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan })
+        text.plan().map(|plan| self.made(plan))
+    }
+
+    fn made(self, plan: Plan) -> Plan {
+        if self == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan }
     }
 }
 
@@ -141,6 +145,8 @@ struct Run {
     tables: BTreeMap<String, Vec<RecordBatch>>,
     gave: BTreeMap<String, Vec<RecordBatch>>,
     counts: Vec<OperatorCount>,
+    /// When windows of the text before have ended.
+    until: Vec<Until>,
 }
 
 impl Run {
@@ -155,7 +161,7 @@ impl Run {
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts })
+        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, until: Vec::new() })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -200,9 +206,32 @@ impl Run {
         }
         let changes = compare(&self.text.plan()?, &text.plan()?);
         let taking = changes.settled(&given).map_err(|pending| format!("{pending:?}"))?;
-        let plan = self.way.plan(text)?;
+        if !self.until.is_empty() {
+            return Err("windows of the text before are still open".into());
+        }
+        let newest = |source: &str| self.session.newest(source);
+        let Beside { plan, taking, until } = drain::beside(self.text.plan()?, text.plan()?, &taking, &newest)?;
+        let plan = self.way.made(plan);
         self.session.switch(&plan, &taking).map_err(said)?;
-        (self.text, self.plan) = (text.clone(), plan);
+        (self.text, self.plan, self.until) = (text.clone(), plan, until);
+        Ok(())
+    }
+
+    /// Goes on by the new text alone once the windows of the old one have ended.
+    fn drained(&mut self) -> Result<(), String> {
+        if self.until.is_empty()
+            || !self.until.iter().all(|until| until.is_over(&|identity| self.session.mark(identity)))
+        {
+            return Ok(());
+        }
+        let plan = self.text.plan()?;
+        let taking = drain::alone(&plan, &std::mem::take(&mut self.until));
+        let plan = self.way.made(plan);
+        let switched = self.session.switch(&plan, &taking).map_err(said)?;
+        if !switched.aside.is_empty() {
+            return Err(format!("{:?} are left over", switched.aside));
+        }
+        self.plan = plan;
         Ok(())
     }
 
@@ -242,6 +271,7 @@ impl Run {
         self.clock += self.interval();
         let done = self.session.step(self.clock).map_err(said)?;
         self.took(done);
+        self.drained()?;
         if self.way == Way::Saved { self.restore() } else { Ok(()) }
     }
 

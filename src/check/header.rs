@@ -76,6 +76,7 @@ const WATERMARKS: &[(&str, &str)] = &[
 const ON_CHANGE: &[(&str, &str)] = &[
     ("keep", "it goes on with what it has, where the layout is the same"),
     ("reset", "it is put aside and begins anew"),
+    ("drain", "windows that are open end by the old text, later ones go by the new; where that cannot be, it waits"),
 ];
 
 const OVERRUN: &[(&str, &str)] = &[

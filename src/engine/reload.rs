@@ -26,8 +26,8 @@ pub trait Reloads: Send + Sync {
     /// Rung when a plan is ready, so that nobody waits for the next batch first.
     fn bell(&self) -> &Bell;
 
-    /// The plan that is ready, if there is one; each is given once.
-    fn ready(&self) -> Option<Handover>;
+    /// The plan that is ready for what runs, if there is one; each is given once.
+    fn ready(&self, session: &Session) -> Option<Handover>;
 
     /// What came of it, how long the switch took, and the number of the batch that is the first of the new plan. What
     /// it gives back is said to people.
@@ -42,7 +42,7 @@ pub(super) fn at_boundary(
     out: &mut dyn Report,
 ) -> Option<Settings> {
     let reloads = reloads?;
-    let Handover { plan, taking } = reloads.ready()?;
+    let Handover { plan, taking } = reloads.ready(session)?;
     let started = clock.ticks();
     let outcome = session.switch(&plan, &taking);
     let took = clock.ticks().saturating_sub(started);

@@ -1,6 +1,7 @@
 //! What saved edits mean: cases of an old text, a new one, and the table that is printed; and pipelines that are edited
 //! while they run.
 
+mod draining;
 mod failing;
 mod load;
 
@@ -288,7 +289,7 @@ fn a_decision_waits_until_it_is_answered() {
         "{}",
         asked.out
     );
-    assert!(decide(&["total=drain"]).err.contains("`drain` cannot be done yet"));
+    assert!(decide(&["total=drain"]).err.contains("has no windows of event time that end by themselves"));
     assert!(decide(&["other=keep"]).err.contains("`other` is not asked for; asked is `total`"));
     let before = numbers(&running.out()).len();
     running.until("more batches", || numbers(&running.out()).len() > before + 3);

@@ -8,6 +8,7 @@ mod chain;
 pub mod clock;
 mod exchange;
 mod failure;
+mod first_batch;
 mod flow;
 mod intake;
 mod keyed;

@@ -36,12 +36,17 @@ pub(super) struct Means<'a> {
 }
 
 /// What the sources gave for a batch, by node.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Input {
     taken: BTreeMap<usize, Taken>,
 }
 
 impl Input {
+    /// The same for a program that has these sources at other nodes, or not at all.
+    pub(super) fn renumbered(self, place: impl Fn(usize) -> Option<usize>) -> Self {
+        Input { taken: self.taken.into_iter().filter_map(|(node, taken)| Some((place(node)?, taken))).collect() }
+    }
+
     /// Whether any source gave rows or got further.
     pub(super) fn is_empty(&self) -> bool {
         self.taken.values().all(|t| t.moved.is_empty() && t.blocks.is_empty() && t.bad.is_empty())
@@ -49,7 +54,7 @@ impl Input {
 }
 
 /// What is kept from batch to batch beside the operators' own state.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Carry {
     /// Rows that sinks refused, to come in again.
     pub(super) rejected: BTreeMap<usize, Vec<RecordBatch>>,
@@ -164,7 +169,9 @@ impl Program {
             work.flow.put((node, Port::Rejected), rows);
         }
         let mut input = input;
-        let outputs = self.compute(&mut work, &mut input)?;
+        let mut outputs = self.compute(&mut work, &mut input)?;
+        // What may turn out not to work comes first, while nothing is delivered anywhere else.
+        outputs.sort_by_key(|(i, _)| !matches!(&self.steps[*i], Step::Sink(_, outlet, _) if outlet.is_new()));
         work.check_fates(&self.nodes)?;
         let computed = means.clock.ticks();
         for (i, rows) in outputs {

@@ -13,6 +13,9 @@ use crate::plan::edge::Edge;
 use crate::plan::operator::{BatchTime, TaskError};
 use crate::plan::seams::Sink;
 
+/// How long a sink that is new is tried while the old text waits to go on, in microseconds.
+const TRIED: i64 = 5_000_000;
+
 /// A sink at work.
 pub(super) struct Outlet {
     /// None where nobody wants what it would write.
@@ -20,6 +23,17 @@ pub(super) struct Outlet {
     /// What refused rows look like, where somebody reads them.
     rejected: Option<SchemaRef>,
     patience: Patience,
+    /// Nothing was delivered to it yet, and what it takes the place of is still there.
+    first: Option<First>,
+    /// Another one has delivered the next batch in its place.
+    skips: bool,
+}
+
+/// The first batch of a sink that came with an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Expected,
+    Delivered,
 }
 
 /// What came of a delivery.
@@ -33,12 +47,38 @@ pub(super) struct Delivery {
 
 impl Outlet {
     pub(super) fn new(settings: &Settings, sink: Option<Box<dyn Sink>>, rejected: Option<&Edge>) -> Self {
-        Outlet { sink, rejected: rejected.map(|edge| edge.schema.to_arrow()), patience: Patience::of(settings) }
+        Outlet {
+            sink,
+            rejected: rejected.map(|edge| edge.schema.to_arrow()),
+            patience: Patience::of(settings),
+            first: None,
+            skips: false,
+        }
     }
 
     /// Asks what the target knows, so that one which cannot be reached is found out before rows are on their way.
     pub(super) fn knock(&mut self) -> Result<(), TaskError> {
         self.sink.as_mut().map_or(Ok(()), |sink| sink.cursor().map(drop))
+    }
+
+    /// It came with an edit, which is taken back where its first batch cannot be delivered.
+    pub(super) fn expect_first(&mut self) {
+        self.first = Some(First::Expected);
+    }
+
+    /// Whether that is still to be seen.
+    pub(super) fn is_new(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// The edit stays. Whether its first batch was delivered.
+    pub(super) fn settle(&mut self) -> bool {
+        self.first.take() == Some(First::Delivered)
+    }
+
+    /// Leaves the next batch to one that has delivered it already.
+    pub(super) fn skip(&mut self) {
+        self.skips = true;
     }
 
     /// Goes on with a sink that was opened.
@@ -70,14 +110,19 @@ impl Outlet {
         stop: &Stopping,
     ) -> Result<Delivery, TaskError> {
         let Some(sink) = &mut self.sink else { return Ok(Delivery::default()) };
+        if std::mem::take(&mut self.skips) {
+            return Ok(Delivery::default());
+        }
+        let patience = if self.first.is_some() { self.patience.no_longer_than(TRIED) } else { self.patience };
         let mut retries = 0;
-        let artifact = self.patience.retrying(clock, stop, &mut retries, || sink.stage(batch, rows))?;
-        let delivered = self.patience.retrying(clock, stop, &mut retries, || {
+        let artifact = patience.retrying(clock, stop, &mut retries, || sink.stage(batch, rows))?;
+        let delivered = patience.retrying(clock, stop, &mut retries, || {
             if let Some(wait) = sink.asked_to_wait() {
                 stop.wait(clock, i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
             }
             sink.deliver(batch, &artifact)
         })?;
+        self.first = self.first.map(|_| First::Delivered);
         let reasoned = |(rows, reason): (RecordBatch, String)| match &self.rejected {
             Some(schema) => with_reason(&rows, &reason, schema),
             None => Err(TaskError::Stop(format!("{} rows were refused: {reason}", rows.num_rows()))),

@@ -11,6 +11,7 @@ use crate::engine::accounts::BatchReport;
 use crate::engine::batch::{Carry, Input, Means};
 use crate::engine::clock::{Clock, ManualClock};
 use crate::engine::failure::{EngineError, Failure};
+use crate::engine::first_batch::FirstBatch;
 use crate::engine::keyed::Keyed;
 use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
@@ -19,6 +20,7 @@ use crate::engine::queue::Inlet;
 use crate::engine::rate::Done;
 use crate::engine::snapshot::{Snapshot, SourceState, State};
 use crate::engine::stopping::Stopping;
+use crate::engine::switch::Switched;
 use crate::plan::Plan;
 use crate::plan::operator::{self, BatchTime, TaskError};
 use crate::plan::seams::{BadRow, Bell, Position, Split};
@@ -84,6 +86,10 @@ pub struct Session {
     stopping: Stopping,
     /// State that nobody took over, for a while: by identity, and since when.
     pub(super) aside: BTreeMap<String, (Keyed, i64)>,
+    /// What a text that was switched to is taken back for, until its first batch is delivered.
+    pub(super) first: Option<Box<FirstBatch>>,
+    /// What came of it.
+    pub(super) outcome: Option<Result<Switched, EngineError>>,
     /// What sources ring.
     bell: Option<Bell>,
     /// The number of the next batch.
@@ -114,6 +120,8 @@ impl Session {
             opening,
             stopping,
             aside: BTreeMap::new(),
+            first: None,
+            outcome: None,
             bell: None,
             number: 0,
             last: None,
@@ -284,6 +292,22 @@ impl Session {
 
     /// Runs a batch over what was taken in.
     pub(super) fn batch(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
+        match self.tries(&input) {
+            None => self.run(time, input, close),
+            Some(spare) => match self.run(time, input, close) {
+                Ok(stepped) => {
+                    self.stays();
+                    Ok(stepped)
+                }
+                Err(failure) => {
+                    let input = self.takes_back(failure, spare)?;
+                    self.run(time, input, close)
+                }
+            },
+        }
+    }
+
+    fn run(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
         let started = self.opening.clock.ticks();
         let batch = BatchTime { number: self.number, micros: time };
         let mut carry = std::mem::take(&mut self.carry);

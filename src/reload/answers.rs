@@ -78,7 +78,7 @@ impl Answers {
     }
 
     fn of(&self, entry: &Entry) -> Option<(Answer, bool)> {
-        let own = self.given.get(&entry.name).map(|answer| (*answer, true));
+        let own = self.given.get(&entry.name).copied().or(entry.written).map(|answer| (answer, true));
         let other = || self.given.get("all").copied().or(self.otherwise).map(|answer| (answer, false));
         own.or_else(other)
     }

@@ -59,8 +59,17 @@ pub(super) fn hindrance(old: &Plan, was: NodeId, new: &Plan, is: NodeId) -> Opti
     for (port, edge) in used(new, is) {
         let Some(twin) = old.edge(was, &port) else { continue };
         if !fits(&twin.schema, &edge.schema) || !alike(twin, edge) {
-            let (was, is) = (tell(twin).join(", "), tell(edge).join(", "));
-            return Some(format!("other columns come out, which cannot be one stream: `{was}` and `{is}`"));
+            let (was, is) = (tell(twin), tell(edge));
+            let only = |of: &[String], other: &[String]| {
+                of.iter().filter(|c| !other.contains(c)).map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")
+            };
+            let about = match (only(&was, &is), only(&is, &was)) {
+                (gone, new) if gone.is_empty() && new.is_empty() => "they stand or change in another way".into(),
+                (gone, new) if gone.is_empty() => format!("{new} is new"),
+                (gone, new) if new.is_empty() => format!("{gone} is gone"),
+                (gone, new) => format!("{gone} was, {new} is"),
+            };
+            return Some(format!("other columns come out, which cannot be one stream ({about})"));
         }
         let divides = if port == Port::Out { edge.schema.position(START) } else { time_in(new, is, edge) };
         if divides.is_none() {
@@ -74,6 +83,11 @@ pub(super) fn hindrance(old: &Plan, was: NodeId, new: &Plan, is: NodeId) -> Opti
     }
     let mut copied = BTreeMap::new();
     Upstream::of(old, new).copy(was, &mut copied).err()
+}
+
+/// Whether a stage has windows that could end, were it not for something else.
+pub(super) fn has_windows(plan: &Plan, id: NodeId) -> bool {
+    windows(plan, id).is_some()
 }
 
 /// The plan for a switch by which the stages that `taking` names are drained; `newest` is the newest time that a source
@@ -326,6 +340,7 @@ impl Build<'_> {
             work: std::mem::replace(&mut node.work, Work::Operator(Box::new(Both { schema }))),
             outputs: node.outputs.clone(),
             fates: node.fates.clone(),
+            on_change: None,
             run: <_>::default(),
             span,
         };
@@ -391,6 +406,7 @@ impl Build<'_> {
             work: Work::Operator(operator),
             outputs: [(Port::Out, edge)].into(),
             fates: <_>::default(),
+            on_change: None,
             run: <_>::default(),
             span,
         })

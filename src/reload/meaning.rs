@@ -166,7 +166,8 @@ pub(super) fn whole(plan: &Plan) -> BTreeSet<String> {
 /// A source, table or sink as named texts: what it is, every setting, its format and columns.
 pub(super) fn definition(endpoint: &Endpoint) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::from([("kind".to_owned(), endpoint.word.clone())]);
-    for (name, setting) in endpoint.settings.iter() {
+    // What edits do is no part of what it is.
+    for (name, setting) in endpoint.settings.iter().filter(|(name, _)| *name != "on_change") {
         parts.insert(name.to_owned(), value(setting));
     }
     if let Some(FormatCall { entry, settings }) = &endpoint.format {

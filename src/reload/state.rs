@@ -89,6 +89,9 @@ fn judged(was: &Stateful<'_>, stage: &Stateful<'_>) -> Entry {
         let keep = if fits { "`keep` goes on with what it has; " } else { "" };
         let drain = if drains { "; `drain` ends open windows by the old text, later ones go by the new" } else { "" };
         entry.says.extend((fits || drains).then(|| format!("{keep}`reset` begins anew{drain}")));
+        if let (true, Some(why)) = (drain::has_windows(was.plan, was.id), &entry.hindrance) {
+            entry.says.push(format!("`drain` is not possible: {why}"));
+        }
         return entry;
     }
     if !in_place {

@@ -23,6 +23,7 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
+use super::watch::draining::Draining;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
@@ -110,7 +111,7 @@ fn one(
         Ok(begun) => begun,
         Err(exit) => return Ok(exit),
     };
-    let Begun { plan, program, set, start } = begun;
+    let Begun { plan, program, set, start, draining } = begun;
     let pipeline = plan.header.name.clone();
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
@@ -123,7 +124,7 @@ fn one(
     let lines = logs.then(|| Lines { name: pipeline.clone() });
     let above = live.as_ref().map(Live::above);
     let sources = program.sources.clone();
-    let watch = watched(file, (program, &set), args, around, above, (&pipeline, terminal));
+    let watch = watched(file, (program, &set, draining), args, around, above, (&pipeline, terminal));
     let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
     first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
@@ -161,7 +162,7 @@ fn is_watched(file: &Path, args: &Run) -> bool {
 /// The pipeline's text under watch; none where it is run once, or comes from a pipe.
 fn watched(
     file: &Path,
-    (program, set): (Program, &Overrides),
+    (program, set, draining): (Program, &Overrides, Option<Draining>),
     args: &Run,
     around: &Around,
     above: Option<live::Above>,
@@ -194,7 +195,7 @@ fn watched(
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Some(Watch::start(watching, program, set))
+    Some(Watch::start(watching, program, set, draining))
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

@@ -5,6 +5,7 @@ pub(super) mod changed;
 pub(super) mod image;
 pub(super) mod positions;
 mod recovered;
+mod resumed;
 mod snapshots;
 
 use std::collections::VecDeque;
@@ -65,6 +66,9 @@ pub struct Start {
 pub(super) struct Durable {
     journal: Journal,
     told: Told,
+    /// The text that runs, and the one that ran before it.
+    text: Option<Vec<u8>>,
+    before: Option<Vec<u8>>,
     /// Batches that are committed and not delivered: number, and the first record.
     undelivered: VecDeque<(u64, u64)>,
     snapshots: Snapshots,
@@ -127,7 +131,8 @@ impl Checkpoint {
         let snapshots = Snapshots::new(journal.snapshots(), &recovered);
         let mut journal = journal;
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
+        let durable =
+            Durable { journal, told: Told::new(), text: recovered.text.clone(), before: None, undelivered, snapshots };
         Ok((durable, recovered))
     }
 }
@@ -141,7 +146,9 @@ impl Durable {
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<(), TaskError> {
-        self.keep_when_there_is_room(all, Some(text), clock, stop).map(drop)
+        self.keep_when_there_is_room(all, Some(text), clock, stop)?;
+        self.before = self.text.replace(text.to_vec());
+        Ok(())
     }
 
     /// What was last said of sources.

@@ -21,6 +21,9 @@ pub(in crate::cli) struct Question {
     pub(in crate::cli) says: Vec<String>,
     /// What can be answered.
     pub(in crate::cli) answers: Vec<String>,
+    /// Why `drain` is not among them.
+    #[serde(default)]
+    pub(in crate::cli) hindrance: Option<String>,
 }
 
 /// Where the two files of a pipeline lie.
@@ -43,6 +46,7 @@ impl Desk {
             name: entry.name.clone(),
             says: entry.says.clone(),
             answers: entry.answers.iter().map(Answer::to_string).collect(),
+            hindrance: entry.hindrance.clone(),
         };
         let questions: Vec<_> = changes.asked().iter().map(question).collect();
         // An answer to an older question is none to this one.

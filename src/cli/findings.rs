@@ -7,6 +7,7 @@ use millstream_dsl::{Diagnostic, SourceMap, ast};
 use super::Exit;
 use super::report::{Look, render};
 use super::terminal::Terminal;
+use super::watch::record::Recorded;
 use crate::check::{Overrides, PARAM_VARIABLE_PREFIX, Program};
 use crate::load::{self, Form};
 use crate::plan::scenario::Scenario;
@@ -38,11 +39,22 @@ pub(crate) struct Counts {
 
 /// Reads and checks a file.
 pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Findings {
-    let (program, mut problems) = load::program(path);
+    let (program, problems) = load::program(path);
     if program.files.is_empty() {
         return Findings { program, plan: None, tests: Vec::new(), problems };
     }
-    let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
+    let overrides = with_environment(&program, overrides);
+    judged(program, problems, catalog, &overrides)
+}
+
+/// Checks the texts that a process runs by, with its parameters.
+pub(crate) fn recorded(recorded: Recorded, catalog: &Catalog) -> Findings {
+    let (program, problems) = load::recorded(recorded.texts);
+    judged(program, problems, catalog, &recorded.params)
+}
+
+fn judged(program: Program, mut problems: Vec<Diagnostic>, catalog: &Catalog, overrides: &Overrides) -> Findings {
+    let checked = crate::check::check(&program, catalog, overrides);
     problems.extend(checked.problems);
     problems.extend(load::unmatched_patterns(&checked.plan, catalog));
     problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
@@ -55,7 +67,7 @@ pub(crate) fn plan_of(program: &Program, catalog: &Catalog, overrides: &Override
 }
 
 /// The values given on the command line, then those that the environment has for further parameters.
-fn with_environment(program: &Program, given: &Overrides) -> Overrides {
+pub(crate) fn with_environment(program: &Program, given: &Overrides) -> Overrides {
     let mut overrides = given.clone();
     for statement in program.files.iter().flat_map(|file| &file.tree.statements) {
         if let ast::StatementKind::Param { name, .. } = &statement.kind

@@ -21,10 +21,11 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
+use super::watch::record::Record;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::check::Program;
+use crate::check::{Overrides, Program};
 use crate::engine::{self, BatchReport, Clock, EngineError, MeterCount, RealClock, Report, RunSettings, Summary};
 use crate::load::{STDIN, plain_words};
 use crate::metrics::{self, Metrics, State};
@@ -115,7 +116,12 @@ fn one(
     let lines = logs.then(|| Lines { name: pipeline.clone() });
     let above = live.as_ref().map(Live::above);
     let sources = program.sources.clone();
-    let watch = watched(file, program, args, around, above, (&pipeline, terminal));
+    let lasts = !args.once && file != Path::new(STDIN);
+    let overrides = args.set.iter().cloned().collect();
+    let record = lasts.then(|| Arc::new(Record::begin(file, &pipeline, &overrides, &program)));
+    let watch = record.as_ref().filter(|_| !args.no_reload).map(|record| {
+        watched(file, program, overrides, record, around, (above, args.log_format), (&pipeline, terminal))
+    });
     let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
     first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
@@ -145,19 +151,17 @@ fn one(
     }
 }
 
-/// The pipeline's text under watch; none where it is run once, or comes from a pipe.
+/// The pipeline's text under watch.
 fn watched(
     file: &Path,
     program: Program,
-    args: &Run,
+    overrides: Overrides,
+    record: &Arc<Record>,
     around: &Around,
-    above: Option<live::Above>,
+    (above, log_format): (Option<live::Above>, Option<LogFormat>),
     (pipeline, terminal): (&str, &Terminal),
-) -> Option<Watch> {
-    if args.once || args.no_reload || file == Path::new(STDIN) {
-        return None;
-    }
-    let logged = args.log_format == Some(LogFormat::Json);
+) -> Watch {
+    let logged = log_format == Some(LogFormat::Json);
     let name = pipeline.to_owned();
     let say = move |text: &str| {
         let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
@@ -174,14 +178,15 @@ fn watched(
     let watching = Watching {
         file: file.to_owned(),
         pipeline: pipeline.to_owned(),
-        overrides: args.set.iter().cloned().collect(),
+        overrides,
+        record: Arc::clone(record),
         look: terminal.error_look,
         say: Arc::new(say),
         again: Arc::clone(&around.again),
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Some(Watch::start(watching, program))
+    Watch::start(watching, program)
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

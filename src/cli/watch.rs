@@ -2,6 +2,7 @@
 //! what runs; the run only finds a plan that is ready. A text with mistakes is told of once, and the old one goes on.
 
 mod files;
+pub(super) mod record;
 pub(super) mod waiting;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
 use files::Watched;
+use record::Record;
 use waiting::Desk;
 
 /// How long a text with mistakes must be still before it is believed: it may be half of one.
@@ -48,6 +50,8 @@ pub(super) struct Watching {
     pub(super) again: Arc<AtomicBool>,
     /// Where it is counted what became of edits.
     pub(super) metrics: Metrics,
+    /// Where it is said what runs.
+    pub(super) record: Arc<Record>,
     /// Whether a file that is gone is told of here.
     pub(super) gone_is_told: bool,
 }
@@ -189,6 +193,7 @@ impl Reloads for Shared {
         let name = self.watching.file.display();
         match outcome {
             Ok(switched) => {
+                self.watching.record.lay(&text.program);
                 let before = std::mem::replace(&mut state.running, text);
                 let mut gone = identities(&before.plan);
                 gone.retain(|name| switched.aside.contains(name));

@@ -3,6 +3,7 @@
 
 pub(super) mod draining;
 mod files;
+pub(super) mod record;
 pub(super) mod waiting;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
 use draining::{Draining, Switching, What};
 use files::Watched;
+use record::Record;
 use waiting::Desk;
 
 /// How long a text with mistakes must be still before it is believed: it may be half of one.
@@ -51,6 +53,8 @@ pub(super) struct Watching {
     pub(super) again: Arc<AtomicBool>,
     /// Where it is counted what became of edits.
     pub(super) metrics: Metrics,
+    /// Where it is said what runs.
+    pub(super) record: Arc<Record>,
     /// Whether a file that is gone is told of here.
     pub(super) gone_is_told: bool,
 }
@@ -230,6 +234,7 @@ impl Reloads for Shared {
                 )]
             }
             Ok(switched) => {
+                self.watching.record.lay(&text.program);
                 let before = std::mem::replace(&mut state.running, text);
                 let mut gone = identities(&before.plan);
                 gone.retain(|name| switched.aside.contains(name));

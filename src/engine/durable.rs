@@ -114,6 +114,18 @@ impl Checkpoint {
         Ok(Checkpoint { journal, recovered })
     }
 
+    /// Whether a folder is a checkpoint.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join("about").is_file() && folder.join("journal").is_dir()
+    }
+
+    /// The text that the last batch was run by, without opening the checkpoint: somebody may be using it.
+    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Option<Vec<u8>>, Trouble> {
+        let reader = Journal::look(disk, folder)?;
+        let found = Recovered::of((reader.entries(), reader.first()), &reader.records(), &reader.snapshots(), None)?;
+        Ok(found.text)
+    }
+
     /// The text that the last batch was run by, as it was given; none where there was no batch.
     pub fn text(&self) -> Option<&[u8]> {
         self.recovered.text.as_deref()

@@ -10,6 +10,7 @@ use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF};
 use millstream_dsl::ast;
 
 use crate::model::{Column, Slot, Type};
+use crate::plan::conflict::{Conflict, FormatUse, Records};
 use crate::plan::context::{Planned, StageContext};
 use crate::plan::edge::Mode;
 use crate::plan::expr::{Node, TypedExpr};
@@ -282,6 +283,8 @@ pub struct SourceEntry {
     pub mode: fn(&Settings) -> Mode,
     /// The cargo feature that brings its client, where it is not in the default set.
     pub feature: Option<Feature>,
+    /// What of its settings and format cannot stand as it is written.
+    pub conflicts: fn(&Endpoint) -> Vec<Conflict>,
     /// Opens it; `Err` says in a plain sentence why it cannot be run (yet).
     pub open: Open<dyn Source>,
 }
@@ -346,6 +349,8 @@ pub struct SinkEntry {
     pub target: fn(&Settings) -> Option<String>,
     /// The cargo feature that brings its client, where it is not in the default set.
     pub feature: Option<Feature>,
+    /// What of its settings and format cannot stand as it is written.
+    pub conflicts: fn(&Endpoint) -> Vec<Conflict>,
     /// Opens it.
     pub open: Open<dyn Sink>,
 }
@@ -423,6 +428,10 @@ pub struct FormatEntry {
     pub accepts: fn(&Type) -> Result<(), String>,
     /// Whether sources read it and sinks write it.
     pub directions: Directions,
+    /// What its records are like, given its options.
+    pub records: fn(&Settings) -> Records,
+    /// What of its options cannot stand as it is written.
+    pub conflicts: fn(&FormatUse<'_>) -> Vec<Conflict>,
     /// Makes the reader and writer.
     pub open: OpenFormat,
 }

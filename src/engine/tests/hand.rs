@@ -218,6 +218,7 @@ fn add_source_of(plan: &mut Plan, batches: &[&[&str]], edge: Edge) -> NodeId {
         table: false,
         mode: |_| Mode::Append,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(|endpoint| Ok(Box::new(Given::of(&endpoint.settings)))),
     };
     settings.set("times", OptionValue::Bool(edge.time.is_some()), Span::default());
@@ -248,6 +249,7 @@ fn add_sink(plan: &mut Plan, schema: &Schema, refuses: bool) -> (NodeId, Caught)
         guarantee: |_| String::new(),
         target: |_| None,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|endpoint| Ok(Box::new(Catch::of(&endpoint.settings)))),
     };
     let sink = endpoint("catch", EndpointEntry::Sink(Arc::new(entry)), settings, schema.clone());

@@ -67,6 +67,7 @@ fn catalog(world: &World) -> Catalog {
         guarantee: |_| String::new(),
         target: |_| None,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(move |endpoint| {
             let name = endpoint.settings.text("name").unwrap_or_default().to_owned();
             if name == "broken" {

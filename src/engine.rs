@@ -9,6 +9,7 @@ pub mod clock;
 mod durable;
 mod exchange;
 mod failure;
+mod first_batch;
 mod flow;
 mod intake;
 mod keyed;

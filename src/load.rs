@@ -83,6 +83,12 @@ impl Loader {
         position
     }
 
+    fn text(&self, path: &Path) -> Result<String, Refused> {
+        let Some(kept) = &self.kept else { return read_text(path) };
+        let text = kept.iter().find(|(known, _)| known == path).map(|(_, text)| text.clone());
+        text.ok_or_else(|| Refused::Io(io::ErrorKind::NotFound.into()))
+    }
+
     /// The file that an import statement asks for, read now unless it has been read before.
     fn import(&mut self, importing: &Path, wanted: &ast::Text) -> Option<usize> {
         let path = importing.parent().unwrap_or(Path::new("")).join(&wanted.value);
@@ -110,12 +116,6 @@ impl Loader {
                 None
             }
         }
-    }
-
-    fn text(&self, path: &Path) -> Result<String, Refused> {
-        let Some(kept) = &self.kept else { return read_text(path) };
-        let found = kept.iter().find(|(of, _)| of == path).map(|(_, text)| text.clone());
-        found.ok_or_else(|| Refused::Io(io::ErrorKind::NotFound.into()))
     }
 
     /// Reports an import of a file that is being read, i.e. that imports the importing file.

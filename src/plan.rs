@@ -3,6 +3,7 @@
 //! and `check`, `optimize` and `engine` see nothing else of it.
 
 pub mod catalog;
+pub mod conflict;
 pub mod context;
 pub mod edge;
 pub mod expr;
@@ -20,6 +21,7 @@ pub use catalog::{
     AggregateEntry, Catalog, ClauseSpec, Doc, FormatEntry, FunctionEntry, OptionKind, OptionSpec, SinkEntry,
     SourceEntry, StageEntry, WindowEntry,
 };
+pub use conflict::{Conflict, FormatUse, Records};
 pub use context::{Planned, Port, Scope, SideOutput, StageContext};
 pub use edge::{Edge, EventTime, Guarantee, Mode};
 pub use expr::{AggregateCall, Node, TypedExpr};

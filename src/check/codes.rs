@@ -163,6 +163,7 @@ const CODES: &[Code] = &[
     warning("unused-column", include_str!("codes/unused-column.md")),
     warning("unused-source", include_str!("codes/unused-source.md")),
     warning("unused-definition", include_str!("codes/unused-definition.md")),
+    error("option-conflict", include_str!("codes/option-conflict.md")),
     error("sink-conflict", include_str!("codes/sink-conflict.md")),
     error("no-output", include_str!("codes/no-output.md")),
     error("table-as-stream", include_str!("codes/table-as-stream.md")),

@@ -52,7 +52,7 @@ pub(crate) fn plan_of(program: &Program, catalog: &Catalog, overrides: &Override
 }
 
 /// The values given on the command line, then those that the environment has for further parameters.
-pub(super) fn with_environment(program: &Program, given: &Overrides) -> Overrides {
+pub(crate) fn with_environment(program: &Program, given: &Overrides) -> Overrides {
     let mut overrides = given.clone();
     for statement in program.files.iter().flat_map(|file| &file.tree.statements) {
         if let ast::StatementKind::Param { name, .. } = &statement.kind

@@ -1,6 +1,7 @@
 //! The texts of a pipeline as a checkpoint keeps them, so that a restart knows what ran before, whatever became of the
 //! files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,8 @@ use super::findings::{Findings, with_environment};
 use crate::check::{Overrides, Program};
 use crate::load;
 use crate::plan::Catalog;
+use crate::reload::Taking;
+use crate::reload::drain::{Beside, beside};
 
 /// Texts and what was given to them from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,19 @@ pub(super) struct Kept {
     files: Vec<(PathBuf, String)>,
     /// Parameters.
     set: Overrides,
+    /// The text before runs beside it until its windows have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Box<Before>>,
+}
+
+/// What ran before and still does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Before {
+    text: Kept,
+    /// The stages whose windows end by it.
+    drains: BTreeSet<String>,
+    /// The newest time of each source when the new text came.
+    newest: BTreeMap<String, Option<i64>>,
 }
 
 impl Kept {
@@ -27,7 +43,38 @@ impl Kept {
             let path = file.path.strip_prefix(folder).unwrap_or(&file.path).to_path_buf();
             (path, program.sources.get(file.id).map(|file| file.text.clone()).unwrap_or_default())
         };
-        Kept { files: program.files.iter().map(text).collect(), set: with_environment(program, overrides) }
+        Kept {
+            files: program.files.iter().map(text).collect(),
+            set: with_environment(program, overrides),
+            before: None,
+        }
+    }
+
+    /// With the text before, which runs beside it.
+    pub(super) fn beside(
+        mut self,
+        text: Kept,
+        drains: BTreeSet<String>,
+        newest: BTreeMap<String, Option<i64>>,
+    ) -> Self {
+        self.before = Some(Box::new(Before { text, drains, newest }));
+        self
+    }
+
+    /// The text alone.
+    pub(super) fn alone(&self) -> Self {
+        Kept { before: None, ..self.clone() }
+    }
+
+    /// The plan in which both texts run, and until when; none where it is one text. `Err`: they cannot be put together by
+    /// this version.
+    pub(super) fn both(&self, file: &Path, catalog: &Catalog) -> Option<Result<Beside, String>> {
+        let Before { text, drains, newest } = self.before.as_deref()?;
+        let (Some(old), Some(new)) = (text.find(file, catalog).plan, self.find(file, catalog).plan) else {
+            return Some(Err("a text has mistakes for this version".into()));
+        };
+        let taking = Taking { drains: drains.clone(), ..Taking::default() };
+        Some(beside(old, new, &taking, &|source| newest.get(source).copied().flatten()))
     }
 
     /// As bytes.

@@ -23,6 +23,8 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
+use super::watch::draining::Draining;
+use super::watch::record::Record;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
@@ -110,7 +112,7 @@ fn one(
         Ok(begun) => begun,
         Err(exit) => return Ok(exit),
     };
-    let Begun { plan, program, set, start } = begun;
+    let Begun { plan, program, set, start, draining } = begun;
     let pipeline = plan.header.name.clone();
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
@@ -123,7 +125,13 @@ fn one(
     let lines = logs.then(|| Lines { name: pipeline.clone() });
     let above = live.as_ref().map(Live::above);
     let sources = program.sources.clone();
-    let watch = watched(file, (program, &set), args, around, above, (&pipeline, terminal));
+    let lasts = !args.once && file != Path::new(STDIN);
+    let record = lasts.then(|| Arc::new(Record::begin(file, &pipeline, &set, &program)));
+    let watch = record.as_ref().filter(|_| !args.no_reload).map(|record| {
+        let given = args.set.iter().cloned().collect();
+        let text = (program, &set, draining);
+        watched(file, text, given, record, around, (above, args.log_format), (&pipeline, terminal))
+    });
     let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
     first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
@@ -158,19 +166,17 @@ fn is_watched(file: &Path, args: &Run) -> bool {
     !args.once && !args.no_reload && file != Path::new(STDIN)
 }
 
-/// The pipeline's text under watch; none where it is run once, or comes from a pipe.
+/// The pipeline's text under watch.
 fn watched(
     file: &Path,
-    (program, set): (Program, &Overrides),
-    args: &Run,
+    (program, set, draining): (Program, &Overrides, Option<Draining>),
+    overrides: Overrides,
+    record: &Arc<Record>,
     around: &Around,
-    above: Option<live::Above>,
+    (above, log_format): (Option<live::Above>, Option<LogFormat>),
     (pipeline, terminal): (&str, &Terminal),
-) -> Option<Watch> {
-    if !is_watched(file, args) {
-        return None;
-    }
-    let logged = args.log_format == Some(LogFormat::Json);
+) -> Watch {
+    let logged = log_format == Some(LogFormat::Json);
     let name = pipeline.to_owned();
     let say = move |text: &str| {
         let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
@@ -187,14 +193,15 @@ fn watched(
     let watching = Watching {
         file: file.to_owned(),
         pipeline: pipeline.to_owned(),
-        overrides: args.set.iter().cloned().collect(),
+        overrides,
+        record: Arc::clone(record),
         look: terminal.error_look,
         say: Arc::new(say),
         again: Arc::clone(&around.again),
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Some(Watch::start(watching, program, set))
+    Watch::start(watching, program, set, draining)
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

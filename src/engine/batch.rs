@@ -38,7 +38,7 @@ pub(super) struct Means<'a> {
 }
 
 /// What the sources gave for a batch, by node.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Input {
     taken: BTreeMap<usize, Taken>,
 }
@@ -49,6 +49,11 @@ impl Input {
         self.taken.get(&node).into_iter().flat_map(|taken| taken.moved.iter().map(|(split, _, _)| split))
     }
 
+    /// The same for a program that has these sources at other nodes, or not at all.
+    pub(super) fn renumbered(self, place: impl Fn(usize) -> Option<usize>) -> Self {
+        Input { taken: self.taken.into_iter().filter_map(|(node, taken)| Some((place(node)?, taken))).collect() }
+    }
+
     /// Whether any source gave rows or got further.
     pub(super) fn is_empty(&self) -> bool {
         self.taken.values().all(|t| t.moved.is_empty() && t.blocks.is_empty() && t.bad.is_empty())
@@ -56,7 +61,7 @@ impl Input {
 }
 
 /// What is kept from batch to batch beside the operators' own state.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Carry {
     /// Rows that sinks refused, to come in again.
     pub(super) rejected: BTreeMap<usize, Vec<RecordBatch>>,
@@ -181,7 +186,9 @@ impl Program {
             work.flow.put((node, Port::Rejected), rows);
         }
         let mut input = input;
-        let outputs = self.compute(&mut work, &mut input)?;
+        let mut outputs = self.compute(&mut work, &mut input)?;
+        // What may turn out not to work comes first, while nothing is delivered anywhere else.
+        outputs.sort_by_key(|(i, _)| !matches!(&self.steps[*i], Step::Sink(_, outlet, _) if outlet.is_new()));
         work.check_fates(&self.nodes)?;
         if means.strict {
             work.check_accounts(&self.nodes)?;
@@ -191,6 +198,12 @@ impl Program {
         let mut committed = means.clock.ticks();
         if let Some(durable) = &mut durable {
             self.commit(&work, &input, &mut staged, durable)?;
+            // What is committed is not taken back.
+            self.steps.iter_mut().for_each(|step| {
+                if let Step::Sink(_, outlet, _) = step {
+                    outlet.settle();
+                }
+            });
             work.report.phases.commit = means.clock.ticks().saturating_sub(committed);
             committed = means.clock.ticks();
         }

@@ -5,6 +5,7 @@ pub(super) mod changed;
 pub(super) mod image;
 pub(super) mod positions;
 mod recovered;
+mod resumed;
 mod snapshots;
 
 use std::collections::VecDeque;
@@ -65,6 +66,9 @@ pub struct Start {
 pub(super) struct Durable {
     journal: Journal,
     told: Told,
+    /// The text that runs, and the one that ran before it.
+    text: Option<Vec<u8>>,
+    before: Option<Vec<u8>>,
     /// Batches that are committed and not delivered: number, and the first record.
     undelivered: VecDeque<(u64, u64)>,
     snapshots: Snapshots,
@@ -110,6 +114,18 @@ impl Checkpoint {
         Ok(Checkpoint { journal, recovered })
     }
 
+    /// Whether a folder is a checkpoint.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join("about").is_file() && folder.join("journal").is_dir()
+    }
+
+    /// The text that the last batch was run by, without opening the checkpoint: somebody may be using it.
+    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Option<Vec<u8>>, Trouble> {
+        let reader = Journal::look(disk, folder)?;
+        let found = Recovered::of((reader.entries(), reader.first()), &reader.records(), &reader.snapshots(), None)?;
+        Ok(found.text)
+    }
+
     /// The text that the last batch was run by, as it was given; none where there was no batch.
     pub fn text(&self) -> Option<&[u8]> {
         self.recovered.text.as_deref()
@@ -127,7 +143,8 @@ impl Checkpoint {
         let snapshots = Snapshots::new(journal.snapshots(), &recovered);
         let mut journal = journal;
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
+        let durable =
+            Durable { journal, told: Told::new(), text: recovered.text.clone(), before: None, undelivered, snapshots };
         Ok((durable, recovered))
     }
 }
@@ -141,7 +158,9 @@ impl Durable {
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<(), TaskError> {
-        self.keep_when_there_is_room(all, Some(text), clock, stop).map(drop)
+        self.keep_when_there_is_room(all, Some(text), clock, stop)?;
+        self.before = self.text.replace(text.to_vec());
+        Ok(())
     }
 
     /// What was last said of sources.

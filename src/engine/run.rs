@@ -104,8 +104,17 @@ pub fn run_from(
     let started = settings.clock.now();
     let overrun = Overrun::of(&plan.header.settings);
     let silence = Silence::new(plan.header.every);
-    let mut run =
-        Run { session, settings: &settings, out, summary: Summary::default(), bell, overrun, started, silence };
+    let mut run = Run {
+        session,
+        settings: &settings,
+        out,
+        summary: Summary::default(),
+        bell,
+        overrun,
+        started,
+        silence,
+        tried: None,
+    };
     let ended = run.batches();
     let mut summary = std::mem::take(&mut run.summary);
     summary.took = between(started, settings.clock.now());
@@ -146,6 +155,8 @@ struct Run<'a> {
     /// When it began.
     started: i64,
     silence: Silence,
+    /// A text that stays only if its first batch is delivered: how long the switch took, and what was before.
+    tried: Option<(Duration, Overrun)>,
 }
 
 /// When a batch is due.
@@ -209,12 +220,12 @@ impl Run<'_> {
     /// Goes on by another text, where one is ready. Whether it does.
     fn reload(&mut self, reloads: Option<&dyn Reloads>) -> Result<bool, Failure> {
         let clock = self.settings.clock.as_ref();
-        let settings = reload::at_boundary(&mut self.session, reloads, clock, self.out)?;
-        if let Some(settings) = &settings {
-            self.overrun = Overrun::of(settings);
-            self.silence = Silence::new(self.session.interval());
-        }
-        Ok(settings.is_some())
+        let applied = reload::at_boundary(&mut self.session, reloads, clock, self.out)?;
+        let Some(applied) = applied else { return Ok(false) };
+        self.tried = applied.tried.map(|took| (took, self.overrun));
+        self.overrun = Overrun::of(&applied.settings);
+        self.silence = Silence::new(self.session.interval());
+        Ok(true)
     }
 
     /// Closes every window that is still open, as nothing will follow; with a checkpoint the next run goes on with them.
@@ -274,6 +285,13 @@ impl Run<'_> {
         let delay = if self.session.interval() == 0 { 0 } else { clock.now().saturating_sub(tick.time).max(0) };
         self.out.before();
         let mut report = self.session.batch(tick.time, input, close)?.report;
+        if let Some((took, before)) = self.tried.take() {
+            let reloads = self.settings.reloads.as_deref();
+            if !reload::behind_first_batch(&mut self.session, reloads, took, self.out) {
+                self.overrun = before;
+                self.silence = Silence::new(self.session.interval());
+            }
+        }
         report.took += intake;
         report.phases.intake = intake;
         report.delay = Duration::from_micros(delay.unsigned_abs());

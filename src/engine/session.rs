@@ -10,8 +10,9 @@ use arrow::array::RecordBatch;
 use crate::engine::accounts::BatchReport;
 use crate::engine::batch::{Carry, Input, Means};
 use crate::engine::clock::{Clock, ManualClock};
-use crate::engine::durable::{self, Durable, Start, Undelivered};
+use crate::engine::durable::Durable;
 use crate::engine::failure::{EngineError, Failure, at};
+use crate::engine::first_batch::FirstBatch;
 use crate::engine::keyed::Keyed;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
@@ -19,6 +20,7 @@ use crate::engine::queue::Inlet;
 use crate::engine::rate::Done;
 use crate::engine::snapshot::{Head, Snapshot, SourceState, State};
 use crate::engine::stopping::Stopping;
+use crate::engine::switch::Switched;
 use crate::plan::Plan;
 use crate::plan::operator::{self, BatchTime, TaskError};
 use crate::plan::seams::{BadRow, Bell};
@@ -80,16 +82,20 @@ pub struct Session {
     pub(super) program: Program,
     pool: Pool,
     pub(super) carry: Carry,
-    opening: Opening,
-    stopping: Stopping,
+    pub(super) opening: Opening,
+    pub(super) stopping: Stopping,
     /// State that nobody took over, for a while: by identity, and since when.
     pub(super) aside: BTreeMap<String, (Keyed, i64)>,
     /// Where batches are committed, so that nothing is lost with the process.
-    durable: Option<Durable>,
+    pub(super) durable: Option<Durable>,
+    /// What a text that was switched to is taken back for, until its first batch is delivered.
+    pub(super) first: Option<Box<FirstBatch>>,
+    /// What came of it.
+    pub(super) outcome: Option<Result<Switched, EngineError>>,
     /// What sources ring.
     bell: Option<Bell>,
     /// The number of the next batch.
-    number: u64,
+    pub(super) number: u64,
     /// The time of the last batch.
     pub(super) last: Option<i64>,
 }
@@ -117,6 +123,8 @@ impl Session {
             stopping,
             aside: BTreeMap::new(),
             durable: None,
+            first: None,
+            outcome: None,
             bell: None,
             number: 0,
             last: None,
@@ -286,77 +294,25 @@ impl Session {
         self.durable.take().map_or(Ok(()), Durable::close).map_err(at(usize::MAX))
     }
 
-    /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
-    pub(super) fn resume(plan: &Plan, opening: Opening, start: Start) -> Result<(Self, Vec<String>), EngineError> {
-        let Start { checkpoint, text, changed } = start;
-        let (mut durable, mut recovered) =
-            checkpoint.begin().map_err(|trouble| before_start(plan, durable::failed(&trouble)))?;
-        let same = recovered.text.as_ref() == Some(&text);
-        let (snapshot, undelivered) = (recovered.snapshot(), recovered.undelivered());
-        let snapshot = snapshot
-            .map_err(|why| before_start(plan, TaskError::Stop(format!("the checkpoint cannot be read: {why}"))))?;
-        let mut notes = Vec::new();
-        let Some((old, taking)) = changed else {
-            let mut session = Session::open(plan, opening)?;
-            let resumed = session
-                .go_on_from(snapshot, false)
-                .and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes))
-                .and_then(|()| session.keep(durable, (!same).then_some(&text)));
-            resumed.map_err(|failure| session.failed(failure))?;
-            return Ok((session, notes));
-        };
-        // By the old text only what was committed is delivered; nothing is read.
-        let before = Opening { queued: true, sinks: !undelivered.is_empty(), ..opening.clone() };
-        let mut session = Session::open(&old, before)?;
-        let resumed =
-            session.go_on_from(snapshot, true).and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes));
-        resumed.map_err(|failure| session.failed(failure))?;
-        session.opening = opening;
-        let taking = taking.anew();
-        notes.extend(session.switch(plan, &taking)?.notes);
-        session.keep(durable, Some(&text)).map_err(|failure| session.failed(failure))?;
-        Ok((session, notes))
-    }
-
-    /// Whether what it remembers outlives the process.
-    pub(super) fn is_durable(&self) -> bool {
-        self.durable.is_some()
-    }
-
-    /// Another text runs from now on.
-    pub(super) fn runs_by(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.durable.take().map_or(Ok(()), |durable| self.keep(durable, Some(text)))
-    }
-
-    /// Commits every batch from now on. `text`: what runs now, where that is another than before.
-    fn keep(&mut self, mut durable: Durable, text: Option<&[u8]>) -> Result<(), Failure> {
-        if let Some(text) = text {
-            let head = self.program.head(self.number, self.last, &self.carry.marks);
-            let all = self.program.everything(head, &self.carry, durable.told())?;
-            durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;
-        }
-        self.program.track();
-        self.durable = Some(durable);
-        Ok(())
-    }
-
-    /// Delivers what was committed before the process ended, and may not have been delivered.
-    fn catch_up(
-        &mut self,
-        undelivered: Vec<Undelivered>,
-        durable: &mut Durable,
-        notes: &mut Vec<String>,
-    ) -> Result<(), Failure> {
-        let committed = self.number;
-        let mut carry = std::mem::take(&mut self.carry);
-        let (program, means) = self.split();
-        let caught = program.catch_up(committed, undelivered, &mut carry, durable, notes, &means);
-        self.carry = carry;
-        caught
-    }
-
     /// Runs a batch over what was taken in.
     pub(super) fn batch(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
+        match self.tries(&input) {
+            None => self.run(time, input, close),
+            Some(spare) => match self.run(time, input, close) {
+                Ok(stepped) => {
+                    self.stays();
+                    Ok(stepped)
+                }
+                Err(failure) => {
+                    let input = self.takes_back(failure, spare)?;
+                    self.runs_as_before()?;
+                    self.run(time, input, close)
+                }
+            },
+        }
+    }
+
+    fn run(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
         let started = self.opening.clock.ticks();
         let batch = BatchTime { number: self.number, micros: time };
         let mut carry = std::mem::take(&mut self.carry);
@@ -461,7 +417,7 @@ impl Session {
 
     /// Goes on from what is remembered. Before the first batch. Sources that are queues have nothing to go on from, unless
     /// it is wanted `whole`.
-    fn go_on_from(&mut self, snapshot: Snapshot, whole: bool) -> Result<(), Failure> {
+    pub(super) fn go_on_from(&mut self, snapshot: Snapshot, whole: bool) -> Result<(), Failure> {
         let Program { steps, nodes, .. } = &mut self.program;
         let Head { number, last, marks, settled, rates } = snapshot.head;
         for step in steps {
@@ -514,7 +470,7 @@ fn setup(plan: &Plan, opening: &Opening, pool: &Pool) -> Setup {
 }
 
 /// A failure before anything could be opened.
-fn before_start(plan: &Plan, error: TaskError) -> EngineError {
+pub(super) fn before_start(plan: &Plan, error: TaskError) -> EngineError {
     let place = format!("the start of `{}`", plan.header.name);
     EngineError::Failed { batch: 0, place, span: <_>::default(), error }
 }

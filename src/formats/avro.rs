@@ -17,7 +17,7 @@ use crate::model::{Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records};
 
 const CODEC: &[(&str, &str)] =
     &[("none", "not packed"), ("deflate", "small"), ("snappy", "quick"), ("zstd", "small, quick")];
@@ -51,6 +51,8 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts,
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts: |_| Vec::new(),
         open,
     }
 }

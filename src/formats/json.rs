@@ -16,7 +16,7 @@ use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records, Settings};
 
 const LAYOUT: &[(&str, &str)] = &[("lines", "an object a line"), ("array", "one array of objects")];
 
@@ -44,13 +44,18 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_all,
         directions: Directions::Both,
+        records: |settings| if is_array(settings) { Records::OTHER } else { Records::VALUES },
+        conflicts: |_| Vec::new(),
         open,
     }
 }
 
+fn is_array(settings: &Settings) -> bool {
+    settings.text("layout") == Some("array")
+}
+
 fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
-    let array = call.settings.text("layout") == Some("array");
-    Ok(Box::new(Json { array, ..Json::of(schema.clone()) }))
+    Ok(Box::new(Json { array: is_array(&call.settings), ..Json::of(schema.clone()) }))
 }
 
 struct Json {
@@ -66,9 +71,8 @@ struct Json {
 }
 
 impl FormatCodec for Json {
-    fn forgive(&mut self) -> bool {
-        self.forgiving = !self.array;
-        self.forgiving
+    fn forgive(&mut self) {
+        self.forgiving = true;
     }
 
     fn is_lines(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::model::Schema;
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Indexed, Limits, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records};
 
 const CODEC: &[(&str, &str)] =
     &[("snappy", "quick"), ("zstd", "small"), ("gzip", "small, for old readers"), ("none", "not packed")];
@@ -47,6 +47,8 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_all,
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts: |_| Vec::new(),
         open,
     }
 }

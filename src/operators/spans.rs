@@ -15,6 +15,7 @@ use chrono_tz::Tz;
 
 use crate::operators::touched::whole;
 use crate::operators::values::bug;
+use crate::plan::memory::Windows;
 use crate::plan::operator::{SavedTable, StepTime, TableChange, TaskError};
 use crate::plan::seams::{Length, Window};
 
@@ -205,6 +206,30 @@ impl Spans {
             }
             Grid::Calendar(calendar) => calendar.containing(after),
         }
+    }
+}
+
+impl Windows for Spans {
+    fn next_start(&self, instant: i64) -> Option<i64> {
+        let before = instant.checked_sub(1)?;
+        match &self.grid {
+            Grid::Even { every, start, .. } => floor(before, *every, *start).checked_add(*every),
+            Grid::Growing { length, start, .. } => floor(before, *length, *start).checked_add(*length),
+            Grid::Calendar(calendar) => calendar.containing(before).map(|span| span.end),
+        }
+    }
+
+    fn all_ended(&self, before: i64) -> Option<i64> {
+        let last = before.checked_sub(1)?;
+        match &self.grid {
+            Grid::Even { length, every, start } => floor(last, *every, *start).checked_add(*length),
+            Grid::Growing { length, start, .. } => floor(last, *length, *start).checked_add(*length),
+            Grid::Calendar(calendar) => calendar.containing(last).map(|span| span.end),
+        }
+    }
+
+    fn back_to_back(&self) -> bool {
+        Spans::back_to_back(self)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::Schema;
 use crate::plan::context::Port;
 use crate::plan::expr::TypedExpr;
 use crate::plan::measure::Measured;
-use crate::plan::memory::{Memory, Moved};
+use crate::plan::memory::{Memory, Moved, Windows};
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -67,6 +67,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// What it remembers, where it does. None of an operator that remembers something: all that its `Debug` text
     /// tells, so that any other text is another state.
     fn memory(&self) -> Option<Memory> {
+        None
+    }
+
+    /// Where the windows lie that it makes of the time of rows, where all that it remembers belongs to such a window and
+    /// what comes out says in the column `window_start` to which.
+    fn windows(&self) -> Option<Box<dyn Windows>> {
         None
     }
 

@@ -286,11 +286,9 @@ pub trait FormatCodec: Send + Sync {
     fn limit(&mut self, longest: usize) {
         let _ = longest;
     }
-    /// A value that cannot be read is null where its column may be, instead of making the row bad (`bad null`). Whether
-    /// the format can do that. Called before anything is read.
-    fn forgive(&mut self) -> bool {
-        false
-    }
+    /// A value that cannot be read is null where its column may be, instead of making the row bad (`bad null`). Called
+    /// before anything is read, and only where the entry's `records` say that it can be done.
+    fn forgive(&mut self) {}
     /// What time it is, in microseconds since 1970 UTC, for formats whose times leave something out (the year). Whoever
     /// reads says it before each batch.
     fn now(&self, micros: i64) {

@@ -16,7 +16,7 @@ use crate::model::time::show_duration;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
-use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SinkEntry};
+use crate::plan::{Conflict, Doc, OptionKind, OptionSpec, Settings, SinkEntry};
 use crate::sinks::{codec, shared, takes_anything};
 
 const PROCESS: &[(&str, &str)] = &[
@@ -64,22 +64,31 @@ pub fn entry() -> SinkEntry {
         },
         target: shared,
         feature: None,
+        conflicts,
         open: SinkEntry::by(open),
     }
 }
 
+fn keeps(settings: &Settings) -> bool {
+    settings.text("process") == Some("kept")
+}
+
+fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let is_json = endpoint.format.as_ref().is_none_or(|format| format.entry.doc.name == "json");
+    let conflict = || {
+        let message = "`process: kept` wants `format: json`: an empty line ends a batch";
+        Conflict::between("process", message, "write:\n  format: json")
+    };
+    (keeps(&endpoint.settings) && !is_json).then(conflict).into_iter().collect()
+}
+
 fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     let settings = &endpoint.settings;
-    let keeps = settings.text("process") == Some("kept");
-    let is_json = endpoint.format.as_ref().is_none_or(|format| format.entry.doc.name == "json");
-    if keeps && !is_json {
-        return Err(NotRunnable("`process: kept` wants `format: json`: an empty line ends a batch".into()));
-    }
     Ok(Box::new(Exec {
         codec: codec(endpoint)?,
         call: Call::of(endpoint)?,
         timeout: backoff::time(settings, "timeout").unwrap_or(Duration::from_secs(60)),
-        keeps,
+        keeps: keeps(settings),
         kept: None,
     }))
 }
@@ -327,7 +336,5 @@ mod tests {
         let mut sink = program("cat > /dev/null", "process: kept, timeout: 100ms", folder.path());
         let failed = deliver(&mut *sink, 1, 1).unwrap_err();
         assert_eq!(failed, TaskError::Retry("program `sh` takes longer than 100ms".into()));
-        let text = "into exec(\"sh\") { process: kept, format: csv }";
-        assert!(crate::connect::tests::sink(text, folder.path()).err().unwrap().0.contains("wants `format: json`"));
     }
 }

@@ -35,6 +35,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "exactly once (published by batch)".into(),
         target: |settings| settings.text("prefix").map(|prefix| format!("text_files {prefix}")),
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(open),
     }
 }

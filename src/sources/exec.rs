@@ -51,6 +51,7 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(open),
     }
 }

@@ -84,6 +84,7 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: reader::conflicts,
         open: SourceEntry::by(reader::open),
     }
 }

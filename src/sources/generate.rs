@@ -45,6 +45,7 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(open),
     }
 }

@@ -46,6 +46,7 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "postgres"))),
     }
 }

@@ -40,6 +40,7 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(|_| {
             Err(NotRunnable("source `queue` is filled by a program that uses Millstream as a library".into()))
         }),

@@ -33,6 +33,7 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(|endpoint| Receiver::open(endpoint, Once::WaitsForTheEnd, start)),
     }
 }

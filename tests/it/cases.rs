@@ -31,6 +31,7 @@ use millstream::optimize::optimize_watched;
 use millstream::plan::catalog::{FormatCall, find};
 use millstream::plan::seams::{FormatCodec, Piece};
 use millstream::plan::{Catalog, Plan, Settings};
+use millstream::reload::drain::{self, Beside, Until};
 use millstream::reload::{Answers, compare};
 use millstream::trial::START;
 use millstream::trial::value::Value;
@@ -54,12 +55,15 @@ enum Way {
 impl Way {
     /// A pipeline, made ready for it.
     fn plan(self, text: &Section) -> Result<Plan, String> {
-        let plan = text.plan()?;
-        Ok(if matches!(self, Way::Optimized | Way::Followed) {
+        text.plan().map(|plan| self.made(plan))
+    }
+
+    fn made(self, plan: Plan) -> Plan {
+        if matches!(self, Way::Optimized | Way::Followed) {
             optimize_watched(plan, &|_| true, &mut |_, _| {}).plan
         } else {
             plan
-        })
+        }
     }
 }
 
@@ -150,6 +154,8 @@ struct Run {
     counts: Vec<OperatorCount>,
     /// What was saved, put together from changes, and after how many batches.
     followed: (Vec<u8>, usize),
+    /// When windows of the text before have ended.
+    until: Vec<Until>,
 }
 
 impl Run {
@@ -166,7 +172,8 @@ impl Run {
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, followed })
+        let until = Vec::new();
+        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, followed, until })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -211,12 +218,41 @@ impl Run {
         }
         let changes = compare(&self.text.plan()?, &text.plan()?);
         let taking = changes.settled(&given).map_err(|pending| format!("{pending:?}"))?;
-        let plan = self.way.plan(text)?;
+        if !self.until.is_empty() {
+            return Err("windows of the text before are still open".into());
+        }
+        let newest = |source: &str| self.session.newest(source);
+        let Beside { plan, taking, until } = drain::beside(self.text.plan()?, text.plan()?, &taking, &newest)?;
+        let plan = self.way.made(plan);
         self.session.switch(&plan, &taking).map_err(said)?;
-        (self.text, self.plan) = (text.clone(), plan);
+        (self.text, self.plan, self.until) = (text.clone(), plan, until);
+        self.refollow()
+    }
+
+    /// What was followed is now that of another plan.
+    fn refollow(&mut self) -> Result<(), String> {
         if self.way == Way::Followed {
             self.followed.0 = self.session.follow().map_err(said)?;
         }
+        Ok(())
+    }
+
+    /// Goes on by the new text alone once the windows of the old one have ended.
+    fn drained(&mut self) -> Result<(), String> {
+        if self.until.is_empty()
+            || !self.until.iter().all(|until| until.is_over(&|identity| self.session.mark(identity)))
+        {
+            return Ok(());
+        }
+        let plan = self.text.plan()?;
+        let taking = drain::alone(&plan, &std::mem::take(&mut self.until));
+        let plan = self.way.made(plan);
+        let switched = self.session.switch(&plan, &taking).map_err(said)?;
+        if !switched.aside.is_empty() {
+            return Err(format!("{:?} are left over", switched.aside));
+        }
+        self.plan = plan;
+        self.refollow()?;
         Ok(())
     }
 
@@ -257,6 +293,7 @@ impl Run {
         let done = self.session.step(self.clock).map_err(said)?;
         self.took(done);
         self.follow()?;
+        self.drained()?;
         match self.way {
             Way::Saved => self.restore(),
             Way::Followed if self.followed.1.is_multiple_of(3) => self.restore(),

@@ -10,6 +10,7 @@ use crate::cli::kept::Kept;
 use crate::cli::plan::against::told;
 use crate::cli::table::aligned;
 use crate::cli::terminal::Terminal;
+use crate::cli::watch::draining::Draining;
 use crate::cli::watch::{on_change, waiting::Desk};
 use crate::cli::{Exit, Failure};
 use crate::engine::{Checkpoint, Start};
@@ -26,6 +27,8 @@ pub(super) struct Begun {
     /// The values its parameters were given.
     pub(super) set: Overrides,
     pub(super) start: Option<Start>,
+    /// The text before still runs beside this one.
+    pub(super) draining: Option<Draining>,
 }
 
 /// Opens the pipeline's checkpoint, where it has one, and finds out what became of the text since. `waits`: a decision
@@ -38,18 +41,40 @@ pub(super) fn begin(
     terminal: &mut Terminal,
 ) -> Result<Result<Begun, Exit>, Failure> {
     let Some(folder) = &plan.header.checkpoint else {
-        return Ok(Ok(Begun { plan, program, set, start: None }));
+        return Ok(Ok(Begun { plan, program, set, start: None, draining: None }));
     };
     let folder = file.parent().unwrap_or(Path::new("")).join(folder);
     let checkpoint = Checkpoint::open(Arc::new(RealDisk), &folder, &plan.header.name);
     let checkpoint = checkpoint.map_err(|trouble| Failure::new(trouble.to_string()))?;
     let text = Kept::of(&program, &set).encode();
     let Some(before) = checkpoint.text().filter(|before| *before != text) else {
-        return Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }) }));
+        return Ok(Ok(Begun {
+            plan,
+            program,
+            set,
+            start: Some(Start { checkpoint, text, changed: None }),
+            draining: None,
+        }));
     };
     let before = Kept::decode(before);
     let before =
         before.map_err(|why| Failure::new(format!("the text in `{}` cannot be read: {why}", folder.display())))?;
+    if let Some(both) = before.both(file, &builtins::catalog()) {
+        let kept = before.alone();
+        if kept != Kept::of(&program, &set) {
+            terminal.complain(&format!(
+                "windows of the text before the last one are still open, and {} has changed again since: put back the text \
+                 that ran last until they have ended, or begin with a new checkpoint",
+                file.display()
+            ));
+            return Ok(Err(Exit::Mistakes));
+        }
+        let both =
+            both.map_err(|why| Failure::new(format!("the two texts in `{}` cannot be run: {why}", folder.display())))?;
+        let draining = Some(Draining::again(both.until, optimize(plan).plan, kept));
+        let start = Some(Start { checkpoint, text: before.encode(), changed: None });
+        return Ok(Ok(Begun { plan: both.plan, program, set, start, draining }));
+    }
     let old = before.find(file, &builtins::catalog());
     if old.counts().errors > 0 {
         terminal.complain(&format!(
@@ -63,7 +88,13 @@ pub(super) fn begin(
     let Some(old_plan) = old.plan else { return Ok(Err(Exit::Unreadable)) };
     let changes = compare(&old_plan, &plan);
     if changes.same {
-        return Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }) }));
+        return Ok(Ok(Begun {
+            plan,
+            program,
+            set,
+            start: Some(Start { checkpoint, text, changed: None }),
+            draining: None,
+        }));
     }
     let desk = Desk::of(file);
     let mut answers = Answers::of_text(on_change(&plan));
@@ -81,13 +112,13 @@ pub(super) fn begin(
                 file.display()
             ));
             let changed = Some((optimize(old_plan).plan, taking));
-            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed }) }))
+            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed }), draining: None }))
         }
         Err(_) if waits => {
             let text = before.encode();
             let (plan, program, set) = (old_plan, old.program, before.set().clone());
             terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
-            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }) }))
+            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }), draining: None }))
         }
         Err(pending) => {
             terminal.aside(&format!("{} has changed since the last run\n{}", file.display(), told(&changes)));

@@ -23,6 +23,7 @@ pub fn source(
         table: true,
         mode: |_| Mode::Append,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SourceEntry::by(move |endpoint| open(endpoint).map_err(NotRunnable)),
     }
 }

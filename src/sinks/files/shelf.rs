@@ -10,7 +10,7 @@ use crate::model::Schema;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
-use crate::plan::{OptionValue, Settings};
+use crate::plan::{Conflict, OptionValue, Settings};
 use crate::sinks::files::index::{Entry, Index};
 use crate::sinks::files::partition;
 use crate::sinks::files::spool::{Roll, Spool};
@@ -19,25 +19,41 @@ use crate::sinks::publish::{self, Staging};
 /// Formats that pack their own contents and whose readers expect them as they are.
 const PACK_THEMSELVES: [&str; 3] = ["parquet", "avro", "arrow"];
 
+/// What of its options does not go together.
+pub(super) fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let settings = &endpoint.settings;
+    let by = settings.texts("partition_by");
+    let mut found = Vec::new();
+    if !by.is_empty() && endpoint.schema.names().all(|name| by.contains(&name)) {
+        let message = "`partition_by` names all columns, so nothing is left to write into the files";
+        found.push(Conflict::between("partition_by", message, "leave one of them out"));
+    }
+    let own = endpoint.format.as_ref().map(|format| format.entry.doc.name.as_str());
+    if let Some(name) = own.filter(|name| PACK_THEMSELVES.contains(name) && Packed::of(settings) != Packed::No) {
+        let message = format!("`compression` packs whole files, but files of format `{name}` are packed inside");
+        let help = match settings.text("compression") {
+            Some("zstd") => "write instead:\n  codec: zstd",
+            _ => "write `codec` instead of `compression`",
+        };
+        found.push(Conflict::between("compression", message, help));
+    }
+    let prefix = settings.text("prefix").unwrap_or_default();
+    if prefix.contains(|c: char| c == '/' || c.is_control()) || prefix.starts_with(['.', '_']) {
+        let help = "use letters:\n  prefix: \"part\"";
+        found.push(Conflict::value("prefix", format!("`{prefix}` cannot be the start of a file's name"), help));
+    }
+    found
+}
+
 pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     let settings = &endpoint.settings;
     let by: Vec<usize> = settings.texts("partition_by").iter().filter_map(|c| endpoint.schema.position(c)).collect();
     let kept: Vec<usize> = (0..endpoint.schema.columns.len()).filter(|i| !by.contains(i)).collect();
-    if kept.is_empty() {
-        return Err(NotRunnable("`partition_by` names all columns, so nothing is left to write into the files".into()));
-    }
     let written = Schema::new(kept.iter().map(|i| endpoint.schema.columns[*i].clone()).collect());
     let format = endpoint.format.as_ref().ok_or_else(|| NotRunnable("sink `files` has no format".into()))?;
     let name = format.entry.doc.name.as_str();
     let packed = Packed::of(settings);
-    if packed != Packed::No && PACK_THEMSELVES.contains(&name) {
-        let instead = format!("format `{name}` packs its own contents; write `codec` instead of `compression`");
-        return Err(NotRunnable(instead));
-    }
     let prefix = settings.text("prefix").unwrap_or("part").to_owned();
-    if prefix.contains(|c: char| c == '/' || c.is_control()) || prefix.starts_with(['.', '_']) {
-        return Err(NotRunnable(format!("`prefix: \"{prefix}\"` cannot be the start of a file's name; use letters")));
-    }
     let folder = endpoint.base.join(settings.text("path").unwrap_or_default());
     let roll = match settings.get("roll") {
         Some(OptionValue::Size(bytes)) => Some(Roll::Size(*bytes)),

@@ -11,8 +11,8 @@
 //!
 //! [`Journal::append`] gathers records, [`Journal::sync`] makes all of them durable with one write and one `fdatasync`.
 //! After a crash every record that was durable is there, none is altered and none invented; of those that were not,
-//! the first so many are there. How a torn tail is told from damage says `journal/chain.rs`; how writing goes on after
-//! an unclean end, `journal/mend.rs`. A sync that failed is never tried again: what it was to make durable may be gone
+//! the first so many are there. How a torn tail is told from damage says `journal/chain.rs`; how writing goes on
+//! afterwards, `journal/mend.rs`. A sync that failed is never tried again: what it was to make durable may be gone
 //! from the system's memory, and only reading the files anew tells what is there.
 
 mod about;
@@ -25,6 +25,8 @@ mod snapshots;
 mod trouble;
 mod writer;
 
+#[cfg(test)]
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;
 
@@ -105,7 +107,7 @@ pub struct Journal {
 
 impl Journal {
     /// Opens a checkpoint, or makes it where there is none: locks it, checks the whole chain of records, and makes its
-    /// end fit to be written.
+    /// end fit to be written, which takes a few syncs.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, about: &About, tuning: Tuning) -> Result<Journal, Trouble> {
         disk.make_folder(folder).map_err(Trouble::io(folder, "make"))?;
         let lock = folder.join("lock");
@@ -123,6 +125,8 @@ impl Journal {
         };
         let journal = folder.join("journal");
         let mut chain = Chain::read(&*disk, &journal, &id)?;
+        // Its name may be there in the system's memory only, if the process that gave it was killed.
+        place(&*disk, folder, "about", about::text(about, &id).as_bytes())?;
         let file = mend::mend(&*disk, &journal, &id, &mut chain)?;
         for first in &chain.leftovers {
             mend::remove(&*disk, &journal.join(segment_name(*first)))?;
@@ -303,6 +307,8 @@ impl Journal {
     /// Makes all durable and marks a clean end.
     pub fn close(mut self) -> Result<(), Trouble> {
         if !self.clean {
+            // The mark says of all before it that it is durable.
+            self.sync()?;
             self.add(CLOSED, &[])?;
         }
         self.sync()
@@ -400,7 +406,8 @@ fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Id, Trouble> {
     let first = journal.join(segment_name(1));
     let begun = match disk.open(&first) {
         Ok(file) => file.length() <= HEAD,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(Trouble::io(&first, "open")(error)),
     };
     let others = names(&journal)?.iter().filter_map(|name| format::named_segment(name)).any(|first| first != 1);
     if !begun || others || names(&snapshots)?.iter().any(|name| format::number(name).is_some()) {

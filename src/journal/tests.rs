@@ -1,5 +1,7 @@
 //! How the journal behaves on a real disk.
 
+mod crashes;
+
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -235,13 +235,10 @@ impl Journal {
     /// Makes all that was appended durable.
     pub fn sync(&mut self) -> Result<(), Trouble> {
         self.writer.sync()?;
-        if let Some((sequence, needed)) = self.trimming
-            && sequence < self.writer.durable
-        {
+        if let Some((_, needed)) = self.trimming.take() {
             let count = self.segments.partition_point(|segment| segment.first < needed);
             self.unneeded.extend(self.segments.drain(..count));
             self.entries.drain(..self.entries.partition_point(|entry| entry.sequence < needed));
-            self.trimming = None;
         }
         self.remove_unneeded();
         Ok(())

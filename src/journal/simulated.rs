@@ -4,8 +4,8 @@
 //! [`SimulatedDisk::kill`] ends the process: locks are free, files that were open are not, all that was written is
 //! there. [`SimulatedDisk::crash`] cuts the power: of what was not synced each sector of 512 bytes is there, or not, or
 //! in part; a file has any length it had since its last sync; each name that was made, changed or removed since its
-//! folder was synced is so, or not. [`SimulatedDisk::fail`] lets one of the next calls fail, or lets the process die
-//! in the middle of it. A sync that fails makes some of the sectors durable and forgets that the others are not, as
+//! folder was synced is so, or not. [`SimulatedDisk::fail`] lets some of the next calls fail, or lets the process die
+//! in the middle of one. A sync that fails makes some of the sectors durable and forgets that the others are not, as
 //! Linux does: what is read stays as it was, until the power is cut.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +47,8 @@ struct State {
     /// Counts processes: what one opened is closed when it ends.
     process: u64,
     dead: bool,
-    fault: Option<(u64, Fault)>,
+    /// After so many calls so many fail.
+    fault: Option<(u64, u64, Fault)>,
     /// So many bytes can be written in all.
     room: Option<u64>,
     /// Calls so far.
@@ -125,14 +126,14 @@ impl SimulatedDisk {
         }
     }
 
-    /// Lets the call after so many others fail.
-    pub(crate) fn fail(&self, after: u64, fault: Fault) {
-        self.state().fault = Some((after, fault));
+    /// Lets so many calls fail after so many others.
+    pub(crate) fn fail(&self, after: u64, times: u64, fault: Fault) {
+        self.state().fault = Some((after, times.max(1), fault));
     }
 
     /// Takes back [`SimulatedDisk::fail`]; says whether it has come to pass.
     pub(crate) fn failed(&self) -> bool {
-        self.state().fault.take().is_none()
+        !matches!(self.state().fault.take(), Some((1.., ..)))
     }
 
     /// Limits what can be written from now on, in bytes.
@@ -202,13 +203,16 @@ impl State {
         }
         self.calls += 1;
         match &mut self.fault {
-            Some((0, fault)) => {
+            Some((0, times, fault)) => {
                 let fault = *fault;
-                self.fault = None;
+                *times -= 1;
+                if *times == 0 {
+                    self.fault = None;
+                }
                 self.dead = fault == Fault::Death;
                 Ok(Some(fault))
             }
-            Some((after, _)) => {
+            Some((after, ..)) => {
                 *after -= 1;
                 Ok(None)
             }

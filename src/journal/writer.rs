@@ -153,10 +153,12 @@ impl Writer {
         }
         self.gathered.clear();
         self.written = offset;
+        // In the place of an earlier cut that is still to be made.
+        self.cut_to = Some(offset);
         if let Some(file) = &mut self.file
-            && file.cut(offset).is_err()
+            && file.cut(offset).is_ok()
         {
-            self.cut_to = Some(offset);
+            self.cut_to = None;
         }
     }
 

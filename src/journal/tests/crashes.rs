@@ -55,6 +55,8 @@ struct Model {
     first: u64,
     /// What each snapshot may hold; `None` where it may be absent.
     snapshots: BTreeMap<u64, Vec<Option<Vec<u8>>>>,
+    /// The folder of the snapshots failed to be synced: names that are seen need not be durable, and nobody can tell.
+    names_unsure: bool,
 }
 
 struct Life {
@@ -80,8 +82,7 @@ impl Life {
         for _ in 0..self.rng.u8(2..12) {
             let journal = self.open();
             if self.rng.u8(..4) > 0 {
-                let after = self.rng.u64(..80);
-                self.disk.fail(after, fault(&mut self.rng));
+                self.fail(80);
             }
             self.process(journal);
         }
@@ -95,8 +96,7 @@ impl Life {
         loop {
             let faulty = self.rng.u8(..4) == 0;
             if faulty {
-                let after = self.rng.u64(..50);
-                self.disk.fail(after, fault(&mut self.rng));
+                self.fail(50);
             }
             let about = About { pipeline: "orders".into() };
             let opened = Journal::open(self.disk.arc(), Path::new(FOLDER), &about, self.tuning);
@@ -110,13 +110,21 @@ impl Life {
                     assert!(faulty && failed, "{trouble}");
                     assert!(is_of_a_fault(&trouble), "{trouble}");
                     if matches!(&trouble, Trouble::Broken { file, .. } if file.ends_with("snapshots")) {
-                        // Names that were given before are as if they were durable, and nobody can tell.
-                        self.model.snapshots.values_mut().for_each(|may| may.push(None));
+                        self.model.names_unsure = true;
                     }
                     power_was_cut |= self.end();
                 }
             }
         }
+    }
+
+    fn fail(&mut self, before: u64) {
+        let fault = match self.rng.u8(..4) {
+            0 => Fault::Error(io::Error::from_raw_os_error(5).kind()),
+            1 => Fault::Error(io::ErrorKind::StorageFull),
+            _ => Fault::Death,
+        };
+        self.disk.fail(self.rng.u64(..before), self.rng.u64(1..4), fault);
     }
 
     /// Ends the process; says whether the power was cut as well.
@@ -149,6 +157,7 @@ impl Life {
         model.branch.clear();
         model.past.clear();
         self.compare_snapshots(journal, power_was_cut);
+        self.model.names_unsure &= !power_was_cut;
     }
 
     fn compare_snapshots(&mut self, journal: &Journal, power_was_cut: bool) {
@@ -163,7 +172,7 @@ impl Life {
             });
             let lengths: Vec<Option<usize>> = may.iter().map(|may| may.as_ref().map(Vec::len)).collect();
             assert!(may.contains(&found), "{number}: {:?}, {lengths:?}", found.map(|found| found.len()));
-            if power_was_cut {
+            if power_was_cut || !self.model.names_unsure {
                 *may = vec![found];
             }
         }
@@ -225,7 +234,12 @@ impl Life {
     }
 
     fn append(&mut self, journal: &mut Journal) -> Result<(), Ended> {
-        let length = if self.rng.u8(..10) == 0 { self.rng.usize(..3000) } else { self.rng.usize(..60) };
+        // Often the same length, so that records can take each other's place.
+        let length = match self.rng.u8(..10) {
+            0 => self.rng.usize(..3000),
+            1..5 => self.rng.usize(..60),
+            _ => 20,
+        };
         let payload: Vec<u8> = (0..length).map(|_| self.rng.u8(..)).collect();
         let kind = self.rng.u8(..240);
         let (left, right) = payload.split_at(self.rng.usize(..=length));
@@ -264,6 +278,7 @@ impl Life {
                 assert!(self.disk.failed(), "{trouble}");
                 // What could not be given its name for good has none, and the one before it has gone.
                 may.push(None);
+                self.model.names_unsure = true;
                 Ok(())
             }
             done => self.went(done, journal),
@@ -333,14 +348,6 @@ impl Model {
         self.branch.truncate(at);
         self.handed = self.handed.min(at);
         self.written = self.written.min(at);
-    }
-}
-
-fn fault(rng: &mut Rng) -> Fault {
-    match rng.u8(..4) {
-        0 => Fault::Error(io::Error::from_raw_os_error(5).kind()),
-        1 => Fault::Error(io::ErrorKind::StorageFull),
-        _ => Fault::Death,
     }
 }
 

@@ -36,8 +36,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use about::Page;
 use chain::Chain;
-use format::{CLOSED, HEAD, Head, Id, OWN_KINDS, TRIMMED, seed, segment_name};
+use format::{CLOSED, HEAD, Head, OWN_KINDS, TRIMMED, seed, segment_name};
 use writer::Writer;
 
 pub use about::About;
@@ -88,6 +89,8 @@ impl Default for Tuning {
 
 /// A checkpoint directory that is ours to write.
 pub struct Journal {
+    folder: PathBuf,
+    page: Page,
     writer: Writer,
     /// Oldest first; the last is the one that is written.
     segments: Vec<Segment>,
@@ -116,17 +119,19 @@ impl Journal {
             Lock::Taken(by) => return Err(Trouble::Busy { folder: folder.to_owned(), by }),
         };
         let about_file = folder.join("about");
-        let id = match about::read(&*disk, &about_file)? {
-            Some((found, id)) if found == *about => id,
-            Some((found, _)) => {
-                return Err(Trouble::Foreign { folder: folder.to_owned(), pipeline: found.pipeline });
+        let mut page = match about::read(&*disk, &about_file)? {
+            Some(page) if page.about == *about => page,
+            Some(page) => {
+                return Err(Trouble::Foreign { folder: folder.to_owned(), pipeline: page.about.pipeline });
             }
             None => make(&*disk, folder, about)?,
         };
+        let id = page.id;
         let journal = folder.join("journal");
-        let mut chain = Chain::read(&*disk, &journal, &id)?;
+        let mut chain = Chain::read(&*disk, &journal, &page)?;
         // Its name may be there in the system's memory only, if the process that gave it was killed.
-        place(&*disk, folder, "about", about::text(about, &id).as_bytes())?;
+        page.closed = None;
+        place(&*disk, folder, "about", page.text().as_bytes())?;
         let file = mend::mend(&*disk, &journal, &id, &mut chain)?;
         for first in &chain.leftovers {
             mend::remove(&*disk, &journal.join(segment_name(*first)))?;
@@ -160,6 +165,8 @@ impl Journal {
             broken: None,
         };
         Ok(Journal {
+            folder: folder.to_owned(),
+            page,
             records: Records::new(disk, journal, writer.seed),
             writer,
             segments: chain.segments,
@@ -308,7 +315,9 @@ impl Journal {
             self.sync()?;
             self.add(CLOSED, &[])?;
         }
-        self.sync()
+        self.sync()?;
+        self.page.closed = Some(self.writer.next);
+        place(&*self.writer.disk, &self.folder, "about", self.page.text().as_bytes())
     }
 
     /// The snapshots.
@@ -341,14 +350,14 @@ pub struct Reader {
 impl Reader {
     fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Reader, Trouble> {
         let file = folder.join("about");
-        let Some((about, id)) = about::read(&*disk, &file)? else {
+        let Some(page) = about::read(&*disk, &file)? else {
             let error = io::Error::new(io::ErrorKind::NotFound, "it is not there");
             return Err(Trouble::Io { file, doing: "open", error });
         };
         let journal = folder.join("journal");
-        let chain = Chain::read(&*disk, &journal, &id)?;
-        let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), id);
-        Ok(Reader { about, chain, records: Records::new(disk, journal, seed(&id)), snapshots })
+        let chain = Chain::read(&*disk, &journal, &page)?;
+        let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), page.id);
+        Ok(Reader { about: page.about, chain, records: Records::new(disk, journal, seed(&page.id)), snapshots })
     }
 
     /// Whose checkpoint it is.
@@ -394,7 +403,7 @@ impl Reader {
 }
 
 /// Makes an empty checkpoint. `about` comes last: what is without it was never used.
-fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Id, Trouble> {
+fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Page, Trouble> {
     let [journal, snapshots] = ["journal", "snapshots"].map(|name| folder.join(name));
     for folder in [&journal, &snapshots] {
         disk.make_folder(folder).map_err(Trouble::io(folder, "make"))?;
@@ -417,8 +426,9 @@ fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Id, Trouble> {
     let id = disk.random().map_err(Trouble::io(folder, "draw a number for"))?;
     let head = Head { epoch: 1, first: 1, id, previous: 0 };
     place(disk, &journal, &segment_name(1), &head.bytes())?;
-    place(disk, folder, "about", about::text(about, &id).as_bytes())?;
-    Ok(id)
+    let page = Page { about: about.clone(), id, closed: None };
+    place(disk, folder, "about", page.text().as_bytes())?;
+    Ok(page)
 }
 
 /// Writes a small file, whole or not at all.

@@ -220,6 +220,14 @@ impl State {
         }
     }
 
+    /// There is room for what a file takes that is about to go.
+    fn free(&mut self, file: &Path) {
+        let length = self.names.get(file).map_or(0, |number| self.contents[number].seen.len() as u64);
+        if let Some(room) = &mut self.room {
+            *room += length;
+        }
+    }
+
     /// Whether a call that changes names takes place. One that fails with an error does not.
     fn takes_place(&mut self, fault: Option<Fault>) -> bool {
         fault.is_none() || fault == Some(Fault::Death) && self.rng.bool()
@@ -390,6 +398,7 @@ impl Disk for SimulatedDisk {
         let (mut state, fault) = self.call()?;
         let number = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         if state.takes_place(fault) {
+            state.free(to);
             let naming = Naming::Renamed(from.to_owned(), to.to_owned(), number);
             naming.apply(&mut state.names);
             state.renamings.push(naming);
@@ -403,6 +412,7 @@ impl Disk for SimulatedDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         if state.takes_place(fault) {
+            state.free(file);
             state.names.remove(file);
             state.renamings.push(Naming::Removed(file.to_owned()));
         }

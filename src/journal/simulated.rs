@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
 
-use crate::journal::disk::{Disk, DiskBytes, DiskFile, Lock};
+use crate::journal::{Disk, DiskBytes, DiskFile, Lock};
 
 const SECTOR: u64 = 512;
 

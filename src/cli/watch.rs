@@ -24,7 +24,7 @@ use crate::optimize::optimize;
 use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
-use draining::{Draining, Switching, What};
+use draining::{Draining, Switching, Texts, What};
 use files::Watched;
 use waiting::Desk;
 
@@ -418,9 +418,9 @@ impl Reader {
         let plan = |text: &Text| findings::plan_of(&text.program, &self.catalog, &self.watching.overrides);
         let alone = optimize(plan(&edit.text)).plan;
         let what = if taking.drains.is_empty() {
-            What::Plan(Handover { plan: alone, taking })
+            What::Plan(Box::new(Handover { plan: alone, taking }))
         } else {
-            What::Both { old: plan(running), new: plan(&edit.text), taking, alone }
+            What::Both(Box::new(Texts { old: plan(running), new: plan(&edit.text), taking, alone }))
         };
         let ready = Ready { what, text: edit.text.clone() };
         let told = told(changes);

@@ -14,16 +14,19 @@ use crate::reload::drain::{Until, alone, beside};
 /// What is ready to run.
 pub(super) enum What {
     /// A plan, as it is.
-    Plan(Handover),
+    Plan(Box<Handover>),
     /// Both texts, which can only be put together once it is known how far rows have come.
-    Both {
-        /// As they were checked.
-        old: Plan,
-        new: Plan,
-        taking: Taking,
-        /// The new text by itself, optimized.
-        alone: Plan,
-    },
+    Both(Box<Texts>),
+}
+
+/// An old text and a new one.
+pub(super) struct Texts {
+    /// As they were checked.
+    pub(super) old: Plan,
+    pub(super) new: Plan,
+    pub(super) taking: Taking,
+    /// The new text by itself, optimized.
+    pub(super) alone: Plan,
 }
 
 /// What is being switched to.
@@ -45,9 +48,9 @@ pub(super) struct Draining {
 impl What {
     /// Between two batches: what is to be run.
     pub(super) fn at_switch(self, text: Arc<Text>, session: &Session) -> Result<(Handover, Switching), String> {
-        let (old, new, taking, alone) = match self {
-            What::Plan(handover) => return Ok((handover, Switching { text, draining: None, ends: false })),
-            What::Both { old, new, taking, alone } => (old, new, taking, alone),
+        let Texts { old, new, taking, alone } = match self {
+            What::Plan(handover) => return Ok((*handover, Switching { text, draining: None, ends: false })),
+            What::Both(texts) => *texts,
         };
         let both = beside(old, new, &taking, &|source| session.newest(source))?;
         if both.until.is_empty() {

@@ -41,9 +41,22 @@ pub fn text(text: &str) -> (Program, Vec<Diagnostic>) {
     (loader.program, loader.problems)
 }
 
+/// Reads texts that were kept: by path, the pipeline file first. What they import is among them.
+pub fn kept(texts: &[(PathBuf, String)]) -> (Program, Vec<Diagnostic>) {
+    let mut loader = Loader { kept: Some(texts.to_vec()), ..Loader::default() };
+    if let Some((path, text)) = texts.first() {
+        let id = loader.program.sources.add(path.display().to_string(), text.as_str());
+        loader.read(path, id);
+    }
+    loader.program.incomplete = loader.problems.iter().any(Diagnostic::is_error);
+    (loader.program, loader.problems)
+}
+
 #[derive(Default)]
 struct Loader {
     program: Program,
+    /// The texts to read instead of those on the disk.
+    kept: Option<Vec<(PathBuf, String)>>,
     problems: Vec<Diagnostic>,
     /// By real path, so that two spellings are one file; the position in `program.files`.
     known: Vec<(PathBuf, usize)>,
@@ -78,7 +91,7 @@ impl Loader {
             let position = *position;
             return if self.refuse_cycle(position, wanted) { None } else { Some(position) };
         }
-        match read_text(&path) {
+        match self.text(&path) {
             Ok(text) => {
                 let id = self.program.sources.add(path.display().to_string(), text);
                 Some(self.read(&path, id))
@@ -97,6 +110,12 @@ impl Loader {
                 None
             }
         }
+    }
+
+    fn text(&self, path: &Path) -> Result<String, Refused> {
+        let Some(kept) = &self.kept else { return read_text(path) };
+        let found = kept.iter().find(|(of, _)| of == path).map(|(_, text)| text.clone());
+        found.ok_or_else(|| Refused::Io(io::ErrorKind::NotFound.into()))
     }
 
     /// Reports an import of a file that is being read, i.e. that imports the importing file.

@@ -1,5 +1,6 @@
 //! `millstream run`: a checked pipeline, batch by batch, until it ends or is told to.
 
+mod checkpoint;
 mod live;
 mod log;
 mod many;
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use millstream_dsl::{SourceMap, Span};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use checkpoint::Begun;
 use live::{Live, grouped};
 use log::Lines;
 use progress::Progress;
@@ -21,10 +23,11 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
+use super::watch::draining::Draining;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::check::Program;
+use crate::check::{Overrides, Program};
 use crate::engine::{self, BatchReport, Clock, EngineError, MeterCount, RealClock, Report, RunSettings, Summary};
 use crate::load::{STDIN, plain_words};
 use crate::metrics::{self, Metrics, State};
@@ -103,6 +106,12 @@ fn one(
     terminal: &mut Terminal,
 ) -> Outcome {
     let Findings { plan: Some(plan), program, .. } = found else { return Ok(Exit::Unreadable) };
+    let set = args.set.iter().cloned().collect();
+    let begun = match checkpoint::begin(file, (plan, program), set, is_watched(file, args), terminal)? {
+        Ok(begun) => begun,
+        Err(exit) => return Ok(exit),
+    };
+    let Begun { plan, program, set, start, draining } = begun;
     let pipeline = plan.header.name.clone();
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
@@ -115,7 +124,7 @@ fn one(
     let lines = logs.then(|| Lines { name: pipeline.clone() });
     let above = live.as_ref().map(Live::above);
     let sources = program.sources.clone();
-    let watch = watched(file, program, args, around, above, (&pipeline, terminal));
+    let watch = watched(file, (program, &set, draining), args, around, above, (&pipeline, terminal));
     let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
     first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
@@ -128,7 +137,7 @@ fn one(
         reloads: watch.as_ref().map(Watch::reloads),
         ..RunSettings::default()
     };
-    let ended = engine::run(&optimize(plan).plan, settings, &mut told);
+    let ended = engine::run_from(&optimize(plan).plan, start, settings, &mut told);
     if let Some(live) = &told.live {
         live.clear();
     }
@@ -145,16 +154,21 @@ fn one(
     }
 }
 
+/// Whether saved edits take effect.
+fn is_watched(file: &Path, args: &Run) -> bool {
+    !args.once && !args.no_reload && file != Path::new(STDIN)
+}
+
 /// The pipeline's text under watch; none where it is run once, or comes from a pipe.
 fn watched(
     file: &Path,
-    program: Program,
+    (program, set, draining): (Program, &Overrides, Option<Draining>),
     args: &Run,
     around: &Around,
     above: Option<live::Above>,
     (pipeline, terminal): (&str, &Terminal),
 ) -> Option<Watch> {
-    if args.once || args.no_reload || file == Path::new(STDIN) {
+    if !is_watched(file, args) {
         return None;
     }
     let logged = args.log_format == Some(LogFormat::Json);
@@ -181,7 +195,7 @@ fn watched(
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Some(Watch::start(watching, program))
+    Some(Watch::start(watching, program, set, draining))
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

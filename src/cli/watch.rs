@@ -1,7 +1,7 @@
 //! What is done when a running pipeline's text is saved: on a thread of its own it is read, checked and compared with
 //! what runs; the run only finds a plan that is ready. A text with mistakes is told of once, and the old one goes on.
 
-mod draining;
+pub(super) mod draining;
 mod files;
 pub(super) mod waiting;
 
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use millstream_dsl::SourceMap;
 
 use super::findings::{self, Findings};
+use super::kept::Kept;
 use super::report::Look;
 use super::table::aligned;
 use crate::builtins;
@@ -102,10 +103,10 @@ impl Watching {
 }
 
 impl Watch {
-    /// Starts to watch a pipeline that runs by these texts, which have no mistakes.
-    pub(super) fn start(watching: Watching, program: Program) -> Self {
+    /// Starts to watch a pipeline that runs by these texts, which have no mistakes, and with these parameters.
+    pub(super) fn start(watching: Watching, program: Program, set: &Overrides, draining: Option<Draining>) -> Self {
         let catalog = builtins::catalog();
-        let plan = findings::plan_of(&program, &catalog, &watching.overrides);
+        let plan = findings::plan_of(&program, &catalog, set);
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
         let shared = Arc::new(Shared {
@@ -113,7 +114,7 @@ impl Watch {
                 running: running.clone(),
                 ready: None,
                 switching: None,
-                draining: None,
+                draining,
                 aside: Vec::new(),
             }),
             watching: watching.clone(),
@@ -417,10 +418,13 @@ impl Reader {
     ) -> bool {
         let plan = |text: &Text| findings::plan_of(&text.program, &self.catalog, &self.watching.overrides);
         let alone = optimize(plan(&edit.text)).plan;
+        let text = Kept::of(&edit.text.program, &self.watching.overrides);
         let what = if taking.drains.is_empty() {
-            What::Plan(Box::new(Handover { plan: alone, taking }))
+            What::Plan(Box::new(Handover { plan: alone, taking, text: text.encode() }))
         } else {
-            What::Both(Box::new(Texts { old: plan(running), new: plan(&edit.text), taking, alone }))
+            let before = Kept::of(&running.program, &self.watching.overrides);
+            let (old, new) = (plan(running), plan(&edit.text));
+            What::Both(Box::new(Texts { old, new, taking, alone, text, before }))
         };
         let ready = Ready { what, text: edit.text.clone() };
         let told = told(changes);
@@ -495,7 +499,7 @@ fn texts(sources: &SourceMap) -> Vec<String> {
 }
 
 /// The answer that the text itself gives.
-fn on_change(plan: &Plan) -> Option<Answer> {
+pub(super) fn on_change(plan: &Plan) -> Option<Answer> {
     plan.header.settings.text("on_change")?.parse().ok()
 }
 

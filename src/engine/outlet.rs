@@ -11,7 +11,7 @@ use crate::engine::stopping::Stopping;
 use crate::plan::Settings;
 use crate::plan::edge::Edge;
 use crate::plan::operator::{BatchTime, TaskError};
-use crate::plan::seams::Sink;
+use crate::plan::seams::{Artifact, Sink};
 
 /// How long a sink that is new is tried while the old text waits to go on, in microseconds.
 const TRIED: i64 = 5_000_000;
@@ -36,15 +36,6 @@ enum First {
     Delivered,
 }
 
-/// What came of a delivery.
-#[derive(Debug, Default)]
-pub(super) struct Delivery {
-    /// What was refused, with the reason as a column.
-    pub(super) refused: Vec<RecordBatch>,
-    /// How often it was tried again.
-    pub(super) retries: u64,
-}
-
 impl Outlet {
     pub(super) fn new(settings: &Settings, sink: Option<Box<dyn Sink>>, rejected: Option<&Edge>) -> Self {
         Outlet {
@@ -56,9 +47,15 @@ impl Outlet {
         }
     }
 
-    /// Asks what the target knows, so that one which cannot be reached is found out before rows are on their way.
-    pub(super) fn knock(&mut self) -> Result<(), TaskError> {
-        self.sink.as_mut().map_or(Ok(()), |sink| sink.cursor().map(drop))
+    /// Asks what the target knows, so that one which cannot be reached is found out before rows are on their way: the
+    /// last batch that is visible there.
+    pub(super) fn knock(&mut self) -> Result<Option<u64>, TaskError> {
+        self.sink.as_mut().map_or(Ok(None), |sink| sink.cursor())
+    }
+
+    /// Lets the sink clear up what was staged and never committed.
+    pub(super) fn sweep(&mut self) -> Result<(), TaskError> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.sweep())
     }
 
     /// It came with an edit, which is taken back where its first batch cannot be delivered.
@@ -74,6 +71,11 @@ impl Outlet {
     /// The edit stays. Whether its first batch was delivered.
     pub(super) fn settle(&mut self) -> bool {
         self.first.take() == Some(First::Delivered)
+    }
+
+    /// Nobody waits long for what is new.
+    fn patience(&self) -> Patience {
+        if self.first.is_some() { self.patience.no_longer_than(TRIED) } else { self.patience }
     }
 
     /// Leaves the next batch to one that has delivered it already.
@@ -101,34 +103,46 @@ impl Outlet {
         self.sink.as_ref().is_some_and(|sink| sink.wants_empty())
     }
 
-    /// Delivers a batch.
-    pub(super) fn deliver(
+    /// Prepares a batch; none where nobody wants it.
+    pub(super) fn stage(
         &mut self,
         batch: &BatchTime,
         rows: &[RecordBatch],
+        retries: &mut u64,
         clock: &dyn Clock,
         stop: &Stopping,
-    ) -> Result<Delivery, TaskError> {
-        let Some(sink) = &mut self.sink else { return Ok(Delivery::default()) };
+    ) -> Result<Option<Artifact>, TaskError> {
+        let patience = self.patience();
+        let Some(sink) = &mut self.sink else { return Ok(None) };
         if std::mem::take(&mut self.skips) {
-            return Ok(Delivery::default());
+            return Ok(None);
         }
-        let patience = if self.first.is_some() { self.patience.no_longer_than(TRIED) } else { self.patience };
-        let mut retries = 0;
-        let artifact = patience.retrying(clock, stop, &mut retries, || sink.stage(batch, rows))?;
-        let delivered = patience.retrying(clock, stop, &mut retries, || {
+        patience.retrying(clock, stop, retries, || sink.stage(batch, rows)).map(Some)
+    }
+
+    /// Delivers a batch; gives what was refused, with the reason as a column.
+    pub(super) fn deliver(
+        &mut self,
+        batch: &BatchTime,
+        artifact: &Artifact,
+        retries: &mut u64,
+        clock: &dyn Clock,
+        stop: &Stopping,
+    ) -> Result<Vec<RecordBatch>, TaskError> {
+        let patience = self.patience();
+        let Some(sink) = &mut self.sink else { return Ok(Vec::new()) };
+        let delivered = patience.retrying(clock, stop, retries, || {
             if let Some(wait) = sink.asked_to_wait() {
                 stop.wait(clock, i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
             }
-            sink.deliver(batch, &artifact)
+            sink.deliver(batch, artifact)
         })?;
         self.first = self.first.map(|_| First::Delivered);
         let reasoned = |(rows, reason): (RecordBatch, String)| match &self.rejected {
             Some(schema) => with_reason(&rows, &reason, schema),
             None => Err(TaskError::Stop(format!("{} rows were refused: {reason}", rows.num_rows()))),
         };
-        let refused = delivered.rejected.into_iter().map(reasoned).collect::<Result<_, _>>()?;
-        Ok(Delivery { refused, retries })
+        delivered.rejected.into_iter().map(reasoned).collect()
     }
 
     /// No batch follows.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::accounts::Report;
 use crate::engine::clock::Clock;
-use crate::engine::failure::EngineError;
+use crate::engine::failure::{EngineError, Failure};
 use crate::engine::session::Session;
 use crate::engine::switch::Switched;
 use crate::plan::memory::Taking;
@@ -19,6 +19,8 @@ pub struct Handover {
     pub plan: Plan,
     /// What it takes over.
     pub taking: Taking,
+    /// Its text, for the checkpoint.
+    pub text: Vec<u8>,
 }
 
 /// Where plans come from.
@@ -40,19 +42,22 @@ pub(super) fn at_boundary(
     reloads: Option<&dyn Reloads>,
     clock: &dyn Clock,
     out: &mut dyn Report,
-) -> Option<Applied> {
-    let reloads = reloads?;
-    let Handover { plan, taking } = reloads.ready(session)?;
+) -> Result<Option<Applied>, Failure> {
+    let Some(reloads) = reloads else { return Ok(None) };
+    let Some(Handover { plan, taking, text }) = reloads.ready(session) else { return Ok(None) };
     let started = clock.ticks();
     let outcome = session.switch(&plan, &taking);
     let took = clock.ticks().saturating_sub(started);
+    if outcome.is_ok() {
+        session.runs_by(&text)?;
+    }
     let notes = outcome.iter().flat_map(|switched| &switched.notes);
     notes.for_each(|note| out.note(note));
     if session.is_tried() {
-        return Some(Applied { settings: plan.header.settings, tried: Some(took) });
+        return Ok(Some(Applied { settings: plan.header.settings, tried: Some(took) }));
     }
     reloads.came_of_it(outcome.as_ref(), took, session.batches()).iter().for_each(|note| out.note(note));
-    outcome.ok().map(|_| Applied { settings: plan.header.settings, tried: None })
+    Ok(outcome.ok().map(|_| Applied { settings: plan.header.settings, tried: None }))
 }
 
 /// A switch that was made.

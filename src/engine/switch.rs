@@ -78,7 +78,7 @@ impl Session {
         self.keep_time(next.every);
         let old = std::mem::replace(&mut self.program, next);
         if tried {
-            self.try_first(FirstBatch::new(old, carry, last, taking.clone()));
+            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), self.text.clone()));
         } else {
             self.put_aside(old, taking);
         }
@@ -90,7 +90,7 @@ impl Session {
     pub fn newest(&self, source: &str) -> Option<i64> {
         self.program.steps.iter().find_map(|step| match step {
             Step::Source(node, intake) if self.program.nodes[*node].stream == source => {
-                intake.mark.as_ref()?.heard().filter_map(|(_, heard)| heard.newest).max()
+                intake.mark.as_ref()?.heard().values().filter_map(|heard| heard.newest).max()
             }
             _ => None,
         })
@@ -292,7 +292,7 @@ fn knock(next: &mut Program) -> Result<(), (String, Failure)> {
     let Program { steps, nodes, .. } = next;
     for step in steps {
         if let Step::Sink(node, outlet, _) = step {
-            outlet.knock().map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
+            outlet.knock().map(drop).map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
         }
     }
     Ok(())

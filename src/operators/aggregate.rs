@@ -14,6 +14,7 @@ mod saved;
 mod sessions;
 mod shown;
 mod store;
+mod telling;
 mod tree;
 mod windows;
 

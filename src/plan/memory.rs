@@ -96,6 +96,17 @@ pub trait Windows: fmt::Debug + Send + Sync {
     fn back_to_back(&self) -> bool;
 }
 
+impl Taking {
+    /// The same where nothing goes on as it is, because the old program is only remembered: all is opened anew, sources
+    /// at their positions.
+    pub fn anew(mut self) -> Self {
+        self.positions.append(&mut self.sources);
+        self.tables.clear();
+        self.sinks.clear();
+        self
+    }
+}
+
 impl Fact {
     /// One that decides on the layout.
     pub fn layout(name: &'static str, text: impl Into<String>) -> Self {

@@ -1,7 +1,9 @@
 //! Case files: `tests/cases/run/*.case`. A comment that says what the case is about, a pipeline, then sections that
 //! move it and sections that say what came of it (`out X`, `counts`), which `BLESS=1` writes anew. Every case is run
-//! three ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
-//! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`.
+//! four ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
+//! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`; the same
+//! with state that is followed by its changes, held against what would be saved after every batch, and gone on with
+//! after every third one.
 //!
 //! | section | does |
 //! | --- | --- |
@@ -47,6 +49,7 @@ enum Way {
     Straight,
     Saved,
     Optimized,
+    Followed,
 }
 
 impl Way {
@@ -56,7 +59,11 @@ impl Way {
     }
 
     fn made(self, plan: Plan) -> Plan {
-        if self == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan }
+        if matches!(self, Way::Optimized | Way::Followed) {
+            optimize_watched(plan, &|_| true, &mut |_, _| {}).plan
+        } else {
+            plan
+        }
     }
 }
 
@@ -147,6 +154,8 @@ struct Run {
     counts: Vec<OperatorCount>,
     /// When windows of the text before have ended.
     until: Vec<Until>,
+    /// What was saved, put together from changes, and after how many batches.
+    followed: (Vec<u8>, usize),
 }
 
 impl Run {
@@ -155,13 +164,16 @@ impl Run {
         let partitions = match way {
             Way::Straight => 1,
             Way::Saved => 2,
-            Way::Optimized => 3,
+            Way::Optimized | Way::Followed => 3,
         };
-        let session = open(&plan, partitions)?;
+        let mut session = open(&plan, partitions)?;
+        let followed = if way == Way::Followed { session.follow().map_err(said)? } else { Vec::new() };
+        let followed = (followed, 0);
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, until: Vec::new() })
+        let until = Vec::new();
+        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, followed, until })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -181,7 +193,6 @@ impl Run {
             ["watermark", time] => self.mark(None, time)?,
             ["watermark", time, "of", source] => self.mark(Some(source), time)?,
             ["crash"] => {
-                self.partitions = if self.way == Way::Optimized { 5 - self.partitions } else { self.partitions };
                 self.restore()?;
             }
             ["edit", ref answers @ ..] => self.edit(section, answers)?,
@@ -189,6 +200,7 @@ impl Run {
                 self.clock += self.interval();
                 let done = self.session.close(self.clock).map_err(said)?;
                 self.took(done);
+                self.follow()?;
             }
             ["out", stream] => return self.out(stream, false).map(Some),
             ["out", stream, "in", "order"] => return self.out(stream, true).map(Some),
@@ -214,6 +226,14 @@ impl Run {
         let plan = self.way.made(plan);
         self.session.switch(&plan, &taking).map_err(said)?;
         (self.text, self.plan, self.until) = (text.clone(), plan, until);
+        self.follow_anew()
+    }
+
+    /// What is saved by changes begins with everything, where another plan runs.
+    fn follow_anew(&mut self) -> Result<(), String> {
+        if self.way == Way::Followed {
+            self.followed.0 = self.session.follow().map_err(said)?;
+        }
         Ok(())
     }
 
@@ -232,6 +252,7 @@ impl Run {
             return Err(format!("{:?} are left over", switched.aside));
         }
         self.plan = plan;
+        self.follow_anew()?;
         Ok(())
     }
 
@@ -271,8 +292,21 @@ impl Run {
         self.clock += self.interval();
         let done = self.session.step(self.clock).map_err(said)?;
         self.took(done);
+        self.follow()?;
         self.drained()?;
-        if self.way == Way::Saved { self.restore() } else { Ok(()) }
+        match self.way {
+            Way::Saved => self.restore(),
+            Way::Followed if self.followed.1.is_multiple_of(3) => self.restore(),
+            _ => Ok(()),
+        }
+    }
+
+    fn follow(&mut self) -> Result<(), String> {
+        if self.way == Way::Followed {
+            self.followed.0 = self.session.followed(&self.followed.0).map_err(said)?;
+            self.followed.1 += 1;
+        }
+        Ok(())
     }
 
     fn took(&mut self, done: Stepped) {
@@ -300,9 +334,19 @@ impl Run {
     }
 
     fn restore(&mut self) -> Result<(), String> {
-        let saved = self.session.save().map_err(said)?;
+        let saved = match self.way {
+            Way::Followed => self.followed.0.clone(),
+            _ => self.session.save().map_err(said)?,
+        };
+        if matches!(self.way, Way::Optimized | Way::Followed) {
+            self.partitions = 5 - self.partitions;
+        }
         self.session = open(&self.plan, self.partitions)?;
         self.session.restore(&saved).map_err(said)?;
+        if self.way == Way::Followed {
+            // Changes go on from what was put together, not from what is saved again.
+            self.session.follow().map_err(said)?;
+        }
         for (table, rows) in &self.tables {
             self.session.give(table, rows.clone());
         }
@@ -375,7 +419,7 @@ fn complaint(path: &Path) -> Option<String> {
         Ok(answers) => answers,
         Err(why) => return Some(format!("{name}: {why}")),
     };
-    for way in [Way::Saved, Way::Optimized] {
+    for way in [Way::Saved, Way::Optimized, Way::Followed] {
         match case.run(way) {
             Ok(answers) => {
                 let is_out = |i: &usize| case.sections[*i].head.starts_with("out ");

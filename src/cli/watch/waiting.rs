@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// Lays questions out.
-    pub(super) fn ask(&self, changes: &Changes) -> io::Result<()> {
+    pub(in crate::cli) fn ask(&self, changes: &Changes) -> io::Result<()> {
         let question = |entry: &&crate::reload::Entry| Question {
             name: entry.name.clone(),
             says: entry.says.clone(),
@@ -55,7 +55,7 @@ impl Desk {
     }
 
     /// Takes the questions away.
-    pub(super) fn clear(&self) {
+    pub(in crate::cli) fn clear(&self) {
         // Where there are none there is nothing to do.
         let _ = fs::remove_file(&self.questions);
         self.forget_answers();
@@ -81,7 +81,7 @@ impl Desk {
     }
 
     /// Takes the answers that were laid down. `Err` says what is wrong with them.
-    pub(super) fn answers(&self) -> Option<Result<Answers, String>> {
+    pub(in crate::cli) fn answers(&self) -> Option<Result<Answers, String>> {
         let text = fs::read_to_string(&self.answers).ok()?;
         self.forget_answers();
         let mut answers = Answers::default();

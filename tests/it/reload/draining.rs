@@ -64,14 +64,14 @@ fn every_row_is_in_one_window_of_either_text() {
 }
 
 /// A run of `p.stream` in a folder.
-fn begun(folder: TempDir) -> Running {
+pub(super) fn begun(folder: TempDir) -> Running {
     let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
     let said = heard(child.stderr.take().unwrap());
     Running { folder, child, said, out: Arc::new(Mutex::new(String::new())) }
 }
 
 /// What files in a folder say, in the order of their names.
-fn all_of(folder: &Path) -> String {
+pub(super) fn all_of(folder: &Path) -> String {
     let files = fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
     let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "csv")).collect();
     files.sort();

@@ -14,6 +14,7 @@ mod endpoints;
 mod expressions;
 mod habits;
 mod header;
+mod inferring;
 mod inputs;
 mod literals;
 mod names;
@@ -28,6 +29,7 @@ mod types;
 mod unused;
 mod walk;
 mod windows;
+mod written;
 
 pub mod codes;
 
@@ -42,6 +44,7 @@ use crate::plan::{Catalog, Plan, Settings};
 pub use definitions::PARAM_VARIABLE_PREFIX;
 pub use header::HEADER_OPTIONS;
 pub(crate) use literals::duration_text;
+pub use written::written;
 
 /// A pipeline file and what it imports, read.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! A pipeline file read and checked, and everything that was found: what `check` reports and `run` starts from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use millstream_dsl::{Diagnostic, SourceMap, ast};
+use millstream_dsl::{Diagnostic, FileId, Severity, SourceFile, SourceMap, ast};
 
 use super::Exit;
 use super::report::{Look, render};
@@ -83,8 +83,32 @@ pub(crate) fn with_environment(program: &Program, given: &Overrides) -> Override
 impl Findings {
     /// How many mistakes and warnings.
     pub(crate) fn counts(&self) -> Counts {
-        let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
-        Counts { errors, warnings: self.problems.len() - errors }
+        let count = |severity| self.problems.iter().filter(|problem| problem.severity == severity).count();
+        Counts { errors: count(Severity::Error), warnings: count(Severity::Warning) }
+    }
+
+    /// What was found out and is no mistake, as text.
+    pub(crate) fn notes(&self, look: Look) -> String {
+        let notes: Vec<_> =
+            self.problems.iter().filter(|problem| problem.severity == Severity::Note).cloned().collect();
+        render_all(&notes, &self.program.sources, look)
+    }
+
+    /// The texts with their paths, the pipeline file first, with what was inferred written in.
+    pub(crate) fn settled(&self) -> Vec<(PathBuf, String)> {
+        let inferred = self.problems.iter().filter(|problem| problem.severity == Severity::Note);
+        let mut edits: Vec<_> = inferred.flat_map(|note| &note.edits).collect();
+        // From the end, so that places stay what they are.
+        edits.sort_by_key(|edit| std::cmp::Reverse(edit.span.start));
+        let text = |(id, file): (FileId, &SourceFile)| {
+            let mut text = file.text.clone();
+            for edit in edits.iter().filter(|edit| edit.span.file == id) {
+                text.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.replacement);
+            }
+            let path = std::path::absolute(&file.name).unwrap_or_else(|_| PathBuf::from(&file.name));
+            (path, text)
+        };
+        self.program.sources.iter().map(text).collect()
     }
 
     /// The plan where there are no mistakes; else they are printed beside the output, and the exit code is left.

@@ -16,7 +16,6 @@ use millstream_dsl::SourceMap;
 use super::findings::{self, Findings};
 use super::report::Look;
 use super::table::aligned;
-use crate::builtins;
 use crate::check::{Overrides, Program};
 use crate::engine::{EngineError, Handover, Reloads, Switched};
 use crate::metrics::Metrics;
@@ -25,7 +24,7 @@ use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
 use files::Watched;
-use record::Record;
+use record::{Record, Texts};
 use waiting::Desk;
 
 /// How long a text with mistakes must be still before it is believed: it may be half of one.
@@ -50,6 +49,8 @@ pub(super) struct Watching {
     pub(super) again: Arc<AtomicBool>,
     /// Where it is counted what became of edits.
     pub(super) metrics: Metrics,
+    /// The words, and what was inferred of sources.
+    pub(super) catalog: Catalog,
     /// Where it is said what runs.
     pub(super) record: Arc<Record>,
     /// Whether a file that is gone is told of here.
@@ -66,6 +67,8 @@ pub(super) struct Watch {
 struct Text {
     plan: Plan,
     program: Program,
+    /// As they are told to others.
+    settled: Texts,
 }
 
 /// What the run and the thread have in common.
@@ -104,10 +107,10 @@ impl Watching {
 impl Watch {
     /// Starts to watch a pipeline that runs by these texts, which have no mistakes.
     pub(super) fn start(watching: Watching, program: Program) -> Self {
-        let catalog = builtins::catalog();
+        let catalog = watching.catalog.clone();
         let plan = findings::plan_of(&program, &catalog, &watching.overrides);
         watching.metrics.current(&watching.pipeline, true);
-        let running = Arc::new(Text { plan, program });
+        let running = Arc::new(Text { plan, program, settled: Texts::new() });
         let shared = Arc::new(Shared {
             state: Mutex::new(State { running: running.clone(), ready: None, switching: None, aside: Vec::new() }),
             watching: watching.clone(),
@@ -193,7 +196,7 @@ impl Reloads for Shared {
         let name = self.watching.file.display();
         match outcome {
             Ok(switched) => {
-                self.watching.record.lay(&text.program);
+                self.watching.record.lay(&text.program, text.settled.clone());
                 let before = std::mem::replace(&mut state.running, text);
                 let mut gone = identities(&before.plan);
                 gone.retain(|name| switched.aside.contains(name));
@@ -272,8 +275,9 @@ impl Reader {
             self.shared.watching.count("refused", "mistakes");
             return;
         }
+        let settled = found.settled();
         let Some(plan) = found.plan else { return };
-        let text = Arc::new(Text { plan, program: found.program });
+        let text = Arc::new(Text { plan, program: found.program, settled });
         let answers = Answers::of_text(on_change(&text.plan));
         self.waiting = None;
         self.judge(&Waiting { text, answers }, true);

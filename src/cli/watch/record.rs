@@ -17,6 +17,9 @@ use crate::cli::findings;
 /// What the names of these files end with.
 pub(in crate::cli) const ENDING: &str = "running";
 
+/// Texts with their absolute paths, the pipeline file first, then what it imports; inferred columns are written in.
+pub(in crate::cli) type Texts = Vec<(PathBuf, String)>;
+
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cli) struct Recorded {
@@ -26,8 +29,8 @@ pub(in crate::cli) struct Recorded {
     pub(in crate::cli) pipeline: String,
     /// The parameters that were set, from the command line and the environment.
     pub(in crate::cli) params: Overrides,
-    /// The pipeline file first, then what it imports; paths are absolute.
-    pub(in crate::cli) texts: Vec<(PathBuf, String)>,
+    /// What it runs by.
+    pub(in crate::cli) texts: Texts,
 }
 
 impl Recorded {
@@ -54,27 +57,31 @@ pub(in crate::cli) struct Record {
 
 impl Record {
     /// Of a pipeline file; lays down what runs first. `given`: parameters from the command line.
-    pub(in crate::cli) fn begin(file: &Path, pipeline: &str, given: &Overrides, program: &Program) -> Self {
+    pub(in crate::cli) fn begin(
+        file: &Path,
+        pipeline: &str,
+        given: &Overrides,
+        program: &Program,
+        texts: Texts,
+    ) -> Self {
         let record = Record { path: beside(file, ENDING), pipeline: pipeline.to_owned(), given: given.clone() };
-        record.lay(program);
+        record.lay(program, texts);
         record
     }
 
     /// Lays down what runs from now on. A folder that nobody may write into is no reason not to run.
-    pub(in crate::cli) fn lay(&self, program: &Program) {
-        if let Err(why) = self.written(program) {
+    pub(in crate::cli) fn lay(&self, program: &Program, texts: Texts) {
+        if let Err(why) = self.written(program, texts) {
             tracing::debug!(%why, path = %self.path.display(), "what runs is not recorded");
         }
     }
 
-    fn written(&self, program: &Program) -> io::Result<()> {
-        let text =
-            |(_, file): (_, &millstream_dsl::SourceFile)| Ok((std::path::absolute(&file.name)?, file.text.clone()));
+    fn written(&self, program: &Program, texts: Texts) -> io::Result<()> {
         let recorded = Recorded {
             pid: std::process::id(),
             pipeline: self.pipeline.clone(),
             params: findings::with_environment(program, &self.given),
-            texts: program.sources.iter().map(text).collect::<io::Result<_>>()?,
+            texts,
         };
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;

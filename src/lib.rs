@@ -19,6 +19,7 @@ pub mod builtins;
 pub mod check;
 pub mod cli;
 pub mod engine;
+pub mod journal;
 pub mod library;
 pub mod load;
 pub mod metrics;

@@ -41,13 +41,12 @@ pub fn text(text: &str) -> (Program, Vec<Diagnostic>) {
     (loader.program, loader.problems)
 }
 
-/// Reads texts that were kept with their paths, the pipeline file first; nothing comes off the disk.
-pub fn recorded(texts: Vec<(PathBuf, String)>) -> (Program, Vec<Diagnostic>) {
-    let first = texts.first().cloned();
-    let mut loader = Loader { kept: Some(texts), ..Loader::default() };
-    if let Some((path, text)) = first {
-        let id = loader.program.sources.add(path.display().to_string(), text);
-        loader.read(&path, id);
+/// Reads texts that were kept: by path, the pipeline file first. What they import is among them.
+pub fn kept(texts: &[(PathBuf, String)]) -> (Program, Vec<Diagnostic>) {
+    let mut loader = Loader { kept: Some(texts.to_vec()), ..Loader::default() };
+    if let Some((path, text)) = texts.first() {
+        let id = loader.program.sources.add(path.display().to_string(), text.as_str());
+        loader.read(path, id);
     }
     loader.program.incomplete = loader.problems.iter().any(Diagnostic::is_error);
     (loader.program, loader.problems)
@@ -55,9 +54,9 @@ pub fn recorded(texts: Vec<(PathBuf, String)>) -> (Program, Vec<Diagnostic>) {
 
 #[derive(Default)]
 struct Loader {
-    /// Read instead of the disk.
-    kept: Option<Vec<(PathBuf, String)>>,
     program: Program,
+    /// The texts to read instead of those on the disk.
+    kept: Option<Vec<(PathBuf, String)>>,
     problems: Vec<Diagnostic>,
     /// By real path, so that two spellings are one file; the position in `program.files`.
     known: Vec<(PathBuf, usize)>,

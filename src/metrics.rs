@@ -90,6 +90,8 @@ impl Metrics {
         let phases = [
             ("intake", batch.phases.intake),
             ("compute", batch.phases.compute),
+            ("stage", batch.phases.stage),
+            ("commit", batch.phases.commit),
             ("deliver", batch.phases.deliver),
             ("settle", batch.phases.settle),
             ("all", batch.took),

@@ -42,6 +42,7 @@ mod projection;
 mod show;
 mod sides;
 mod spans;
+mod touched;
 mod values;
 
 #[cfg(test)]

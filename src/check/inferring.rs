@@ -35,7 +35,10 @@ impl Checker<'_> {
     ) -> bool {
         let found = self.find_columns(entry, settings, format, base, at);
         let Some((columns, files)) = found else { return false };
-        let schema = print::type_expr(&written(&Slot::required(Type::Struct(columns.clone()))));
+        let schema = match self.is_yaml(at) {
+            true => in_yaml(&columns),
+            false => print::type_expr(&written(&Slot::required(Type::Struct(columns.clone())))),
+        };
         let looked = match files {
             1 => "a file".to_owned(),
             files => format!("{files} files"),
@@ -101,6 +104,17 @@ impl Checker<'_> {
         self.report(Diagnostic::error("nothing-to-infer", at, message).label("cannot be looked into").help(help));
         None
     }
+}
+
+/// In YAML, names and types with more than letters stand in quotes.
+fn in_yaml(columns: &[Column]) -> String {
+    let quoted = |text: &str| match text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "''")),
+    };
+    let field =
+        |column: &Column| format!("{}: {}", quoted(&column.name), quoted(&print::type_expr(&written(&column.slot))));
+    format!("{{ {} }}", columns.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
 /// With the folders, whose names are texts.

@@ -106,6 +106,7 @@ impl Checker<'_> {
             work,
             outputs,
             fates,
+            on_change: None,
             run: Running::default(),
             span: call.name.at.0,
         };
@@ -344,6 +345,7 @@ pub(super) fn source_specs(entry: &SourceEntry, table: bool) -> Vec<OptionSpec> 
     let common = SOURCE_OPTIONS.iter().filter(|s| match s.name {
         "format" => formatted,
         "schema" => !fixed,
+        "on_change" => !table,
         _ => true,
     });
     let more: Vec<_> = common.cloned().chain(if table { table_options() } else { Vec::new() }).collect();

@@ -1,13 +1,12 @@
 //! A pipeline file read and checked, and everything that was found: what `check` reports and `run` starts from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use millstream_dsl::{Diagnostic, FileId, Severity, SourceFile, SourceMap, ast};
+use millstream_dsl::{Diagnostic, Severity, SourceMap, ast};
 
 use super::Exit;
 use super::report::{Look, render};
 use super::terminal::Terminal;
-use super::watch::record::Recorded;
 use crate::check::{Overrides, PARAM_VARIABLE_PREFIX, Program};
 use crate::load::{self, Form};
 use crate::plan::scenario::Scenario;
@@ -39,26 +38,12 @@ pub(crate) struct Counts {
 
 /// Reads and checks a file.
 pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Findings {
-    let (program, problems) = load::program(path);
-    if program.files.is_empty() {
-        return Findings { program, plan: None, tests: Vec::new(), problems };
+    let mut found = Findings::of(load::program(path), catalog, overrides);
+    if let Some(plan) = &found.plan {
+        found.problems.extend(load::unmatched_patterns(plan, catalog));
+        found.problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
     }
-    let overrides = with_environment(&program, overrides);
-    judged(program, problems, catalog, &overrides)
-}
-
-/// Checks the texts that a process runs by, with its parameters.
-pub(crate) fn recorded(recorded: Recorded, catalog: &Catalog) -> Findings {
-    let (program, problems) = load::recorded(recorded.texts);
-    judged(program, problems, catalog, &recorded.params)
-}
-
-fn judged(program: Program, mut problems: Vec<Diagnostic>, catalog: &Catalog, overrides: &Overrides) -> Findings {
-    let checked = crate::check::check(&program, catalog, overrides);
-    problems.extend(checked.problems);
-    problems.extend(load::unmatched_patterns(&checked.plan, catalog));
-    problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
-    Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
+    found
 }
 
 /// The plan of texts that were read and have no mistakes, once more: a plan cannot be copied.
@@ -81,6 +66,20 @@ pub(crate) fn with_environment(program: &Program, given: &Overrides) -> Override
 }
 
 impl Findings {
+    /// Checks what was read.
+    pub(super) fn of(read: (Program, Vec<Diagnostic>), catalog: &Catalog, overrides: &Overrides) -> Self {
+        let (mut program, mut problems) = read;
+        if program.files.is_empty() {
+            return Findings { program, plan: None, tests: Vec::new(), problems };
+        }
+        let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
+        let notes = checked.problems.iter().filter(|problem| problem.severity == Severity::Note);
+        program.inferred = notes.flat_map(|note| note.edits.clone()).collect();
+        problems.extend(checked.problems);
+        problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
+        Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
+    }
+
     /// How many mistakes and warnings.
     pub(crate) fn counts(&self) -> Counts {
         let count = |severity| self.problems.iter().filter(|problem| problem.severity == severity).count();
@@ -92,23 +91,6 @@ impl Findings {
         let notes: Vec<_> =
             self.problems.iter().filter(|problem| problem.severity == Severity::Note).cloned().collect();
         render_all(&notes, &self.program.sources, look)
-    }
-
-    /// The texts with their paths, the pipeline file first, with what was inferred written in.
-    pub(crate) fn settled(&self) -> Vec<(PathBuf, String)> {
-        let inferred = self.problems.iter().filter(|problem| problem.severity == Severity::Note);
-        let mut edits: Vec<_> = inferred.flat_map(|note| &note.edits).collect();
-        // From the end, so that places stay what they are.
-        edits.sort_by_key(|edit| std::cmp::Reverse(edit.span.start));
-        let text = |(id, file): (FileId, &SourceFile)| {
-            let mut text = file.text.clone();
-            for edit in edits.iter().filter(|edit| edit.span.file == id) {
-                text.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.replacement);
-            }
-            let path = std::path::absolute(&file.name).unwrap_or_else(|_| PathBuf::from(&file.name));
-            (path, text)
-        };
-        self.program.sources.iter().map(text).collect()
     }
 
     /// The plan where there are no mistakes; else they are printed beside the output, and the exit code is left.

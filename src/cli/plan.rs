@@ -2,7 +2,7 @@
 //! is remembered, what a crash can do on each way from a source to a sink. `--verbose` tells rule by rule how it came
 //! about.
 
-mod against;
+pub(super) mod against;
 pub(super) mod stages;
 
 use std::collections::BTreeSet;

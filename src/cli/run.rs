@@ -1,5 +1,6 @@
 //! `millstream run`: a checked pipeline, batch by batch, until it ends or is told to.
 
+mod checkpoint;
 mod live;
 mod log;
 mod many;
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use millstream_dsl::{SourceMap, Span};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use checkpoint::Begun;
 use live::{Live, grouped};
 use log::Lines;
 use progress::Progress;
@@ -21,6 +23,7 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
+use super::watch::draining::Draining;
 use super::watch::record::Record;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
@@ -110,8 +113,13 @@ fn one(
     first: Option<String>,
     terminal: &mut Terminal,
 ) -> Outcome {
-    let settled = found.settled();
     let Findings { plan: Some(plan), program, .. } = found else { return Ok(Exit::Unreadable) };
+    let set = args.set.iter().cloned().collect();
+    let begun = match checkpoint::begin(file, (plan, program), set, is_watched(file, args), terminal)? {
+        Ok(begun) => begun,
+        Err(exit) => return Ok(exit),
+    };
+    let Begun { plan, program, set, start, draining } = begun;
     let pipeline = plan.header.name.clone();
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
@@ -125,10 +133,11 @@ fn one(
     let above = live.as_ref().map(Live::above);
     let sources = program.sources.clone();
     let lasts = !args.once && file != Path::new(STDIN);
-    let overrides = args.set.iter().cloned().collect();
-    let record = lasts.then(|| Arc::new(Record::begin(file, &pipeline, &overrides, &program, settled)));
+    let record = lasts.then(|| Arc::new(Record::begin(file, &pipeline, &set, &program)));
     let watch = record.as_ref().filter(|_| !args.no_reload).map(|record| {
-        watched(file, program, overrides, record, around, (above, args.log_format), (&pipeline, terminal))
+        let given = args.set.iter().cloned().collect();
+        let text = (program, &set, draining);
+        watched(file, text, given, record, around, (above, args.log_format), (&pipeline, terminal))
     });
     let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
     first.iter().for_each(|text| told.note(text));
@@ -142,7 +151,7 @@ fn one(
         reloads: watch.as_ref().map(Watch::reloads),
         ..RunSettings::default()
     };
-    let ended = engine::run(&optimize(plan).plan, settings, &mut told);
+    let ended = engine::run_from(&optimize(plan).plan, start, settings, &mut told);
     if let Some(live) = &told.live {
         live.clear();
     }
@@ -159,10 +168,15 @@ fn one(
     }
 }
 
+/// Whether saved edits take effect.
+fn is_watched(file: &Path, args: &Run) -> bool {
+    !args.once && !args.no_reload && file != Path::new(STDIN)
+}
+
 /// The pipeline's text under watch.
 fn watched(
     file: &Path,
-    program: Program,
+    (program, set, draining): (Program, &Overrides, Option<Draining>),
     overrides: Overrides,
     record: &Arc<Record>,
     around: &Around,
@@ -195,7 +209,7 @@ fn watched(
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Watch::start(watching, program)
+    Watch::start(watching, program, set, draining)
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

@@ -81,7 +81,11 @@ pub struct Phases {
     pub intake: Duration,
     /// Operators.
     pub compute: Duration,
-    /// Sinks.
+    /// Sinks prepare what they will write.
+    pub stage: Duration,
+    /// What the checkpoint costs: until the batch is on the disk.
+    pub commit: Duration,
+    /// Sinks write it.
     pub deliver: Duration,
     /// Telling sources that their rows are safe.
     pub settle: Duration,

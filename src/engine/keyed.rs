@@ -17,7 +17,7 @@ use crate::plan::Port;
 use crate::plan::measure::Measured;
 use crate::plan::memory::placeless;
 use crate::plan::operator::{
-    Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
+    Changes, Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TableChange, Task, TaskError,
 };
 
 /// The tasks of one operator.
@@ -112,11 +112,45 @@ impl Keyed {
                 let rows = rows.collect::<Result<Vec<_>, _>>()?;
                 match saved.iter_mut().find(|known| known.name == table.name) {
                     Some(known) => known.rows.extend(rows),
-                    None => saved.push(SavedTable { name: table.name, rows }),
+                    None => saved.push(SavedTable { rows, ..table }),
                 }
             }
         }
         Ok(saved)
+    }
+
+    /// From now on all partitions note what changes.
+    pub(super) fn track(&mut self) {
+        self.tasks.iter_mut().for_each(|task| task.track());
+    }
+
+    /// What changed in the state of all partitions, as one.
+    pub(super) fn changes(&mut self) -> Result<Changes, TaskError> {
+        let mut all: Vec<TableChange> = Vec::new();
+        let mut whole = false;
+        for (i, task) in self.tasks.iter_mut().enumerate() {
+            let Changes::Some(tables) = task.changes()? else {
+                whole = true;
+                continue;
+            };
+            let own = |rows: Vec<RecordBatch>| -> Result<Vec<_>, TaskError> {
+                let rows = rows.into_iter().map(|rows| if i == 0 { Ok(rows) } else { of_a_group(&rows) });
+                let rows = rows.collect::<Result<Vec<_>, _>>()?;
+                Ok(rows.into_iter().filter(|rows| rows.num_rows() > 0).collect())
+            };
+            for table in tables {
+                let (gone, rows) = (own(table.gone)?, own(table.rows)?);
+                match all.iter_mut().find(|known| known.name == table.name) {
+                    Some(known) => {
+                        known.gone.extend(gone);
+                        known.rows.extend(rows);
+                    }
+                    None => all.push(TableChange { gone, rows, ..table }),
+                }
+            }
+        }
+        // Where one partition tells everything, nothing less will do for the others.
+        if whole { Ok(Changes::All(self.save()?)) } else { Ok(Changes::Some(all)) }
     }
 
     /// Gives every task the rows of its key groups.
@@ -125,7 +159,8 @@ impl Keyed {
         for (i, task) in self.tasks.iter_mut().enumerate() {
             let share = |table: &SavedTable| {
                 let rows = table.rows.iter().map(|rows| of_partition(rows, i, partitions));
-                Ok(SavedTable { name: table.name.clone(), rows: rows.collect::<Result<_, TaskError>>()? })
+                let rows = rows.collect::<Result<_, TaskError>>()?;
+                Ok(SavedTable { name: table.name.clone(), identity: table.identity, rows })
             };
             task.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)?;
         }

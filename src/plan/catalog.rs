@@ -236,6 +236,11 @@ pub struct StageEntry {
 pub type PlanStage = Arc<dyn Fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned> + Send + Sync>;
 
 impl StageEntry {
+    /// Options that it has because of what it remembers: every stage that takes `named`.
+    pub fn state_options(&self) -> &'static [OptionSpec] {
+        if self.clauses.iter().any(|clause| clause.word == "named") { STATE_OPTIONS } else { &[] }
+    }
+
     /// For the field `plan`.
     pub fn by(
         plan: impl Fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned> + Send + Sync + 'static,
@@ -581,7 +586,29 @@ pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     ),
     OptionSpec::optional("max_rows", OptionKind::Integer { min: 1, max: i64::MAX }, "at most so many rows a batch"),
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch"),
+    OptionSpec::optional(
+        "on_change",
+        OptionKind::Symbol(SOURCE_ON_CHANGE),
+        "what a saved edit does that makes another source of it; before what the pipeline says",
+    ),
 ];
+
+/// What a saved edit does with state that it gives another meaning.
+pub const ON_CHANGE: &[(&str, &str)] = &[
+    ("keep", "it goes on with what it has, where the layout is the same"),
+    ("reset", "it is put aside and begins anew"),
+    ("drain", "windows that are open end by the old text, later ones go by the new; where that cannot be, it waits"),
+];
+
+/// Options of every stage that remembers something.
+pub const STATE_OPTIONS: &[OptionSpec] = &[OptionSpec::optional(
+    "on_change",
+    OptionKind::Symbol(ON_CHANGE),
+    "what a saved edit does with its state when that would mean something else; before what the pipeline says",
+)];
+
+const SOURCE_ON_CHANGE: &[(&str, &str)] =
+    &[("keep", "it is read on from its old positions"), ("reset", "it starts as the text says")];
 
 /// Options of every table, beside those of a source.
 pub fn table_options() -> Vec<OptionSpec> {

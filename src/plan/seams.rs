@@ -227,6 +227,11 @@ pub trait Sink: Send {
     fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
     /// Makes them visible, once, however often it is called.
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
+    /// Everything that was committed is delivered: what is staged beside it belongs to batches that never were. Called
+    /// where a run goes on from a checkpoint, before its first batch.
+    fn sweep(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
     /// How long its target asked to be left alone when it was last tried: waited for before it is tried again.

@@ -177,6 +177,22 @@ fn a_front_that_is_cut_within_a_row_is_enough() {
     assert!(ran.out.contains("it is one array of objects; write `layout: array`"), "{}", ran.out);
 }
 
+#[test]
+fn what_is_told_of_yaml_can_be_pasted_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("a.json"), ROWS).unwrap();
+    let text = "pipeline: { name: q, every: 1s }\nsources:\n  \
+        rows: { files: a.json, format: json, schema: infer, bad: drop }\nsinks:\n  - from: rows\n    into: discard\n";
+    fs::write(folder.join("q.yaml"), text).unwrap();
+    let ran = millstream_in(folder, &["check", "q.yaml"], "");
+    let schema = "{ id: int64, name: 'string?', at: timestamp, amount: 'decimal(12, 2)' }";
+    assert!(ran.out.contains(&format!("schema: {schema}\n")), "{}", ran.out);
+    fs::write(folder.join("q.yaml"), text.replace("infer", schema)).unwrap();
+    let ran = millstream_in(folder, &["check", "q.yaml"], "");
+    assert!(ran.out.starts_with("q.yaml: 0 errors, 0 warnings"), "{}", ran.out);
+}
+
 /// Ends with its value.
 struct Runs(Child);
 

@@ -2,6 +2,7 @@
 //! while they run.
 
 mod against;
+mod draining;
 mod failing;
 mod load;
 
@@ -297,7 +298,7 @@ fn a_decision_waits_until_it_is_answered() {
         "{}",
         asked.out
     );
-    assert!(decide(&["total=drain"]).err.contains("`drain` cannot be done yet"));
+    assert!(decide(&["total=drain"]).err.contains("has no windows of event time that end by themselves"));
     assert!(decide(&["other=keep"]).err.contains("`other` is not asked for; asked is `total`"));
     let before = numbers(&running.out()).len();
     running.until("more batches", || numbers(&running.out()).len() > before + 3);
@@ -536,4 +537,21 @@ fn published(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() { found.extend(published(&path)) } else { found.push(path) }
     }
     found
+}
+
+#[test]
+fn a_new_sink_that_takes_no_row_is_taken_back_and_no_row_is_lost() {
+    let running = Running::start(&totals("", "", ""), &[]);
+    // Nobody listens there any more.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = format!("from total |> into http(\"http://{address}/x\") {{ retries: 2, backoff: 20ms }}\n");
+    running.save(&(totals("", ", min(value) as least", "") + &refusing));
+    running.until_said("the new text cannot be run, the old one goes on", 1);
+    let before = running.out().lines().count();
+    running.until("more rows", || running.out().lines().count() > before + 5);
+    running.save(&totals("", ", sum(value) as s", ""));
+    running.until_applied(1);
+    let (said, out) = running.end();
+    assert_eq!(said.matches("the new text runs from batch").count(), 1, "{said}");
+    whole(&out);
 }

@@ -3,17 +3,21 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::builtins;
 use crate::check::Overrides;
 use crate::cli::args;
 use crate::cli::findings;
 use crate::cli::fmt::stream_files;
+use crate::cli::kept::Kept;
 use crate::cli::table::aligned;
 use crate::cli::terminal::Terminal;
 use crate::cli::watch::record::{ENDING, Recorded};
 use crate::cli::watch::waiting::{FOLDER, beside};
 use crate::cli::{Exit, Failure, Outcome};
+use crate::engine::Checkpoint;
+use crate::journal::RealDisk;
 use crate::plan::Plan;
 use crate::plan::graph::Work;
 use crate::reload::{Changes, compare};
@@ -24,6 +28,8 @@ enum Old {
     File(PathBuf),
     /// What a process runs.
     Running(Recorded),
+    /// What ran last by a checkpoint.
+    Checkpoint(Kept),
 }
 
 /// Checks both texts, compares, prints.
@@ -33,7 +39,9 @@ pub(super) fn against(old: &Path, args: &args::Plan, terminal: &mut Terminal) ->
     let set: Overrides = args.set.iter().cloned().collect();
     // A saved edit is read with the parameters of the run.
     let overrides = match &old {
-        Old::Running(recorded) => recorded.params.clone().into_iter().chain(set.clone()).collect(),
+        Old::Running(Recorded { kept, .. }) | Old::Checkpoint(kept) => {
+            kept.set().clone().into_iter().chain(set.clone()).collect()
+        }
         Old::File(_) => set.clone(),
     };
     let mut new = match findings::find(&args.file, &catalog, &overrides).plan_or_complain(terminal) {
@@ -44,9 +52,9 @@ pub(super) fn against(old: &Path, args: &args::Plan, terminal: &mut Terminal) ->
         Old::File(file) => (findings::find(&file, &catalog, &set), file),
         Old::Running(recorded) => {
             terminal.aside(&told_of(&recorded));
-            let file = recorded.texts.first().map(|(path, _)| path.clone()).unwrap_or_default();
-            (findings::recorded(recorded, &catalog), file)
+            (recorded.kept.find(&recorded.file, &catalog), recorded.file)
         }
+        Old::Checkpoint(kept) => (kept.find(&args.file, &catalog), args.file.clone()),
     };
     let mut before = match before.plan_or_complain(terminal) {
         Ok(plan) => plan,
@@ -69,6 +77,13 @@ fn found(old: &Path, new: &Path) -> Result<Old, Failure> {
     if !old.is_dir() {
         let running = Recorded::read(&beside(old, ENDING)).filter(Recorded::is_alive);
         return Ok(running.map_or_else(|| Old::File(old.to_owned()), Old::Running));
+    }
+    if Checkpoint::is_at(old) {
+        let text = Checkpoint::look(Arc::new(RealDisk), old).map_err(|trouble| Failure::new(trouble.to_string()))?;
+        let text = text.ok_or_else(|| Failure::new(format!("no batch was committed to `{}` yet", old.display())))?;
+        let kept = Kept::decode(&text);
+        let unread = |why| Failure::new(format!("the text in `{}` cannot be read: {why}", old.display()));
+        return kept.map(Old::Checkpoint).map_err(unread);
     }
     let home = if old.file_name().is_some_and(|name| name == FOLDER) { folder(old) } else { old };
     let home = if home.as_os_str().is_empty() { Path::new(".") } else { home };

@@ -69,10 +69,12 @@ fn object(batch: &BatchReport, name: &str, run: &str, passed: f64) -> Value {
         "processedRowsPerSecond": rate(rows_in, batch.took.as_secs_f64()),
         "durationMs": {
             "getBatch": millis(phases.intake),
-            "addBatch": millis(phases.compute + phases.deliver),
+            "addBatch": millis(phases.compute + phases.stage + phases.deliver),
+            "walCommit": millis(phases.commit),
             "commitOffsets": millis(phases.settle),
             "triggerExecution": millis(batch.took),
             "compute": millis(phases.compute),
+            "stage": millis(phases.stage),
             "deliver": millis(phases.deliver),
         },
         "schedulingDelayMs": millis(batch.delay),

@@ -12,13 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::waiting::beside;
 use crate::check::{Overrides, Program};
-use crate::cli::findings;
+use crate::cli::kept::Kept;
 
 /// What the names of these files end with.
 pub(in crate::cli) const ENDING: &str = "running";
-
-/// Texts with their absolute paths, the pipeline file first, then what it imports; inferred columns are written in.
-pub(in crate::cli) type Texts = Vec<(PathBuf, String)>;
 
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,17 +24,16 @@ pub(in crate::cli) struct Recorded {
     pub(in crate::cli) pid: u32,
     /// The pipeline's name.
     pub(in crate::cli) pipeline: String,
-    /// The parameters that were set, from the command line and the environment.
-    pub(in crate::cli) params: Overrides,
-    /// What it runs by.
-    pub(in crate::cli) texts: Texts,
+    /// The pipeline file, from the root.
+    pub(in crate::cli) file: PathBuf,
+    /// The texts and parameters.
+    pub(in crate::cli) kept: Kept,
 }
 
 impl Recorded {
     /// Reads such a file; none where there is none, or none that can be read.
     pub(in crate::cli) fn read(path: &Path) -> Option<Self> {
-        let recorded: Recorded = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (!recorded.texts.is_empty()).then_some(recorded)
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
     /// Whether its process is still there. What a crash has left is not.
@@ -57,31 +53,26 @@ pub(in crate::cli) struct Record {
 
 impl Record {
     /// Of a pipeline file; lays down what runs first. `given`: parameters from the command line.
-    pub(in crate::cli) fn begin(
-        file: &Path,
-        pipeline: &str,
-        given: &Overrides,
-        program: &Program,
-        texts: Texts,
-    ) -> Self {
+    pub(in crate::cli) fn begin(file: &Path, pipeline: &str, given: &Overrides, program: &Program) -> Self {
         let record = Record { path: beside(file, ENDING), pipeline: pipeline.to_owned(), given: given.clone() };
-        record.lay(program, texts);
+        record.lay(program);
         record
     }
 
     /// Lays down what runs from now on. A folder that nobody may write into is no reason not to run.
-    pub(in crate::cli) fn lay(&self, program: &Program, texts: Texts) {
-        if let Err(why) = self.written(program, texts) {
+    pub(in crate::cli) fn lay(&self, program: &Program) {
+        if let Err(why) = self.written(program) {
             tracing::debug!(%why, path = %self.path.display(), "what runs is not recorded");
         }
     }
 
-    fn written(&self, program: &Program, texts: Texts) -> io::Result<()> {
+    fn written(&self, program: &Program) -> io::Result<()> {
+        let file = program.files.first().map(|file| file.path.as_path()).unwrap_or(Path::new(""));
         let recorded = Recorded {
             pid: std::process::id(),
             pipeline: self.pipeline.clone(),
-            params: findings::with_environment(program, &self.given),
-            texts,
+            file: std::path::absolute(file)?,
+            kept: Kept::of(program, &self.given),
         };
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;

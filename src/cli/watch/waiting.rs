@@ -27,6 +27,9 @@ pub(in crate::cli) struct Question {
     pub(in crate::cli) says: Vec<String>,
     /// What can be answered.
     pub(in crate::cli) answers: Vec<String>,
+    /// Why `drain` is not among them.
+    #[serde(default)]
+    pub(in crate::cli) hindrance: Option<String>,
 }
 
 /// Where the two files of a pipeline lie.
@@ -42,11 +45,12 @@ impl Desk {
     }
 
     /// Lays questions out.
-    pub(super) fn ask(&self, changes: &Changes) -> io::Result<()> {
+    pub(in crate::cli) fn ask(&self, changes: &Changes) -> io::Result<()> {
         let question = |entry: &&crate::reload::Entry| Question {
             name: entry.name.clone(),
             says: entry.says.clone(),
             answers: entry.answers.iter().map(Answer::to_string).collect(),
+            hindrance: entry.hindrance.clone(),
         };
         let questions: Vec<_> = changes.asked().iter().map(question).collect();
         // An answer to an older question is none to this one.
@@ -55,7 +59,7 @@ impl Desk {
     }
 
     /// Takes the questions away.
-    pub(super) fn clear(&self) {
+    pub(in crate::cli) fn clear(&self) {
         // Where there are none there is nothing to do.
         let _ = fs::remove_file(&self.questions);
         self.forget_answers();
@@ -81,7 +85,7 @@ impl Desk {
     }
 
     /// Takes the answers that were laid down. `Err` says what is wrong with them.
-    pub(super) fn answers(&self) -> Option<Result<Answers, String>> {
+    pub(in crate::cli) fn answers(&self) -> Option<Result<Answers, String>> {
         let text = fs::read_to_string(&self.answers).ok()?;
         self.forget_answers();
         let mut answers = Answers::default();

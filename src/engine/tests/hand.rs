@@ -174,6 +174,7 @@ fn add(plan: &mut Plan, stream: &str, work: Work, outputs: BTreeMap<Port, Edge>)
         work,
         outputs,
         fates: BTreeMap::new(),
+        on_change: None,
         run,
         span: Span::default(),
     })

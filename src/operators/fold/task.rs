@@ -15,8 +15,11 @@ use crate::operators::fold::rounds::{After, Before, Course, Rounds, Stepper, ord
 use crate::operators::known::{Known, RowBytes, Timers};
 use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::Lifetime;
+use crate::operators::touched::{Forgotten, Touched};
 use crate::operators::values::{batch_of, bug};
-use crate::plan::operator::{BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{
+    BatchTime, Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError,
+};
 use crate::plan::{Edge, Port, TypedExpr};
 
 /// When a record was last stepped that came from the table before any time was known.
@@ -70,6 +73,11 @@ pub(super) struct FoldTask {
     pub(super) timers: Timers,
     /// Records from the table whose time begins with the first watermark.
     pub(super) waiting: Vec<u32>,
+    /// Numbers whose records changed.
+    pub(super) touched: Touched,
+    pub(super) gone: Forgotten,
+    /// Whether it was told that the table's records were taken over.
+    pub(super) begun_told: bool,
 }
 
 impl FoldTask {
@@ -112,6 +120,9 @@ impl FoldTask {
             bytes: 0,
             timers: Timers::default(),
             waiting: Vec::new(),
+            touched: Touched::default(),
+            gone: Forgotten::default(),
+            begun_told: false,
         })
     }
 
@@ -213,6 +224,7 @@ impl FoldTask {
         self.bytes -= slot.as_ref().map_or(0, |record| record.fields.len());
         self.bytes += fields.len();
         *slot = Some(Record { fields: fields.into(), last });
+        self.touched.note(number);
         if self.clock != Clock::Still && !timed && last != UNKNOWN {
             self.timers.set(last.saturating_add(self.ttl), number);
         }
@@ -221,6 +233,9 @@ impl FoldTask {
     fn drop(&mut self, number: u32) {
         if let Some(record) = self.records[number as usize].take() {
             self.bytes -= record.fields.len();
+            if self.touched.is_on() {
+                self.gone.note(&self.known, number);
+            }
         }
         self.known.forget(number);
     }
@@ -298,6 +313,7 @@ impl FoldTask {
                 && record.last == UNKNOWN
             {
                 record.last = now;
+                self.touched.note(number);
                 self.timers.set(now.saturating_add(self.ttl), number);
             }
         }
@@ -346,6 +362,15 @@ impl KeyedTask for FoldTask {
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         self.saved()
+    }
+
+    fn track(&mut self) {
+        self.touched.start();
+        (self.gone, self.begun_told) = (Forgotten::default(), self.begun);
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        self.changed()
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

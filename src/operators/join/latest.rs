@@ -20,7 +20,7 @@ use crate::operators::matching::NONE;
 use crate::operators::sides::{Judge, Pick, Picked};
 use crate::operators::values::{bug, take_batch};
 use crate::plan::operator::{
-    BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
+    BatchTime, Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
 };
 
 /// How many pairs are looked at in one go, about.
@@ -271,6 +271,14 @@ impl KeyedTask for Latest {
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         self.meeting.save()
+    }
+
+    fn track(&mut self) {
+        self.meeting.track();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        self.meeting.changes().map(Changes::Some)
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

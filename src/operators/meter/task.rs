@@ -13,7 +13,7 @@ use crate::operators::groups::{CompiledGrouping, Grouping};
 use crate::operators::meter::Meter;
 use crate::operators::values::{Values, batch_of, bug};
 use crate::plan::measure::{Measure, Measured};
-use crate::plan::operator::{BatchTime, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{BatchTime, Changes, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
 use crate::plan::{Node, Port, TypedExpr};
 
 /// The name and the layout of what is saved, a row for each meter that has a value: `_group` (0: there is one task),
@@ -136,7 +136,12 @@ impl KeyedTask for MeterTask {
             Field::new("micros", DataType::Int64, true),
         ];
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(bug)?;
-        Ok(vec![SavedTable { name: TABLE.into(), rows: vec![rows] }])
+        Ok(vec![SavedTable { name: TABLE.into(), identity: 2, rows: vec![rows] }])
+    }
+
+    /// Everything: there are as many rows as the text has meters.
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        Ok(Changes::All(self.save()?))
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

@@ -14,7 +14,7 @@ use crate::plan::{Conflict, OptionValue, Settings};
 use crate::sinks::files::index::{Entry, Index};
 use crate::sinks::files::partition;
 use crate::sinks::files::spool::{Roll, Spool};
-use crate::sinks::publish;
+use crate::sinks::publish::{self, Staging};
 
 /// Formats that pack their own contents and whose readers expect them as they are.
 const PACK_THEMSELVES: [&str; 3] = ["parquet", "avro", "arrow"];
@@ -66,6 +66,7 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
         index: Index { folder: folder.clone(), manifest: settings.flag("manifest"), latest: settings.flag("latest") },
         ending: format!("{}{}", ending(name), packed.ending()),
         codec: (format.entry.open)(format, &written)?,
+        staging: Staging::new(&folder, endpoint),
         folder,
         prefix,
         packed,
@@ -133,6 +134,8 @@ struct Shelf {
     by: Vec<usize>,
     /// Columns that are written.
     kept: Vec<usize>,
+    /// Where files wait for their names.
+    staging: Staging,
     index: Index,
     /// Rows wait for a file to be full.
     spool: Option<Spool>,
@@ -181,8 +184,15 @@ impl Sink for Shelf {
         self.spool.as_ref().is_some_and(Spool::waits_for_time)
     }
 
+    fn sweep(&mut self) -> Result<(), TaskError> {
+        let swept = self.staging.sweep().and_then(|()| self.spool.as_ref().map_or(Ok(()), Spool::sweep));
+        swept.map_err(|e| TaskError::Retry(format!("cannot clear up in `{}`: {e}", self.folder.display())))
+    }
+
     fn finish(&mut self) -> Result<(), TaskError> {
-        self.roll(None)
+        self.roll(None)?;
+        self.staging.tidy();
+        Ok(())
     }
 }
 
@@ -209,14 +219,15 @@ impl Shelf {
         self.codec.encode(rows, &mut bytes)?;
         let name = format!("{}-{:013}-{:06}.{}", self.prefix, batch.micros / 1000, batch.number, self.ending);
         let path = Path::new(folder).join(name);
-        let hidden = publish::hidden(&self.folder.join(&path));
-        let written = self.packed.pack(bytes).and_then(|bytes| publish::write(&hidden, &bytes));
-        written.map_err(|e| TaskError::Retry(format!("cannot write `{}`: {e}", path.display())))?;
-        Ok(path.to_string_lossy().into_owned())
+        let path = path.to_string_lossy().into_owned();
+        let staged = self.staging.path(&path);
+        let written = self.packed.pack(bytes).and_then(|bytes| publish::write(&staged, &bytes));
+        written.map_err(|e| TaskError::Retry(format!("cannot write `{path}`: {e}")))?;
+        Ok(path)
     }
 
     fn publish(&self, path: &str, rows: u64, batch: &BatchTime) -> Result<(), TaskError> {
-        let published = publish::publish(&self.folder.join(path))?;
+        let published = publish::publish(&self.staging.path(path), &self.folder.join(path), None)?;
         let told = self.index.add(&Entry { file: path, rows, batch }, published);
         told.map_err(|e| TaskError::Retry(format!("cannot list `{path}`: {e}")))
     }

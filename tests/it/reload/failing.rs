@@ -35,6 +35,9 @@ impl Sink for Told {
     }
 
     fn deliver(&mut self, _: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError> {
+        if self.name == "full" {
+            return Err(TaskError::Stop("no room is left".into()));
+        }
         self.world.rows.lock().unwrap().push((self.name.clone(), artifact.rows));
         Ok(Delivered::default())
     }
@@ -50,7 +53,8 @@ impl Drop for Told {
     }
 }
 
-/// `into told("name")`; one called `broken` cannot be opened, one called `away` cannot be reached.
+/// `into told("name")`; one called `broken` cannot be opened, one called `away` cannot be reached, one called `full`
+/// takes no rows.
 fn catalog(world: &World) -> Catalog {
     let world = world.clone();
     let mut catalog = builtins::catalog();
@@ -119,4 +123,61 @@ fn a_sink_that_fails_during_the_switch_leaves_everything_as_it_was() {
     assert_eq!((of("a"), of("b")), (2, 1), "{told:?}");
     drop(session);
     assert_eq!(world.open.load(Ordering::Relaxed), 0);
+}
+
+const TOP: &str = ", max(value) as top";
+
+#[test]
+fn a_text_whose_first_batch_fails_is_taken_back_and_the_batch_goes_by_the_old_one() {
+    let start = |world: &World, catalog: &Catalog| {
+        let opening = Opening { queued: false, sinks: true, ..Opening::default() };
+        let running = plan(catalog, &["a"], TOP);
+        (Session::open(&optimize(running).plan, opening).unwrap(), world.clone())
+    };
+    let step = |session: &mut Session, n: i64| session.step(1_800_000_000_000_000 + n * 1_000_000).unwrap();
+    let of = |world: &World, name: &str| -> Vec<usize> {
+        let told = world.rows.lock().unwrap();
+        told.iter().filter(|(told, _)| told == name).map(|(_, rows)| *rows).collect()
+    };
+    let (still, edited) = (World::default(), World::default());
+    let catalogs = (catalog(&still), catalog(&edited));
+    let ((mut still, told_still), (mut session, told)) = (start(&still, &catalogs.0), start(&edited, &catalogs.1));
+    let catalog = &catalogs.1;
+    (0..2).for_each(|n| drop((step(&mut still, n), step(&mut session, n))));
+    // Another total, a sink that works and one that does not.
+    let edit = |session: &mut Session, sinks: &[&str], added: &str| {
+        let (old, new) = (plan(catalog, &["a"], TOP), plan(catalog, sinks, added));
+        let taking = compare(&old, &new).settled(&Answers::default()).unwrap();
+        session.switch(&optimize(new).plan, &taking).unwrap();
+    };
+    edit(&mut session, &["a", "b", "full"], ", max(value) as top, min(value) as least");
+    assert!(session.is_tried());
+    drop((step(&mut still, 2), step(&mut session, 2)));
+    let failed = session.came_of_it().unwrap().unwrap_err().to_string();
+    assert!(failed.contains("no room is left"), "{failed}");
+    assert!(!session.is_tried() && session.came_of_it().is_none());
+    assert!(session.save().unwrap() == still.save().unwrap(), "as if nothing had been saved");
+    drop((step(&mut still, 3), step(&mut session, 3)));
+    assert!(session.save().unwrap() == still.save().unwrap());
+    assert_eq!(of(&told, "a"), of(&told_still, "a"), "its rows went out once");
+    assert_eq!(told.open.load(Ordering::Relaxed), 1);
+    // What went out in the place of an old sink does not go out there a second time.
+    edit(&mut session, &["x", "full"], TOP);
+    step(&mut session, 4);
+    assert!(session.came_of_it().unwrap().is_err());
+    assert_eq!((of(&told, "x").len(), of(&told, "a").len()), (1, of(&told_still, "a").len()));
+    step(&mut session, 5);
+    assert_eq!(of(&told, "a").len(), of(&told_still, "a").len() + 1);
+    // Columns that the old text did not read want another source; the old one reads that batch's rows with the next.
+    edit(&mut session, &["a", "full"], ", max(value) as top, max(ts) as newest");
+    (6..8).for_each(|n| drop(step(&mut session, n)));
+    assert!(session.came_of_it().unwrap().is_err());
+    (4..8).for_each(|n| drop(step(&mut still, n)));
+    assert!(session.save().unwrap() == still.save().unwrap(), "and no row is lost");
+    // One that works stays.
+    edit(&mut session, &["a", "b"], TOP);
+    step(&mut session, 8);
+    assert!(session.came_of_it().unwrap().is_ok());
+    step(&mut session, 9);
+    assert_eq!(of(&told, "b").len(), 3, "one of them before it was taken back");
 }

@@ -1,0 +1,308 @@
+//! How the journal behaves on a real disk.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::journal::{About, Journal, MAX_PAYLOAD, Reader, RealDisk, Trouble, Tuning, as_trouble};
+
+fn about() -> About {
+    About { pipeline: "orders".into() }
+}
+
+fn open(folder: &Path) -> Result<Journal, Trouble> {
+    Journal::open(Arc::new(RealDisk), folder, &about(), Tuning { segment_bytes: 300 })
+}
+
+fn look(folder: &Path) -> Result<Reader, Trouble> {
+    Journal::look(Arc::new(RealDisk), folder)
+}
+
+fn payloads(journal: &Journal) -> Vec<String> {
+    let text = |entry| String::from_utf8(journal.read(entry).unwrap()).unwrap();
+    journal.entries().iter().map(text).collect()
+}
+
+fn seen(folder: &Path) -> Vec<String> {
+    let reader = look(folder).unwrap();
+    reader.entries().iter().map(|entry| String::from_utf8(reader.read(entry).unwrap()).unwrap()).collect()
+}
+
+fn fill(journal: &mut Journal, from: u32, to: u32) {
+    for n in from..to {
+        journal.append(7, &[b"row ", n.to_string().as_bytes()]).unwrap();
+        journal.sync().unwrap();
+    }
+}
+
+fn rows(from: u32, to: u32) -> Vec<String> {
+    (from..to).map(|n| format!("row {n}")).collect()
+}
+
+fn segments(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder.join("journal")).unwrap();
+    let mut names: Vec<String> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_was_synced_is_read_back_after_a_clean_and_an_unclean_end() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path().join("a/b");
+    let mut journal = open(&folder).unwrap();
+    fill(&mut journal, 0, 20);
+    assert!(segments(&folder).len() > 2);
+    assert_eq!(payloads(&journal), rows(0, 20));
+    journal.close().unwrap();
+
+    let mut journal = open(&folder).unwrap();
+    assert!(journal.is_clean());
+    assert_eq!(payloads(&journal), rows(0, 20));
+    fill(&mut journal, 20, 25);
+    drop(journal);
+
+    for _ in 0..3 {
+        let journal = open(&folder).unwrap();
+        assert!(!journal.is_clean());
+        assert_eq!(payloads(&journal), rows(0, 25));
+    }
+    let mut journal = open(&folder).unwrap();
+    fill(&mut journal, 25, 30);
+    assert_eq!(payloads(&journal), rows(0, 30));
+    assert_eq!(seen(&folder), rows(0, 30));
+    let length: u64 =
+        segments(&folder).iter().map(|name| fs::metadata(folder.join("journal").join(name)).unwrap().len()).sum();
+    assert_eq!(journal.bytes(), length);
+}
+
+#[test]
+fn what_was_written_outlives_the_process_and_what_was_only_appended_does_not() {
+    let folder = TempDir::new().unwrap();
+    let mut journal = open(folder.path()).unwrap();
+    fill(&mut journal, 0, 3);
+    journal.append(1, &[b"row 3"]).unwrap();
+    journal.write().unwrap();
+    journal.append(1, &[b"row 4"]).unwrap();
+    assert_eq!(payloads(&journal), rows(0, 5));
+    assert_eq!(seen(folder.path()), rows(0, 4));
+    drop(journal);
+    assert_eq!(payloads(&open(folder.path()).unwrap()), rows(0, 4));
+}
+
+#[test]
+fn what_was_given_up_was_never_there() {
+    let folder = TempDir::new().unwrap();
+    let mut journal = open(folder.path()).unwrap();
+    fill(&mut journal, 0, 3);
+    let first = journal.append(1, &[b"no"]).unwrap();
+    journal.write().unwrap();
+    journal.append(1, &[b"no"]).unwrap();
+    journal.give_up(first);
+    assert_eq!(journal.next(), first);
+    fill(&mut journal, 3, 5);
+    assert_eq!(payloads(&journal), rows(0, 5));
+    journal.append(1, &[b"row 5"]).unwrap();
+    let second = journal.append(1, &[b"no"]).unwrap();
+    journal.give_up(second);
+    // What is durable stays.
+    journal.give_up(1);
+    journal.append(1, &[b"row 5"]).unwrap();
+    journal.sync().unwrap();
+    journal.give_up(1);
+    drop(journal);
+    assert_eq!(payloads(&open(folder.path()).unwrap()), rows(0, 6));
+}
+
+#[test]
+fn segments_that_nothing_needs_are_removed_after_the_next_sync() {
+    let folder = TempDir::new().unwrap();
+    let mut journal = open(folder.path()).unwrap();
+    fill(&mut journal, 0, 20);
+    let entry = journal.entries()[10];
+    let before = segments(folder.path()).len();
+    journal.trim(entry.sequence).unwrap();
+    assert_eq!(segments(folder.path()).len(), before);
+    fill(&mut journal, 20, 22);
+    assert!(segments(folder.path()).len() < before);
+    assert!(journal.first() > 1 && journal.first() <= entry.sequence);
+    let kept = payloads(&journal);
+    assert!(kept.len() < 20 && kept.contains(&"row 10".to_string()), "{kept:?}");
+    assert_eq!(seen(folder.path()), kept);
+    drop(journal);
+    assert_eq!(payloads(&open(folder.path()).unwrap()), kept);
+}
+
+#[test]
+fn a_missing_segment_is_missed() {
+    for missing in 0..3 {
+        let folder = TempDir::new().unwrap();
+        let mut journal = open(folder.path()).unwrap();
+        fill(&mut journal, 0, 30);
+        let entry = journal.entries()[10];
+        journal.trim(entry.sequence).unwrap();
+        fill(&mut journal, 30, 31);
+        drop(journal);
+        let name = segments(folder.path())[missing].clone();
+        fs::remove_file(folder.path().join("journal").join(&name)).unwrap();
+        let trouble = open(folder.path()).unwrap_err();
+        assert!(matches!(&trouble, Trouble::Damaged { file, .. } if file.ends_with(&name)), "{trouble}");
+    }
+}
+
+#[test]
+fn a_second_process_and_another_pipeline_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let trouble = open(folder.path()).unwrap_err();
+    assert!(matches!(&trouble, Trouble::Busy { by, .. } if *by == std::process::id().to_string()), "{trouble}");
+    // A lock that was taken for a stale one.
+    fs::remove_file(folder.path().join("lock")).unwrap();
+    assert!(matches!(open(folder.path()), Err(Trouble::Busy { .. })));
+    drop(journal);
+    let other = About { pipeline: "clicks\n%".into() };
+    let trouble = Journal::open(Arc::new(RealDisk), folder.path(), &other, Tuning::default()).unwrap_err();
+    assert!(matches!(&trouble, Trouble::Foreign { pipeline, .. } if pipeline == "orders"), "{trouble}");
+
+    let folder = TempDir::new().unwrap();
+    Journal::open(Arc::new(RealDisk), folder.path(), &other, Tuning::default()).unwrap().close().unwrap();
+    Journal::open(Arc::new(RealDisk), folder.path(), &other, Tuning::default()).unwrap();
+    assert_eq!(*look(folder.path()).unwrap().about(), other);
+}
+
+#[test]
+fn a_record_that_is_too_long_is_refused_and_the_longest_is_not() {
+    let folder = TempDir::new().unwrap();
+    let mut journal = open(folder.path()).unwrap();
+    let long = vec![b'x'; MAX_PAYLOAD as usize];
+    let trouble = journal.append(1, &[&long, b"x"]).unwrap_err();
+    assert!(trouble.to_string().contains("cut it"), "{trouble}");
+    assert!(journal.append(240, &[]).is_err());
+    journal.append(1, &[&long]).unwrap();
+    journal.append(1, &[]).unwrap();
+    journal.append(1, &[&long]).unwrap();
+    journal.sync().unwrap();
+    drop(journal);
+    let journal = open(folder.path()).unwrap();
+    let lengths: Vec<u64> = journal.entries().iter().map(|entry| entry.length).collect();
+    assert_eq!(lengths, [MAX_PAYLOAD, 0, MAX_PAYLOAD]);
+    assert!(journal.read(&journal.entries()[2]).unwrap() == long);
+}
+
+#[test]
+fn files_are_for_the_owner_alone() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path().join("checkpoint");
+    let journal = open(&folder).unwrap();
+    journal.snapshots().write(1, &mut |to| to.write_all(b"x")).unwrap();
+    let mode = |path: &str| fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
+    let first = format!("journal/{}", segments(&folder)[0]);
+    assert_eq!(["", "journal", "snapshots"].map(mode), [0o700; 3]);
+    assert_eq!(["about", "lock", &first, "snapshots/00000000000000000001"].map(mode), [0o600; 4]);
+}
+
+#[test]
+fn links_pipes_and_folders_in_the_place_of_files_are_refused() {
+    let names = ["about", "lock", "journal/00000000000000000001.log", "journal", "snapshots"];
+    for name in names {
+        for other in ["link", "pipe", "folder"] {
+            let home = TempDir::new().unwrap();
+            let folder = home.path().join("checkpoint");
+            open(&folder).unwrap().close().unwrap();
+            let (place, aside) = (folder.join(name), home.path().join("aside"));
+            fs::rename(&place, &aside).unwrap();
+            match other {
+                "link" => symlink(&aside, &place).unwrap(),
+                "pipe" => {
+                    let mode = rustix::fs::Mode::RWXU;
+                    rustix::fs::mknodat(rustix::fs::CWD, &place, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+                }
+                _ if aside.is_dir() => continue,
+                _ => fs::create_dir(&place).unwrap(),
+            }
+            let trouble = open(&folder).unwrap_err();
+            assert!(matches!(&trouble, Trouble::Io { file, .. } if *file == place), "{name} {other}: {trouble:?}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_is_removed_while_it_is_used_stops_the_journal() {
+    let folder = TempDir::new().unwrap();
+    let mut journal = open(folder.path()).unwrap();
+    fill(&mut journal, 0, 2);
+    fs::remove_dir_all(folder.path()).unwrap();
+    journal.append(1, &[b"lost"]).unwrap();
+    let trouble = journal.sync().unwrap_err();
+    assert!(trouble.to_string().contains("removed while it was in use"), "{trouble}");
+    assert!(matches!(journal.append(1, &[]), Err(Trouble::Broken { .. })));
+    assert!(matches!(journal.sync(), Err(Trouble::Broken { .. })));
+    assert!(look(folder.path()).unwrap_err().is_absent());
+}
+
+#[test]
+fn a_snapshot_is_read_as_it_was_written() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let snapshots = journal.snapshots();
+    let large: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
+    for (number, bytes) in [(3, &b""[..]), (1, b"small"), (12, &large)] {
+        let length = snapshots.write(number, &mut |to| to.write_all(bytes)).unwrap();
+        assert_eq!(length, snapshots.bytes(number).unwrap());
+        let mut read = Vec::new();
+        snapshots.read(number).unwrap().read_to_end(&mut read).unwrap();
+        assert!(read == bytes);
+    }
+    assert_eq!(snapshots.list().unwrap(), [1, 3, 12]);
+    snapshots.forget(3).unwrap();
+    snapshots.forget(3).unwrap();
+    let failed = snapshots.write(4, &mut |to| {
+        to.write_all(b"half")?;
+        Err(std::io::Error::other("no"))
+    });
+    assert!(failed.is_err());
+    fs::write(folder.path().join("snapshots/00000000000000000005.part"), "half").unwrap();
+    drop(journal);
+    open(folder.path()).unwrap();
+    let names = fs::read_dir(folder.path().join("snapshots")).unwrap().count();
+    assert_eq!((snapshots.list().unwrap(), names), (vec![1, 12], 2));
+}
+
+#[test]
+fn no_truncated_or_flipped_snapshot_is_read_in_silence() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let snapshots = journal.snapshots();
+    let data: Vec<u8> = (0..300u32).map(|n| n as u8).collect();
+    let mut parts = |to: &mut dyn std::io::Write| {
+        to.write_all(&data[..100])?;
+        to.flush()?;
+        to.write_all(&data[100..])
+    };
+    snapshots.write(1, &mut parts).unwrap();
+    let path = folder.path().join("snapshots/00000000000000000001");
+    let good = fs::read(&path).unwrap();
+    let refused = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let mut read = Vec::new();
+        let trouble = match snapshots.read(1) {
+            Ok(mut reader) => as_trouble(&path, reader.read_to_end(&mut read).unwrap_err()),
+            Err(trouble) => trouble,
+        };
+        assert!(matches!(&trouble, Trouble::Damaged { offset: Some(_), .. }), "{trouble}");
+        assert!(data.starts_with(&read));
+    };
+    (0..good.len()).for_each(|length| refused(&good[..length]));
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            refused(&bad);
+        }
+    }
+    refused(&[&good[..], b"\0"].concat());
+}

@@ -1,0 +1,58 @@
+//! Open windows that end by the old text while later ones go by the new, in a pipeline that runs.
+
+use super::Running;
+use crate::program::millstream_in;
+
+/// The rows of windows as `start, count, smallest, largest`: numbers count from 0, so each must be in one window.
+fn text(stages: &str, window: &str) -> String {
+    format!(
+        "pipeline p {{ every: 50ms }}\n\
+         source ticks = generate() {{ rows_per_second: 1000, time: ts, watermark: 100ms }}\n\
+         stream ranges = from ticks{stages} |> aggregate count() as n, min(value) as least, max(value) as most \
+         over {window} late drop named ranges\n\
+         from ranges |> select n, least, most |> into console {{ format: csv, rows: 1000 }}\n"
+    )
+}
+
+fn windows(out: &str) -> Vec<[u64; 3]> {
+    let row = |line: &str| {
+        let cells: Vec<u64> = line.split(',').filter_map(|cell| cell.parse().ok()).collect();
+        cells.try_into().ok()
+    };
+    out.lines().filter_map(row).collect()
+}
+
+/// Every number is in one window.
+fn whole(out: &str) {
+    let windows = windows(out);
+    assert!(windows.len() > 5, "{out}");
+    for pair in windows.windows(2) {
+        let ([n, least, most], [_, next, _]) = (pair[0], pair[1]);
+        assert_eq!((most + 1 - least, most + 1), (n, next), "{pair:?} in\n{out}");
+    }
+}
+
+#[test]
+fn every_row_is_in_one_window_of_either_text() {
+    let running = Running::start(&text("", "tumbling(300ms)"), &[]);
+    let decide =
+        |answers: &[&str]| millstream_in(running.folder.path(), &[&["decide", "p.stream"], answers].concat(), "");
+    running.save(&text("", "tumbling(500ms)"));
+    running.until_said("millstream decide p.stream ranges=reset|drain", 1);
+    assert_eq!(decide(&["ranges=drain"]).code, 0);
+    running.until_said("windows that start before", 1);
+    // What is saved meanwhile is not lost, and judged when it is over.
+    running.save(&text(" |> where value >= 0", "tumbling(200ms)").replace("50ms }", "50ms, on_change: drain }"));
+    running.until_said("what was saved now waits for their end", 1);
+    running.until_said("only the new one runs from batch", 2);
+    // A mean is no whole number: nothing could be one stream.
+    running.save(&text(" |> where value >= 0", "tumbling(100ms)").replace("count() as n", "avg(value) as n"));
+    running.until_said("millstream decide p.stream ranges=reset", 2);
+    let refused = decide(&["ranges=drain"]).err;
+    assert!(refused.contains("other columns come out, which cannot be one stream"), "{refused}");
+    let before = windows(&running.out()).len();
+    running.until("more windows", || windows(&running.out()).len() > before + 3);
+    let (said, out) = running.end();
+    assert_eq!(said.matches("the new text runs from batch").count(), 2, "{said}");
+    whole(&out);
+}

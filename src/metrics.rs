@@ -68,6 +68,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("watermark_held_by", "gauge", "1 for the partition that holds the watermark back"),
     ("state_rows", "gauge", "keys or rows that a stage remembers"),
     ("state_bytes", "gauge", "bytes that a stage remembers, about"),
+    ("state_expired_total", "counter", "keys, rows or windows that a stage forgot, because their time was over"),
     ("source_lag", "gauge", "what was not read yet, by unit"),
     ("source_rate", "gauge", "rows a second that backpressure lets pass"),
     ("source_left_out_total", "counter", "things that were found and are not read"),
@@ -110,7 +111,8 @@ impl Metrics {
             numbers.add("rows_late_total", &of, stage.late as f64);
             numbers.add("rows_bad_total", &of, stage.bad as f64);
             numbers.add("stage_seconds_total", &of, stage.took.as_secs_f64());
-            if stage.held != <_>::default() {
+            if stage.held != <_>::default() || stage.expired > 0 {
+                numbers.add("state_expired_total", &of, stage.expired as f64);
                 numbers.set("state_rows", &of, stage.held.keys as f64);
                 numbers.set("state_bytes", &of, stage.held.bytes as f64);
             }

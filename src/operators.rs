@@ -51,3 +51,6 @@ mod at_work;
 #[cfg(test)]
 #[path = "operators/tests/stepping.rs"]
 mod stepping;
+#[cfg(test)]
+#[path = "operators/tests/telling.rs"]
+mod telling;

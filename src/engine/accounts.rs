@@ -172,6 +172,8 @@ pub struct OperatorCount {
     pub partly_late: u64,
     /// Rows for which an expression failed.
     pub bad: u64,
+    /// Keys, rows or windows it remembered and forgot, because their time was over.
+    pub expired: u64,
     /// Time it was worked on, summed up over threads.
     pub took: Duration,
     /// What it remembers behind the batch.
@@ -254,6 +256,7 @@ impl Summary {
             sum.partly_late += more.partly_late;
             sum.late += more.late;
             sum.bad += more.bad;
+            sum.expired += more.expired;
             sum.took += more.took;
             sum.held = more.held;
         }

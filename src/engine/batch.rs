@@ -559,6 +559,7 @@ impl Work<'_> {
 
     fn put(&mut self, node: usize, out: KeyedOut) {
         self.counts[node].partly_late += out.partly_late;
+        self.counts[node].expired += out.expired;
         let stream = &self.counts[node].stream;
         let meter = |measured| MeterCount { stream: stream.clone(), measured };
         self.report.meters.extend(out.measured.into_iter().map(meter));

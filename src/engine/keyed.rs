@@ -48,6 +48,8 @@ pub(super) struct KeyedOut {
     pub(super) filtered: u64,
     pub(super) taken: u64,
     pub(super) partly_late: u64,
+    /// What was forgotten because its time was over.
+    pub(super) expired: u64,
     /// Bad rows that did not come in but were made.
     pub(super) made_bad: u64,
     pub(super) measured: Vec<Measured>,
@@ -212,6 +214,7 @@ impl KeyedOut {
         self.filtered += one.filtered as u64;
         self.taken += one.taken as u64;
         self.partly_late += one.partly_late as u64;
+        self.expired += one.expired as u64;
         self.made_bad += one.made_bad as u64;
         self.measured.extend(one.measured);
     }

@@ -218,6 +218,8 @@ pub struct Evaluated {
     pub handed: Option<usize>,
     /// Input rows that were late for some of their windows only; they are among `taken`.
     pub partly_late: usize,
+    /// Keys, rows or windows that were remembered and are not any more, because their time was over.
+    pub expired: usize,
     /// Rows among the bad ones that did not come in but were made here: lines of a program that are no rows.
     pub made_bad: usize,
     /// What the user measures of the batch.

@@ -325,6 +325,7 @@ impl Run {
             sum.late += more.late;
             sum.partly_late += more.partly_late;
             sum.bad += more.bad;
+            sum.expired += more.expired;
         }
     }
 
@@ -371,7 +372,7 @@ impl Run {
     /// A line a stage. Stages that saw no row are left out.
     fn counts(&mut self) -> String {
         let mut text = String::new();
-        for c in std::mem::take(&mut self.counts).iter().filter(|c| c.rows_in + c.rows_out > 0) {
+        for c in std::mem::take(&mut self.counts).iter().filter(|c| c.rows_in + c.rows_out + c.expired > 0) {
             let numbers = [
                 (c.rows_in, "in"),
                 (c.rows_out, "out"),
@@ -380,6 +381,7 @@ impl Run {
                 (c.late, "late"),
                 (c.partly_late, "partly late"),
                 (c.bad, "bad"),
+                (c.expired, "expired"),
             ];
             let shown: Vec<_> = numbers.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             text.push_str(&format!("{} {}: {}\n", c.stream, c.word, shown.join(", ")));

@@ -17,11 +17,7 @@ impl Session {
     /// From now on every operator notes what changes in its state. What is saved here is what it starts from.
     #[doc(hidden)]
     pub fn follow(&mut self) -> Result<Vec<u8>, EngineError> {
-        for step in &mut self.program.steps {
-            if let Step::Compute(stage) = step {
-                stage.then.iter_mut().chain(&mut stage.also).for_each(|(_, keyed)| keyed.track());
-            }
-        }
+        self.program.track();
         self.save()
     }
 

@@ -354,7 +354,7 @@ fn of_keys(
         let head = &mut store.heads[cell as usize];
         head.end = head.end.max(piece.end);
         if let Some(over) = known.filter(|_| !goes_on) {
-            store.forget(over);
+            store.expire(over);
             if let Some(shown) = &mut shown {
                 shown.settle((0, over));
             }
@@ -382,6 +382,7 @@ impl KeyedTask for Lasting {
             Scope::Windows(..) | Scope::BatchWindows(..) => self.give_windows(&moment, &mut out)?,
             _ => self.give_cells(&moment, &mut out)?,
         }
+        out.expired = self.store.expired();
         self.compact()?;
         Ok(out)
     }

@@ -27,6 +27,8 @@ pub(super) struct Store {
     lasting: Vec<Option<Box<dyn Cells>>>,
     kept: Vec<Option<Kept>>,
     dead: usize,
+    /// How many cells were forgotten since somebody asked, because their time was over.
+    expired: usize,
     /// What the next cell is known by.
     next: i64,
     /// Cells from this number on were made since changes were last asked for.
@@ -83,7 +85,20 @@ impl Store {
         let kept = kept.collect::<Result<_, _>>()?;
         let known = Known::new(&grouping.key_types())?;
         let (heads, of_key, touched, gone) = (Vec::new(), Vec::new(), Touched::default(), Vec::new());
-        Ok(Store { grouping, known, heads, of_key, lasting, kept, dead: 0, next: 0, told: 0, touched, gone })
+        Ok(Store {
+            grouping,
+            known,
+            heads,
+            of_key,
+            lasting,
+            kept,
+            dead: 0,
+            expired: 0,
+            next: 0,
+            told: 0,
+            touched,
+            gone,
+        })
     }
 
     /// The aggregates whose partial results are kept.
@@ -150,6 +165,17 @@ impl Store {
         if cells.is_empty() {
             self.known.forget(key);
         }
+    }
+
+    /// Forgets a cell whose time is over.
+    pub(super) fn expire(&mut self, cell: u32) {
+        self.expired += usize::from(self.heads[cell as usize].alive);
+        self.forget(cell);
+    }
+
+    /// How many cells were forgotten since this was last asked, because their time was over.
+    pub(super) fn expired(&mut self) -> usize {
+        std::mem::take(&mut self.expired)
     }
 
     /// Begins to note what changes.

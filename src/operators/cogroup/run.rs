@@ -83,6 +83,7 @@ impl KeyedTask for InWindows {
         }
         self.left.expire(closing.until);
         self.right.expire(closing.until);
+        out.expired = self.left.expired() + self.right.expired();
         self.tidy()?;
         Ok(out)
     }

@@ -120,7 +120,9 @@ impl DedupeTask {
         if self.time.is_some() { until.saturating_add(self.within) } else { until }
     }
 
-    fn forget(&mut self, now: i64) {
+    /// Forgets what is of no use any more; how many keys.
+    fn forget(&mut self, now: i64) -> usize {
+        let before = self.known.len();
         for number in self.timers.take(now) {
             let needed = self.needed_until(self.until[number as usize]);
             if needed > now {
@@ -133,6 +135,7 @@ impl DedupeTask {
                 self.known.forget(number);
             }
         }
+        before - self.known.len()
     }
 
     /// The keys of these numbers that are remembered, as rows.
@@ -190,7 +193,7 @@ impl KeyedTask for DedupeTask {
         }
         let now = if self.time.is_some() { time.mark_after } else { Some(time.batch.micros) };
         if let Some(now) = now {
-            self.forget(now);
+            out.expired = self.forget(now);
         }
         Ok(out)
     }

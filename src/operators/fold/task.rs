@@ -148,6 +148,7 @@ impl FoldTask {
         let course = Course { batch, times: &times, ttl, fresh: &fresh };
         let before = self.before(&rounds.keys, &fresh)?;
         let after = self.stepper.run(&rounds, &in_rounds, before, &course)?;
+        out.expired += after.expired.len();
         self.keep(&rounds.keys, &after)?;
         self.hand_on(rows, &rounds, &after, batch, out)
     }
@@ -241,7 +242,7 @@ impl FoldTask {
     }
 
     /// Drops the records whose time is over, and says what comes out for them: what was over first comes first.
-    fn expire(&mut self, now: i64, batch: &BatchTime) -> Result<Option<(Port, RecordBatch)>, TaskError> {
+    fn expire(&mut self, now: i64, batch: &BatchTime, out: &mut Evaluated) -> Result<(), TaskError> {
         let mut over = Vec::new();
         for number in self.timers.take(now) {
             let Some(record) = &self.records[number as usize] else { continue };
@@ -254,12 +255,12 @@ impl FoldTask {
         }
         over.sort_by(|a, b| (a.0, self.known.key(a.1)).cmp(&(b.0, self.known.key(b.1))));
         let numbers: Vec<u32> = over.into_iter().map(|(_, number)| number).collect();
-        let out = match self.expiry.is_some() && !numbers.is_empty() {
-            true => Some((Port::Out, self.of_numbers(self.expiry.as_ref(), &numbers, batch)?)),
-            false => None,
-        };
+        if self.expiry.is_some() && !numbers.is_empty() {
+            out.rows.push((Port::Out, self.of_numbers(self.expiry.as_ref(), &numbers, batch)?));
+        }
+        out.expired += numbers.len();
         numbers.into_iter().for_each(|number| self.drop(number));
-        Ok(out)
+        Ok(())
     }
 
     fn of_numbers(
@@ -335,14 +336,14 @@ impl KeyedTask for FoldTask {
         }
         self.begin(&table, batch)?;
         if self.clock == Clock::Batches {
-            out.rows.extend(self.expire(batch.micros, batch)?);
+            self.expire(batch.micros, batch, &mut out)?;
         }
         if rows.num_rows() > 0 {
             self.rows(&rows, &table, batch, &mut out)?;
         }
         if let (Clock::Rows(_), Some(mark)) = (self.clock, time.mark_after) {
             self.start_clocks(mark);
-            out.rows.extend(self.expire(mark, batch)?);
+            self.expire(mark, batch, &mut out)?;
         }
         if self.every_batch {
             out.handed = Some(0);
@@ -352,7 +353,7 @@ impl KeyedTask for FoldTask {
         }
         // Behind the last batch the time of every record is over.
         if self.clock == Clock::Batches && time.mark_after == Some(StepTime::END) {
-            out.rows.extend(self.expire(StepTime::END, batch)?);
+            self.expire(StepTime::END, batch, &mut out)?;
         }
         if self.per_batch {
             self.living().into_iter().for_each(|number| self.drop(number));

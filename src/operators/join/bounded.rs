@@ -147,6 +147,7 @@ impl KeyedTask for Bounded {
         self.match_new(New::Left, left.clone(), right.start, time, &mut out)?;
         self.match_new(New::Right, right, left.end, time, &mut out)?;
         self.expire(time.mark_after, &mut out)?;
+        out.expired = self.meeting.expired();
         Ok(out)
     }
 

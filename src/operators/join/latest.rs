@@ -239,7 +239,7 @@ impl Latest {
             self.followed.pop();
             let rows = &mut self.by_time[key as usize];
             let old = rows.partition_point(|row| row.0 <= until).saturating_sub(1);
-            rows.drain(..old).for_each(|(_, slot)| self.meeting.right.forget(slot));
+            rows.drain(..old).for_each(|(_, slot)| self.meeting.right.outlived(slot));
         }
     }
 }
@@ -266,6 +266,7 @@ impl KeyedTask for Latest {
         self.sort_in(right);
         self.answer(time.mark_after, batch, &mut out)?;
         self.expire(time.mark_after)?;
+        out.expired = self.meeting.expired();
         Ok(out)
     }
 

@@ -187,6 +187,11 @@ impl Meeting {
         Ok(())
     }
 
+    /// How many rows were given up since this was last asked, because their time was up.
+    pub(super) fn expired(&mut self) -> usize {
+        self.left.expired() + self.right.expired()
+    }
+
     /// Hands on rows by their slots.
     pub(super) fn hand_on(&self, left: &[u32], right: &[u32], out: &mut Evaluated) -> Result<(), TaskError> {
         if !left.is_empty() {

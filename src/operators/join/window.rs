@@ -105,6 +105,7 @@ impl KeyedTask for InWindows {
         }
         self.meeting.left.expire(closing.until);
         self.meeting.right.expire(closing.until);
+        out.expired = self.meeting.expired();
         self.tidy()?;
         Ok(out)
     }

@@ -40,6 +40,8 @@ pub(in crate::operators) struct Waiting {
     next: i64,
     /// Rows from this number on came since changes were last asked for.
     told: i64,
+    /// How many rows were given up since somebody asked, because their time was up.
+    expired: usize,
     /// Slots of rows that came or had their first partner.
     touched: Touched,
     /// Slots of rows that went, and the groups and numbers of those that went before slots were given anew.
@@ -95,6 +97,7 @@ impl Waiting {
             live: 0,
             next: 0,
             told: 0,
+            expired: 0,
             touched: Touched::default(),
             gone: Vec::new(),
             gone_before: GoneRows::default(),
@@ -216,11 +219,23 @@ impl Waiting {
             }
             self.due.pop();
             if self.is_live(slot) {
+                self.expired += usize::from(due != NOW);
                 self.forget(slot);
                 gone.push(slot);
             }
         }
         gone
+    }
+
+    /// Gives up a row that is of no use any more.
+    pub(in crate::operators) fn outlived(&mut self, slot: u32) {
+        self.expired += 1;
+        self.forget(slot);
+    }
+
+    /// How many rows were given up since this was last asked, because their time was up.
+    pub(in crate::operators) fn expired(&mut self) -> usize {
+        std::mem::take(&mut self.expired)
     }
 
     /// Whether a row can have partners.

@@ -190,7 +190,7 @@ impl Bench {
 }
 
 /// So many tasks of the plan's only operator, and how rows are brought together for them.
-fn tasks(plan: &Plan, count: usize) -> (Vec<Box<dyn KeyedTask>>, Distribution) {
+pub(in crate::operators) fn tasks(plan: &Plan, count: usize) -> (Vec<Box<dyn KeyedTask>>, Distribution) {
     let operator = plan.ordered().into_iter().find_map(|id| match &plan.node(id).work {
         Work::Operator(operator) => Some(operator),
         _ => None,

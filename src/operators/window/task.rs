@@ -362,6 +362,7 @@ impl KeyedTask for WindowTask {
         if let Waiting::Sessions(_) | Waiting::Counts(_) = self.waiting {
             done.extend(closing.into_iter().flat_map(|window| window.rows));
         }
+        out.expired = done.len();
         self.note_gone(&done)?;
         self.held.release(&done);
         self.compact()?;

@@ -178,7 +178,7 @@ impl Lasting {
 
     fn drop_cells(&mut self, cells: &[u32]) {
         for cell in cells {
-            self.store.forget(*cell);
+            self.store.expire(*cell);
             if let Some(shown) = &mut self.shown {
                 shown.settle((0, *cell));
             }

@@ -183,7 +183,7 @@ fn what_is_told_of_yaml_can_be_pasted_into_it() {
     let folder = folder.path();
     fs::write(folder.join("a.json"), ROWS).unwrap();
     let text = "pipeline: { name: q, every: 1s }\nsources:\n  \
-        rows: { files: a.json, format: json, schema: infer, bad: drop }\nsinks:\n  - from: rows\n    into: discard\n";
+        rows: { files: \"a.json\", format: json, schema: infer, bad: drop }\nsinks:\n  - from: rows\n    into: discard\n";
     fs::write(folder.join("q.yaml"), text).unwrap();
     let ran = millstream_in(folder, &["check", "q.yaml"], "");
     let schema = "{ id: int64, name: 'string?', at: timestamp, amount: 'decimal(12, 2)' }";

@@ -33,12 +33,12 @@ pub(super) struct Before {
 }
 
 impl Kept {
-    /// What was read.
+    /// What was read, with what was inferred.
     pub(super) fn of(program: &Program, overrides: &Overrides) -> Self {
         let folder = program.files.first().and_then(|file| file.path.parent()).unwrap_or(Path::new(""));
         let text = |file: &crate::check::ProgramFile| {
             let path = file.path.strip_prefix(folder).unwrap_or(&file.path).to_path_buf();
-            (path, program.sources.get(file.id).map(|file| file.text.clone()).unwrap_or_default())
+            (path, program.settled(file.id).unwrap_or_default())
         };
         Kept {
             files: program.files.iter().map(text).collect(),

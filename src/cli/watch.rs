@@ -18,7 +18,6 @@ use super::findings::{self, Findings};
 use super::kept::Kept;
 use super::report::Look;
 use super::table::aligned;
-use crate::builtins;
 use crate::check::{Overrides, Program};
 use crate::engine::{EngineError, Handover, Reloads, Session, Switched};
 use crate::metrics::Metrics;
@@ -53,6 +52,8 @@ pub(super) struct Watching {
     pub(super) again: Arc<AtomicBool>,
     /// Where it is counted what became of edits.
     pub(super) metrics: Metrics,
+    /// The words, and what was inferred of sources.
+    pub(super) catalog: Catalog,
     /// Where it is said what runs.
     pub(super) record: Arc<Record>,
     /// Whether a file that is gone is told of here.
@@ -109,7 +110,7 @@ impl Watching {
 impl Watch {
     /// Starts to watch a pipeline that runs by these texts, which have no mistakes, and with these parameters.
     pub(super) fn start(watching: Watching, program: Program, set: &Overrides, draining: Option<Draining>) -> Self {
-        let catalog = builtins::catalog();
+        let catalog = watching.catalog.clone();
         let plan = findings::plan_of(&program, &catalog, set);
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });

@@ -11,6 +11,7 @@ use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{ReaderBuilder, WriterBuilder};
 use serde_json::Value;
 
+use crate::formats::infer;
 use crate::formats::{accepts_all, lines, no_columns};
 use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
@@ -46,6 +47,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |settings| if is_array(settings) { Records::OTHER } else { Records::VALUES },
         conflicts: |_| Vec::new(),
+        infer: Some(infer::json::infer),
         open,
     }
 }

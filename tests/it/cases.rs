@@ -127,7 +127,7 @@ impl Section {
         };
         let files = vec![ProgramFile { id, path: PathBuf::from("case"), tree: parsed.tree, imports: Vec::new() }];
         let incomplete = parsed.problems.iter().any(Diagnostic::is_error);
-        let program = Program { sources, files, incomplete };
+        let program = Program { sources, files, incomplete, ..Program::default() };
         let checked = check(&program, &CATALOG, &Overrides::new());
         let errors: Vec<_> = parsed
             .problems

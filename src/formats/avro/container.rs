@@ -11,6 +11,10 @@ use twox_hash::XxHash3_64;
 
 use crate::formats::avro::messages::Messages;
 use crate::formats::conform::{conform, guarded};
+use crate::formats::infer;
+use crate::model::Column;
+use crate::plan::Settings;
+use crate::plan::sample::Sample;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 const MAGIC: &[u8] = b"Obj\x01";
@@ -81,6 +85,20 @@ impl<'a> Header<'a> {
     fn packed(&self) -> &'a [u8] {
         self.about.get(&b"avro.codec"[..]).copied().unwrap_or(b"null")
     }
+}
+
+/// The columns that a file's header names.
+pub(super) fn inferred(settings: &Settings, samples: &[Sample], _: usize) -> Result<Vec<Column>, String> {
+    if settings.get("avro_schema").is_some() {
+        return Err("messages do not carry a schema".into());
+    }
+    infer::carried(samples, |sample| {
+        if !sample.front.starts_with(MAGIC) {
+            return Err("it is no Avro container file".into());
+        }
+        let reader = guarded(|| ReaderBuilder::new().build(Cursor::new(&sample.front)).map_err(|e| e.to_string()))?;
+        Ok(reader.schema())
+    })
 }
 
 /// The length of the header; nothing where there is none.

@@ -25,7 +25,7 @@ use crate::optimize::optimize;
 use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
-use draining::{Draining, Switching, What};
+use draining::{Draining, Switching, Texts, What};
 use files::Watched;
 use record::Record;
 use waiting::Desk;
@@ -424,12 +424,13 @@ impl Reader {
     ) -> bool {
         let plan = |text: &Text| findings::plan_of(&text.program, &self.catalog, &self.watching.overrides);
         let alone = optimize(plan(&edit.text)).plan;
-        let kept = |text: &Text| Kept::of(&text.program, &self.watching.overrides);
+        let text = Kept::of(&edit.text.program, &self.watching.overrides);
         let what = if taking.drains.is_empty() {
-            What::Plan(Handover { plan: alone, taking, text: kept(&edit.text).encode() })
+            What::Plan(Box::new(Handover { plan: alone, taking, text: text.encode() }))
         } else {
-            let kept = (kept(running), kept(&edit.text));
-            What::Both { old: plan(running), new: plan(&edit.text), taking, alone, kept }
+            let before = Kept::of(&running.program, &self.watching.overrides);
+            let (old, new) = (plan(running), plan(&edit.text));
+            What::Both(Box::new(Texts { old, new, taking, alone, text, before }))
         };
         let ready = Ready { what, text: edit.text.clone() };
         let told = told(changes);

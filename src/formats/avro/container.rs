@@ -172,7 +172,7 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
                 let rows = unpacked(header.packed(), &bytes[block.bytes.clone()])
                     .and_then(|data| read(&header, &layout, block.records, &data))
                     .and_then(|batches| shaped(&batches, schema, records));
-                add(rows, records, &mut decoded);
+                add(rows, records, range(start, block.end), &mut decoded);
                 decoded.used = block.end;
             }
             Some(block) if !sound(&block) => skip(&header, piece, &mut decoded),
@@ -192,25 +192,33 @@ fn skip(header: &Header<'_>, piece: &Piece<'_>, decoded: &mut Decoded) {
     let next = memchr::memmem::find(rest, header.mark).map(|at| at + MARK);
     let lost = next.unwrap_or(rest.len());
     let reason = format!("{lost} bytes cannot be read: a block is damaged or not whole");
-    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines, bytes: None });
+    let bytes = Some(range(decoded.used, decoded.used + lost));
+    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines, bytes });
     decoded.lines += 1;
     decoded.used += lost;
     decoded.over = next.is_none();
 }
 
+fn range(start: usize, end: usize) -> Range<u64> {
+    start as u64..end as u64
+}
+
 type Rows = (Vec<RecordBatch>, Vec<BadRow>);
 
-fn add(rows: Result<Rows, String>, records: u64, decoded: &mut Decoded) {
+/// What a block held; `bytes` is where it stands. A row of it that does not fit says no more than that.
+fn add(rows: Result<Rows, String>, records: u64, bytes: Range<u64>, decoded: &mut Decoded) {
     let line = decoded.lines;
     match rows {
         Ok((blocks, bad)) => {
             decoded.blocks.extend(blocks);
-            decoded.bad.extend(bad.into_iter().map(|row| BadRow { line: line + row.line, ..row }));
+            let of_block = |row: BadRow| BadRow { line: line + row.line, bytes: Some(bytes.clone()), ..row };
+            decoded.bad.extend(bad.into_iter().map(of_block));
             decoded.lines += records;
         }
         Err(reason) => {
             let reason = format!("{records} records cannot be read: {reason}");
-            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line, bytes: None });
+            let bytes = Some(bytes);
+            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line, bytes });
             decoded.lines += 1;
         }
     }

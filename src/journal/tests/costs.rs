@@ -15,6 +15,8 @@ use crate::journal::tests::about;
 use crate::journal::{Journal, RealDisk, Tuning};
 
 const ROUNDS: usize = 300;
+/// So much is written ahead at a time, in the way that pays for it as it goes.
+const PIECE: usize = 1 << 20;
 /// What is written ahead: as much as all rounds take.
 const AHEAD: u64 = 32 << 20;
 
@@ -47,8 +49,9 @@ fn a_batch_costs_little_more_than_one_fdatasync() {
         fallocate(&reserved, FallocateFlags::empty(), 0, AHEAD).unwrap();
         let files = [("growing", file(home.path(), "growing")), ("zeros ahead", zeros), ("fallocate", reserved)];
         files.iter().for_each(|(_, file)| fdatasync(file).unwrap());
+        let ahead = file(home.path(), "ahead");
         let mut journal = journal_in(&home.path().join("checkpoint"));
-        let (payload, mut times) = (vec![7; size], vec![Vec::new(); files.len() + 1]);
+        let (payload, mut times) = (vec![7; size], vec![Vec::new(); files.len() + 2]);
         // One after the other, so that a busy disk is the same for all.
         for round in 0..ROUNDS {
             for (at, (_, file)) in files.iter().enumerate() {
@@ -61,10 +64,22 @@ fn a_batch_costs_little_more_than_one_fdatasync() {
             journal.append(1, &[&payload]).unwrap();
             journal.sync().unwrap();
             times[files.len()].push(begun.elapsed());
+            // With what it costs to write the zeros, a piece at a time.
+            let begun = Instant::now();
+            let end = ((round + 1) * size).div_ceil(PIECE) * PIECE;
+            if round * size % PIECE == 0 {
+                ahead.write_all_at(&vec![0; PIECE], (end - PIECE) as u64).unwrap();
+            }
+            ahead.write_all_at(&payload, (round * size) as u64).unwrap();
+            fdatasync(&ahead).unwrap();
+            times[files.len() + 1].push(begun.elapsed());
         }
-        let names = files.iter().map(|(name, _)| *name).chain(["journal"]);
-        let medians: Vec<String> =
-            names.zip(times).map(|(name, times)| format!("{name} {:?}", median(times))).collect();
+        let names = files.iter().map(|(name, _)| *name).chain(["journal", "zeros by the piece"]);
+        let told = |(name, times): (&str, Vec<Duration>)| {
+            let mean = times.iter().sum::<Duration>() / times.len() as u32;
+            format!("{name} {:?} (mean {mean:?})", median(times))
+        };
+        let medians: Vec<String> = names.zip(times).map(told).collect();
         println!("{size} bytes and a sync: {}", medians.join(", "));
     }
 }
@@ -115,4 +130,47 @@ fn a_hundred_megabytes_are_opened_quickly() {
     let begun = Instant::now();
     std::io::copy(&mut snapshots.read(1).unwrap(), &mut std::io::sink()).unwrap();
     println!("read in {:?}", begun.elapsed());
+}
+
+#[test]
+#[ignore = "it measures"]
+fn a_snapshot_beside_stalls_no_batch() {
+    let home = folder(None);
+    let mut journal = journal_in(home.path());
+    let zeros = file(home.path(), "zeros");
+    zeros.write_all_at(&vec![0; AHEAD as usize], 0).unwrap();
+    fdatasync(&zeros).unwrap();
+    let snapshots = journal.snapshots();
+    let writing = std::thread::spawn(move || {
+        let payload: Vec<u8> = (0..64 << 10).map(|n: u32| (n % 251) as u8).collect();
+        std::thread::sleep(Duration::from_secs(2));
+        let begun = Instant::now();
+        snapshots.write(1, &mut |to| (0..16 << 10).try_for_each(|_| to.write_all(&payload))).unwrap();
+        begun.elapsed()
+    });
+    let (mut alone, mut beside) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let (begun, payload) = (Instant::now(), vec![7; 4 << 10]);
+    let mut round = 0;
+    while !writing.is_finished() {
+        let times = if begun.elapsed() < Duration::from_secs(2) { &mut alone } else { &mut beside };
+        let now = Instant::now();
+        journal.append(1, &[&payload]).unwrap();
+        journal.sync().unwrap();
+        times[0].push(now.elapsed());
+        let now = Instant::now();
+        zeros.write_all_at(&payload, round * 4096 % AHEAD).unwrap();
+        fdatasync(&zeros).unwrap();
+        times[1].push(now.elapsed());
+        round += 1;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let took = writing.join().unwrap();
+    for (name, times) in [("alone", alone), ("beside a snapshot of 1 GB", beside)] {
+        for (file, mut times) in ["journal", "zeros ahead"].into_iter().zip(times) {
+            times.sort();
+            let at = |share: usize| times[(times.len() - 1) * share / 100];
+            println!("{name}, {file}: {:?}, 90 % {:?}, 99 % {:?}, most {:?}", at(50), at(90), at(99), at(100));
+        }
+    }
+    println!("the snapshot took {took:?}");
 }

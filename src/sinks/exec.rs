@@ -190,7 +190,7 @@ impl Exec {
             None => self.keep()?,
         };
         let (number, time) = (batch.number, batch.micros);
-        let first = self.announces.then(|| format!("{{\"batch\": {number}, \"time\": {time}}}\n")).unwrap_or_default();
+        let first = if self.announces { format!("{{\"batch\": {number}, \"time\": {time}}}\n") } else { String::new() };
         let Kept { input, output, .. } = &mut kept;
         let write = async {
             input.write_all(first.as_bytes()).await?;

@@ -182,15 +182,16 @@ impl Journal {
 
     /// Looks at a checkpoint that another process may be writing. Nothing is changed and nothing locked.
     pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Reader, Trouble> {
-        // What is written, trimmed or mended meanwhile may look as if it were wrong. It does not look so again.
-        let mut tries = 0;
-        loop {
-            tries += 1;
+        // What is written, trimmed or mended meanwhile may look as if it were wrong, and a tail that was just copied as
+        // if it were not there. It does not look so again.
+        for _ in 0..10 {
             match Reader::open(disk.clone(), folder) {
-                Err(Trouble::Damaged { .. } | Trouble::Io { .. }) if tries < 4 => {}
+                Err(Trouble::Damaged { .. } | Trouble::Io { .. }) => {}
+                Ok(reader) if reader.is_behind(&*disk, &folder.join("journal")) => {}
                 other => return other,
             }
         }
+        Reader::open(disk, folder)
     }
 
     /// The caller's records, in order: those that were found and those that were appended since, without those that
@@ -358,6 +359,13 @@ impl Reader {
         let chain = Chain::read(&*disk, &journal, &page)?;
         let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), page.id);
         Ok(Reader { about: page.about, chain, records: Records::new(disk, journal, seed(&page.id)), snapshots })
+    }
+
+    /// Whether there are newer segments by now.
+    fn is_behind(&self, disk: &dyn Disk, journal: &Path) -> bool {
+        let last = self.chain.segments.last().map_or(0, |segment| segment.first);
+        let names = disk.list(journal).unwrap_or_default();
+        names.iter().filter_map(|name| format::named_segment(name)).any(|first| first > last)
     }
 
     /// Whose checkpoint it is.

@@ -290,6 +290,7 @@ mod tests {
                 word: "where".into(),
                 rows_in: 10,
                 filtered: 4,
+                expired: 3,
                 ..OperatorCount::default()
             }],
             sinks: vec![SinkCount { word: "files".into(), stream: "a".into(), rows: 6, ..SinkCount::default() }],
@@ -310,6 +311,8 @@ mod tests {
             "millstream_rows_in_total{pipeline=\"p\",stream=\"orders\",stage=\"source\"} 22",
             "millstream_rows_bad_total{pipeline=\"p\",stream=\"orders\",stage=\"source\"} 2",
             "millstream_rows_filtered_total{pipeline=\"p\",stream=\"a\\\"b\",stage=\"where\"} 8",
+            "millstream_state_expired_total{pipeline=\"p\",stream=\"a\\\"b\",stage=\"where\"} 6",
+            "millstream_state_rows{pipeline=\"p\",stream=\"a\\\"b\",stage=\"where\"} 0",
             "millstream_rows_out_total{pipeline=\"p\",stream=\"a\",stage=\"files\"} 12",
             "millstream_watermark_seconds{pipeline=\"p\",source=\"orders\"} 5.5",
             "millstream_batch_seconds_bucket{pipeline=\"p\",phase=\"all\",le=\"0.025\"} 0",

@@ -26,6 +26,8 @@ pub(super) struct Keyed {
     /// Everything there is to say of the operator, places aside: tasks of two that say the same are the same.
     text: String,
     tasks: Vec<Box<dyn KeyedTask>>,
+    /// It was told that nothing is remembered, so that this need not be told again.
+    told_empty: bool,
 }
 
 /// What an operator reads through one of its inputs.
@@ -70,7 +72,8 @@ impl Keyed {
             Task::Rows(_) => Err(NotRunnable(format!("`{}` is not made to gather rows", operator.word()))),
         };
         let text = placeless(operator);
-        Ok(Keyed { distribution, text, tasks: (0..count).map(task).collect::<Result<_, _>>()? })
+        let tasks = (0..count).map(task).collect::<Result<_, _>>()?;
+        Ok(Keyed { distribution, text, tasks, told_empty: false })
     }
 
     /// Runs one batch; `inputs` in the order of the operator's inputs.
@@ -123,6 +126,7 @@ impl Keyed {
 
     /// From now on all partitions note what changes.
     pub(super) fn track(&mut self) {
+        self.told_empty = false;
         self.tasks.iter_mut().for_each(|task| task.track());
     }
 
@@ -151,8 +155,13 @@ impl Keyed {
                 }
             }
         }
+        if !whole {
+            return Ok(Changes::Some(all));
+        }
         // Where one partition tells everything, nothing less will do for the others.
-        if whole { Ok(Changes::All(self.save()?)) } else { Ok(Changes::Some(all)) }
+        let all = self.save()?;
+        let again = std::mem::replace(&mut self.told_empty, all.is_empty()) && all.is_empty();
+        Ok(if again { Changes::Some(Vec::new()) } else { Changes::All(all) })
     }
 
     /// Gives every task the rows of its key groups.

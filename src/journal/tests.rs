@@ -1,6 +1,7 @@
 //! How the journal behaves on a real disk.
 
 mod bytes;
+mod costs;
 mod crashes;
 
 use std::fs;
@@ -246,6 +247,45 @@ fn a_folder_that_is_removed_while_it_is_used_stops_the_journal() {
     assert!(matches!(journal.append(1, &[]), Err(Trouble::Broken { .. })));
     assert!(matches!(journal.sync(), Err(Trouble::Broken { .. })));
     assert!(look(folder.path()).unwrap_err().is_absent());
+}
+
+#[test]
+fn who_looks_while_it_is_written_sees_a_part_without_gaps() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().to_owned();
+    open(&path).unwrap().close().unwrap();
+    let large = Tuning { segment_bytes: 1500 };
+    let writing = std::thread::spawn(move || {
+        for from in (0..600).step_by(200) {
+            let mut journal = Journal::open(Arc::new(RealDisk), &path, &about(), large).unwrap();
+            for n in from..from + 200 {
+                fill(&mut journal, n, n + 1);
+                let sequence = journal.append(1, &[b"given up"]).unwrap();
+                journal.write().unwrap();
+                journal.give_up(sequence);
+                if n % 50 == 49 {
+                    journal.trim(sequence - 40).unwrap();
+                }
+            }
+        }
+    });
+    let (mut looks, mut last) = (0, 0);
+    while !writing.is_finished() {
+        let reader = look(folder.path()).unwrap();
+        let read = |entry| reader.read(entry).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let rows: Option<Vec<String>> = reader.entries().iter().map(read).collect();
+        // A segment may be trimmed, or a record given up, between looking and reading.
+        let Some(mut rows) = rows else { continue };
+        rows.retain(|row| row != "given up");
+        let numbers: Vec<u32> = rows.iter().map(|row| row[4..].parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+        let end = numbers.last().copied().unwrap_or_default();
+        assert!(end >= last, "{end} {last}");
+        (looks, last) = (looks + 1, end);
+    }
+    writing.join().unwrap();
+    assert!(looks > 0);
+    assert_eq!(seen(folder.path()).last().unwrap(), "row 599");
 }
 
 #[test]

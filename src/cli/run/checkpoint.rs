@@ -92,7 +92,7 @@ pub(super) fn begin(
         None => {}
     }
     match changes.settled(&answers) {
-        Ok(taking) => {
+        Ok(taking) if taking.drains.is_empty() => {
             desk.clear();
             let rows = aligned(&changes.rows(), "  ");
             terminal.aside(&format!(
@@ -102,11 +102,19 @@ pub(super) fn begin(
             let changed = Some((optimize(old_plan).plan, taking));
             Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed }), draining: None }))
         }
-        Err(_) if waits => {
+        // Who drains begins with windows that are open: the old text runs, and is switched from as in any other run.
+        Ok(_) | Err(_) if waits => {
             let text = before.encode();
             let (plan, program, set) = (old_plan, old.program, before.set().clone());
             terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
             Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }), draining: None }))
+        }
+        Ok(_) => {
+            terminal.complain(&format!(
+                "`drain` needs a run in which {} is watched: run it without `--once` and `--no-reload`, or answer otherwise",
+                file.display()
+            ));
+            Ok(Err(Exit::Mistakes))
         }
         Err(pending) => {
             terminal.aside(&format!("{} has changed since the last run\n{}", file.display(), told(&changes)));

@@ -3,6 +3,7 @@
 //! What was synced is there after a crash, nothing is altered, nothing invented, and of what was not synced no more than
 //! the first so many records. The long form: `JOURNAL_SEED=1 JOURNAL_CRASHES=1000000 cargo test --release --lib
 //! journal::tests::crashes -- --nocapture`; a seed that fails is printed, and `JOURNAL_SEED` begins there.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what was found is told to whoever runs it by hand")]
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};

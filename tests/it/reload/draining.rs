@@ -108,6 +108,20 @@ fn a_run_that_is_killed_while_two_texts_run_goes_on_with_both() {
     let path = running.folder.path().join("out");
     let before = windows(&all_of(&path)).len();
     running.until("more windows", || windows(&all_of(&path)).len() > before + 1);
+    // The next run may begin with an edit that is drained, where somebody can watch it.
+    let mut running = running;
+    running.signal("-INT");
+    running.child.wait().unwrap();
+    let folder = std::mem::replace(&mut running.folder, TempDir::new().unwrap());
+    let third = durable("tumbling(300ms)").replace("every: 50ms", "every: 50ms, on_change: drain");
+    fs::write(folder.path().join("p.stream"), third).unwrap();
+    let once = millstream_in(folder.path(), &["run", "p.stream", "--once"], "");
+    assert!(once.err.contains("`drain` needs a run in which p.stream is watched"), "{}", once.err);
+    let running = begun(folder);
+    running.until_said("only the new one runs from batch", 1);
+    let path = running.folder.path().join("out");
+    let before = windows(&all_of(&path)).len();
+    running.until("more windows", || windows(&all_of(&path)).len() > before + 1);
     let out = all_of(&path);
     drop(running);
     whole(&out);

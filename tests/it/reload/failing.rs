@@ -237,3 +237,41 @@ fn with_a_checkpoint_a_batch_that_was_taken_back_is_there_once_even_after_a_kill
     let said = running.said();
     assert!(!said.contains("has changed since the last run"), "{said}");
 }
+
+#[test]
+fn a_batch_that_was_taken_back_and_not_delivered_is_delivered_once_by_the_next_run() {
+    // The sink that goes on fails as soon as the new one has, so that the run ends between the two.
+    const KEPT: &str = "#!/bin/sh\ntest -e fail && exit 1\ncat >> out.csv\n";
+    const NEW: &str = "#!/bin/sh\ntouch fail\nexit 1\n";
+    let text = |added: &str| {
+        let text = totals("", added, "").replace("every: 50ms", "every: 50ms, checkpoint: \"state\"");
+        let text = text.replace("ttl 1d", "ttl 1d emit all").replace(" |> where op == \"+\"", "");
+        text.replace(
+            "console { format: csv }",
+            "exec(\"sh\") { args: [\"kept.sh\"], format: csv, header: false, retries: 0 }",
+        )
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    for (name, text) in [("p.stream", text("")), ("kept.sh", KEPT.into()), ("new.sh", NEW.into())] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let out = |running: &Running| fs::read_to_string(running.folder.path().join("out.csv")).unwrap_or_default();
+    let more = |running: &Running| {
+        let before = out(running).lines().count();
+        running.until("more rows", || out(running).lines().count() > before + 5);
+    };
+    let mut running = begun(folder);
+    more(&running);
+    let new = "from total |> into exec(\"sh\") { args: [\"new.sh\"], format: csv, retries: 0 }\n";
+    running.save(&(text(", min(value) as least") + new));
+    assert_eq!(running.child.wait().unwrap().code(), Some(1), "{}", running.said());
+    let folder = std::mem::replace(&mut running.folder, tempfile::TempDir::new().unwrap());
+    fs::remove_file(folder.path().join("fail")).unwrap();
+    fs::write(folder.path().join("p.stream"), text("")).unwrap();
+    let running = begun(folder);
+    more(&running);
+    let out = out(&running);
+    whole(&out);
+    let numbers: Vec<_> = out.lines().collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "no batch is there twice: {out}");
+}

@@ -190,7 +190,10 @@ impl Exec {
             None => self.keep()?,
         };
         let (number, time) = (batch.number, batch.micros);
-        let first = if self.announces { format!("{{\"batch\": {number}, \"time\": {time}}}\n") } else { String::new() };
+        let first = match self.announces {
+            true => format!("{{\"batch\": {number}, \"time\": {time}}}\n"),
+            false => String::new(),
+        };
         let Kept { input, output, .. } = &mut kept;
         let write = async {
             input.write_all(first.as_bytes()).await?;

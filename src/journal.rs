@@ -11,8 +11,8 @@
 //!
 //! [`Journal::append`] gathers records, [`Journal::sync`] makes all of them durable with one write and one `fdatasync`.
 //! After a crash every record that was durable is there, none is altered and none invented; of those that were not,
-//! the first so many are there. How a torn tail is told from damage says `journal/chain.rs`; how writing goes on after
-//! an unclean end, `journal/mend.rs`. A sync that failed is never tried again: what it was to make durable may be gone
+//! the first so many are there. How a torn tail is told from damage says `journal/chain.rs`; how writing goes on
+//! afterwards, `journal/mend.rs`. A sync that failed is never tried again: what it was to make durable may be gone
 //! from the system's memory, and only reading the files anew tells what is there.
 
 mod about;
@@ -26,6 +26,8 @@ mod trouble;
 mod writer;
 
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
@@ -34,8 +36,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use about::Page;
 use chain::Chain;
-use format::{CLOSED, HEAD, Head, Id, OWN_KINDS, TRIMMED, seed, segment_name};
+use format::{CLOSED, HEAD, Head, OWN_KINDS, TRIMMED, seed, segment_name};
 use writer::Writer;
 
 pub use about::About;
@@ -86,6 +89,8 @@ impl Default for Tuning {
 
 /// A checkpoint directory that is ours to write.
 pub struct Journal {
+    folder: PathBuf,
+    page: Page,
     writer: Writer,
     /// Oldest first; the last is the one that is written.
     segments: Vec<Segment>,
@@ -105,7 +110,7 @@ pub struct Journal {
 
 impl Journal {
     /// Opens a checkpoint, or makes it where there is none: locks it, checks the whole chain of records, and makes its
-    /// end fit to be written.
+    /// end fit to be written, which takes a few syncs.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, about: &About, tuning: Tuning) -> Result<Journal, Trouble> {
         disk.make_folder(folder).map_err(Trouble::io(folder, "make"))?;
         let lock = folder.join("lock");
@@ -114,15 +119,19 @@ impl Journal {
             Lock::Taken(by) => return Err(Trouble::Busy { folder: folder.to_owned(), by }),
         };
         let about_file = folder.join("about");
-        let id = match about::read(&*disk, &about_file)? {
-            Some((found, id)) if found == *about => id,
-            Some((found, _)) => {
-                return Err(Trouble::Foreign { folder: folder.to_owned(), pipeline: found.pipeline });
+        let mut page = match about::read(&*disk, &about_file)? {
+            Some(page) if page.about == *about => page,
+            Some(page) => {
+                return Err(Trouble::Foreign { folder: folder.to_owned(), pipeline: page.about.pipeline });
             }
             None => make(&*disk, folder, about)?,
         };
+        let id = page.id;
         let journal = folder.join("journal");
-        let mut chain = Chain::read(&*disk, &journal, &id)?;
+        let mut chain = Chain::read(&*disk, &journal, &page)?;
+        // Its name may be there in the system's memory only, if the process that gave it was killed.
+        page.closed = None;
+        place(&*disk, folder, "about", page.text().as_bytes())?;
         let file = mend::mend(&*disk, &journal, &id, &mut chain)?;
         for first in &chain.leftovers {
             mend::remove(&*disk, &journal.join(segment_name(*first)))?;
@@ -156,6 +165,8 @@ impl Journal {
             broken: None,
         };
         Ok(Journal {
+            folder: folder.to_owned(),
+            page,
             records: Records::new(disk, journal, writer.seed),
             writer,
             segments: chain.segments,
@@ -171,15 +182,16 @@ impl Journal {
 
     /// Looks at a checkpoint that another process may be writing. Nothing is changed and nothing locked.
     pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Reader, Trouble> {
-        // What is written, trimmed or mended meanwhile may look as if it were wrong. It does not look so again.
-        let mut tries = 0;
-        loop {
-            tries += 1;
+        // What is written, trimmed or mended meanwhile may look as if it were wrong, and a tail that was just copied as
+        // if it were not there. It does not look so again.
+        for _ in 0..10 {
             match Reader::open(disk.clone(), folder) {
-                Err(Trouble::Damaged { .. } | Trouble::Io { .. }) if tries < 4 => {}
+                Err(Trouble::Damaged { .. } | Trouble::Io { .. }) => {}
+                Ok(reader) if reader.is_behind(&*disk, &folder.join("journal")) => {}
                 other => return other,
             }
         }
+        Reader::open(disk, folder)
     }
 
     /// The caller's records, in order: those that were found and those that were appended since, without those that
@@ -231,13 +243,10 @@ impl Journal {
     /// Makes all that was appended durable.
     pub fn sync(&mut self) -> Result<(), Trouble> {
         self.writer.sync()?;
-        if let Some((sequence, needed)) = self.trimming
-            && sequence < self.writer.durable
-        {
+        if let Some((_, needed)) = self.trimming.take() {
             let count = self.segments.partition_point(|segment| segment.first < needed);
             self.unneeded.extend(self.segments.drain(..count));
             self.entries.drain(..self.entries.partition_point(|entry| entry.sequence < needed));
-            self.trimming = None;
         }
         self.remove_unneeded();
         Ok(())
@@ -303,9 +312,13 @@ impl Journal {
     /// Makes all durable and marks a clean end.
     pub fn close(mut self) -> Result<(), Trouble> {
         if !self.clean {
+            // The mark says of all before it that it is durable.
+            self.sync()?;
             self.add(CLOSED, &[])?;
         }
-        self.sync()
+        self.sync()?;
+        self.page.closed = Some(self.writer.next);
+        place(&*self.writer.disk, &self.folder, "about", self.page.text().as_bytes())
     }
 
     /// The snapshots.
@@ -338,14 +351,21 @@ pub struct Reader {
 impl Reader {
     fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Reader, Trouble> {
         let file = folder.join("about");
-        let Some((about, id)) = about::read(&*disk, &file)? else {
+        let Some(page) = about::read(&*disk, &file)? else {
             let error = io::Error::new(io::ErrorKind::NotFound, "it is not there");
             return Err(Trouble::Io { file, doing: "open", error });
         };
         let journal = folder.join("journal");
-        let chain = Chain::read(&*disk, &journal, &id)?;
-        let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), id);
-        Ok(Reader { about, chain, records: Records::new(disk, journal, seed(&id)), snapshots })
+        let chain = Chain::read(&*disk, &journal, &page)?;
+        let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), page.id);
+        Ok(Reader { about: page.about, chain, records: Records::new(disk, journal, seed(&page.id)), snapshots })
+    }
+
+    /// Whether there are newer segments by now.
+    fn is_behind(&self, disk: &dyn Disk, journal: &Path) -> bool {
+        let last = self.chain.segments.last().map_or(0, |segment| segment.first);
+        let names = disk.list(journal).unwrap_or_default();
+        names.iter().filter_map(|name| format::named_segment(name)).any(|first| first > last)
     }
 
     /// Whose checkpoint it is.
@@ -397,7 +417,7 @@ impl Reader {
 }
 
 /// Makes an empty checkpoint. `about` comes last: what is without it was never used.
-fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Id, Trouble> {
+fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Page, Trouble> {
     let [journal, snapshots] = ["journal", "snapshots"].map(|name| folder.join(name));
     for folder in [&journal, &snapshots] {
         disk.make_folder(folder).map_err(Trouble::io(folder, "make"))?;
@@ -406,7 +426,8 @@ fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Id, Trouble> {
     let first = journal.join(segment_name(1));
     let begun = match disk.open(&first) {
         Ok(file) => file.length() <= HEAD,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(Trouble::io(&first, "open")(error)),
     };
     let others = names(&journal)?.iter().filter_map(|name| format::named_segment(name)).any(|first| first != 1);
     if !begun || others || names(&snapshots)?.iter().any(|name| format::number(name).is_some()) {
@@ -419,8 +440,9 @@ fn make(disk: &dyn Disk, folder: &Path, about: &About) -> Result<Id, Trouble> {
     let id = disk.random().map_err(Trouble::io(folder, "draw a number for"))?;
     let head = Head { epoch: 1, first: 1, id, previous: 0 };
     place(disk, &journal, &segment_name(1), &head.bytes())?;
-    place(disk, folder, "about", about::text(about, &id).as_bytes())?;
-    Ok(id)
+    let page = Page { about: about.clone(), id, closed: None };
+    place(disk, folder, "about", page.text().as_bytes())?;
+    Ok(page)
 }
 
 /// Writes a small file, whole or not at all.

@@ -12,6 +12,7 @@ pub mod measure;
 pub mod memory;
 pub mod operator;
 pub mod print;
+pub mod sample;
 pub mod scenario;
 pub mod seams;
 pub mod settings;

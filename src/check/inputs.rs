@@ -40,8 +40,9 @@ impl Checker<'_> {
     }
 
     fn plan_input(&mut self, statement: &InputStatement<'_>, wiring: &mut Wiring) -> Option<()> {
-        let call = &statement.input.from;
         let entry = self.source_entry(statement)?;
+        let inferring = self.without_infer(&statement.input.from);
+        let call = inferring.as_ref().map_or(&statement.input.from, |(call, _)| call);
         self.check_feature("source", &call.name, entry.feature);
         let kind = if statement.table { "table" } else { "source" };
         let what = format!("{kind} `{}`", entry.doc.name);
@@ -55,6 +56,12 @@ impl Checker<'_> {
         let (mut settings, format) = self.endpoint_settings(call, &entry.args, &specs, format, &around);
         // What was not understood may be what an option misses.
         let understood = !self.problems.errors_since(before);
+        if let Some((_, at)) = &inferring {
+            let (base, name) = (self.base_of(statement.file), &statement.input.name.name);
+            if !understood || !self.infer_schema(&entry, (&mut settings, format.as_ref()), &base, (name, *at)) {
+                return None;
+            }
+        }
         if let Some(format) = format.as_ref().filter(|_| understood) {
             let written = settings.schema("schema").map(|schema| schema.columns.clone());
             let columns = written.or_else(|| (format.entry.columns)(&format.settings));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use millstream_dsl::{Diagnostic, SourceMap, ast};
+use millstream_dsl::{Diagnostic, Severity, SourceMap, ast};
 
 use super::Exit;
 use super::report::{Look, render};
@@ -68,11 +68,13 @@ pub(crate) fn with_environment(program: &Program, given: &Overrides) -> Override
 impl Findings {
     /// Checks what was read.
     pub(super) fn of(read: (Program, Vec<Diagnostic>), catalog: &Catalog, overrides: &Overrides) -> Self {
-        let (program, mut problems) = read;
+        let (mut program, mut problems) = read;
         if program.files.is_empty() {
             return Findings { program, plan: None, tests: Vec::new(), problems };
         }
         let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
+        let notes = checked.problems.iter().filter(|problem| problem.severity == Severity::Note);
+        program.inferred = notes.flat_map(|note| note.edits.clone()).collect();
         problems.extend(checked.problems);
         problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
         Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
@@ -80,8 +82,15 @@ impl Findings {
 
     /// How many mistakes and warnings.
     pub(crate) fn counts(&self) -> Counts {
-        let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
-        Counts { errors, warnings: self.problems.len() - errors }
+        let count = |severity| self.problems.iter().filter(|problem| problem.severity == severity).count();
+        Counts { errors: count(Severity::Error), warnings: count(Severity::Warning) }
+    }
+
+    /// What was found out and is no mistake, as text.
+    pub(crate) fn notes(&self, look: Look) -> String {
+        let notes: Vec<_> =
+            self.problems.iter().filter(|problem| problem.severity == Severity::Note).cloned().collect();
+        render_all(&notes, &self.program.sources, look)
     }
 
     /// The plan where there are no mistakes; else they are printed beside the output, and the exit code is left.

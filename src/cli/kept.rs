@@ -1,7 +1,6 @@
 //! The texts of a pipeline as a checkpoint keeps them, so that a restart knows what ran before, whatever became of the
 //! files.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +9,7 @@ use super::findings::{Findings, with_environment};
 use crate::check::{Overrides, Program};
 use crate::load;
 use crate::plan::Catalog;
-use crate::reload::Taking;
-use crate::reload::drain::{Beside, beside};
+use crate::reload::drain::Until;
 
 /// Texts and what was given to them from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,61 +18,48 @@ pub(super) struct Kept {
     files: Vec<(PathBuf, String)>,
     /// Parameters.
     set: Overrides,
-    /// The text before runs beside it until its windows have ended.
+    /// What ran before, where its windows have not all ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    before: Option<Box<Before>>,
+    beside: Option<Box<Before>>,
 }
 
-/// What ran before and still does.
+/// A text whose open windows end beside a newer one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Before {
-    text: Kept,
-    /// The stages whose windows end by it.
-    drains: BTreeSet<String>,
-    /// The newest time of each source when the new text came.
-    newest: BTreeMap<String, Option<i64>>,
+pub(super) struct Before {
+    /// The text.
+    pub(super) text: Kept,
+    /// When each of its stages has ended.
+    pub(super) until: Vec<Until>,
 }
 
 impl Kept {
-    /// What was read.
+    /// What was read, with what was inferred.
     pub(super) fn of(program: &Program, overrides: &Overrides) -> Self {
         let folder = program.files.first().and_then(|file| file.path.parent()).unwrap_or(Path::new(""));
         let text = |file: &crate::check::ProgramFile| {
             let path = file.path.strip_prefix(folder).unwrap_or(&file.path).to_path_buf();
-            (path, program.sources.get(file.id).map(|file| file.text.clone()).unwrap_or_default())
+            (path, program.settled(file.id).unwrap_or_default())
         };
         Kept {
             files: program.files.iter().map(text).collect(),
             set: with_environment(program, overrides),
-            before: None,
+            beside: None,
         }
     }
 
-    /// With the text before, which runs beside it.
-    pub(super) fn beside(
-        mut self,
-        text: Kept,
-        drains: BTreeSet<String>,
-        newest: BTreeMap<String, Option<i64>>,
-    ) -> Self {
-        self.before = Some(Box::new(Before { text, drains, newest }));
-        self
+    /// The same while windows of another text end beside it.
+    pub(super) fn beside(self, text: Kept, until: Vec<Until>) -> Self {
+        Kept { beside: Some(Box::new(Before { text, until })), ..self }
     }
 
-    /// The text alone.
-    pub(super) fn alone(&self) -> Self {
-        Kept { before: None, ..self.clone() }
+    /// Without what runs beside it.
+    pub(super) fn alone(self) -> Self {
+        Kept { beside: None, ..self }
     }
 
-    /// The plan in which both texts run, and until when; none where it is one text. `Err`: they cannot be put together by
-    /// this version.
-    pub(super) fn both(&self, file: &Path, catalog: &Catalog) -> Option<Result<Beside, String>> {
-        let Before { text, drains, newest } = self.before.as_deref()?;
-        let (Some(old), Some(new)) = (text.find(file, catalog).plan, self.find(file, catalog).plan) else {
-            return Some(Err("a text has mistakes for this version".into()));
-        };
-        let taking = Taking { drains: drains.clone(), ..Taking::default() };
-        Some(beside(old, new, &taking, &|source| newest.get(source).copied().flatten()))
+    /// What runs beside it.
+    pub(super) fn before(&self) -> Option<&Before> {
+        self.beside.as_deref()
     }
 
     /// As bytes.

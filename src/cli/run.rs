@@ -34,6 +34,7 @@ use crate::load::{STDIN, plain_words};
 use crate::metrics::{self, Metrics, State};
 use crate::model::time::show_elapsed;
 use crate::optimize::optimize;
+use crate::plan::Catalog;
 use crate::plan::operator::TaskError;
 
 /// What a shell calls a program that Ctrl-C ended.
@@ -47,6 +48,8 @@ struct Around {
     /// Becomes true when texts are to be read anew whatever the files look like.
     again: Arc<AtomicBool>,
     metrics: Metrics,
+    /// The words, and what was inferred of sources.
+    catalog: Catalog,
     /// There are several, so that what is said of one names it.
     many: bool,
 }
@@ -62,7 +65,7 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     {
         return Ok(found.exit(false));
     }
-    let around = Around { stop: <_>::default(), again: <_>::default(), metrics: Metrics::default(), many };
+    let around = Around { stop: <_>::default(), again: <_>::default(), metrics: Metrics::default(), catalog, many };
     end_on_signals(&around.stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
     signal_hook::flag::register(SIGHUP, Arc::clone(&around.again))
         .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
@@ -93,6 +96,10 @@ fn is_well(file: &Path, found: &Findings, terminal: &mut Terminal) -> bool {
     } else if warnings > 0 {
         let name = file.display();
         terminal.aside(&format!("{name}: {}; millstream check {name} shows them\n", found.counts()));
+    }
+    if errors == 0 {
+        let notes = found.notes(terminal.error_look);
+        terminal.aside(&notes);
     }
     errors == 0 && found.plan.is_some()
 }
@@ -194,6 +201,7 @@ fn watched(
         file: file.to_owned(),
         pipeline: pipeline.to_owned(),
         overrides,
+        catalog: around.catalog.clone(),
         record: Arc::clone(record),
         look: terminal.error_look,
         say: Arc::new(say),

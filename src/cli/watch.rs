@@ -18,7 +18,6 @@ use super::findings::{self, Findings};
 use super::kept::Kept;
 use super::report::Look;
 use super::table::aligned;
-use crate::builtins;
 use crate::check::{Overrides, Program};
 use crate::engine::{EngineError, Handover, Reloads, Session, Switched};
 use crate::metrics::Metrics;
@@ -26,7 +25,7 @@ use crate::optimize::optimize;
 use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
-use draining::{Draining, Switching, What};
+use draining::{Draining, Switching, Texts, What};
 use files::Watched;
 use record::Record;
 use waiting::Desk;
@@ -53,6 +52,8 @@ pub(super) struct Watching {
     pub(super) again: Arc<AtomicBool>,
     /// Where it is counted what became of edits.
     pub(super) metrics: Metrics,
+    /// The words, and what was inferred of sources.
+    pub(super) catalog: Catalog,
     /// Where it is said what runs.
     pub(super) record: Arc<Record>,
     /// Whether a file that is gone is told of here.
@@ -109,7 +110,7 @@ impl Watching {
 impl Watch {
     /// Starts to watch a pipeline that runs by these texts, which have no mistakes, and with these parameters.
     pub(super) fn start(watching: Watching, program: Program, set: &Overrides, draining: Option<Draining>) -> Self {
-        let catalog = builtins::catalog();
+        let catalog = watching.catalog.clone();
         let plan = findings::plan_of(&program, &catalog, set);
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
@@ -423,12 +424,13 @@ impl Reader {
     ) -> bool {
         let plan = |text: &Text| findings::plan_of(&text.program, &self.catalog, &self.watching.overrides);
         let alone = optimize(plan(&edit.text)).plan;
-        let kept = |text: &Text| Kept::of(&text.program, &self.watching.overrides);
+        let text = Kept::of(&edit.text.program, &self.watching.overrides);
         let what = if taking.drains.is_empty() {
-            What::Plan(Handover { plan: alone, taking, text: kept(&edit.text).encode() })
+            What::Plan(Box::new(Handover { plan: alone, taking, text: text.encode() }))
         } else {
-            let kept = (kept(running), kept(&edit.text));
-            What::Both { old: plan(running), new: plan(&edit.text), taking, alone, kept }
+            let before = Kept::of(&running.program, &self.watching.overrides);
+            let (old, new) = (plan(running), plan(&edit.text));
+            What::Both(Box::new(Texts { old, new, taking, alone, text, before }))
         };
         let ready = Ready { what, text: edit.text.clone() };
         let told = told(changes);

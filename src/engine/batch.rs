@@ -44,14 +44,14 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// The splits of a source that were read further.
-    pub(super) fn moved(&self, node: usize) -> impl Iterator<Item = &Split> {
-        self.taken.get(&node).into_iter().flat_map(|taken| taken.moved.iter().map(|(split, _, _)| split))
-    }
-
     /// The same for a program that has these sources at other nodes, or not at all.
     pub(super) fn renumbered(self, place: impl Fn(usize) -> Option<usize>) -> Self {
         Input { taken: self.taken.into_iter().filter_map(|(node, taken)| Some((place(node)?, taken))).collect() }
+    }
+
+    /// The splits of a source that were read further.
+    pub(super) fn moved(&self, node: usize) -> impl Iterator<Item = &Split> {
+        self.taken.get(&node).into_iter().flat_map(|taken| taken.moved.iter().map(|(split, _, _)| split))
     }
 
     /// Whether any source gave rows or got further.
@@ -198,12 +198,6 @@ impl Program {
         let mut committed = means.clock.ticks();
         if let Some(durable) = &mut durable {
             self.commit(&work, &input, &mut staged, durable)?;
-            // What is committed is not taken back.
-            self.steps.iter_mut().for_each(|step| {
-                if let Step::Sink(_, outlet, _) = step {
-                    outlet.settle();
-                }
-            });
             work.report.phases.commit = means.clock.ticks().saturating_sub(committed);
             committed = means.clock.ticks();
         }

@@ -66,9 +66,6 @@ pub struct Start {
 pub(super) struct Durable {
     journal: Journal,
     told: Told,
-    /// The text that runs, and the one that ran before it.
-    text: Option<Vec<u8>>,
-    before: Option<Vec<u8>>,
     /// Batches that are committed and not delivered: number, and the first record.
     undelivered: VecDeque<(u64, u64)>,
     snapshots: Snapshots,
@@ -143,8 +140,7 @@ impl Checkpoint {
         let snapshots = Snapshots::new(journal.snapshots(), &recovered);
         let mut journal = journal;
         journal.append(START, &[])?;
-        let durable =
-            Durable { journal, told: Told::new(), text: recovered.text.clone(), before: None, undelivered, snapshots };
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
         Ok((durable, recovered))
     }
 }
@@ -159,7 +155,8 @@ impl Durable {
         stop: &Stopping,
     ) -> Result<(), TaskError> {
         self.keep_when_there_is_room(all, Some(text), clock, stop)?;
-        self.before = self.text.replace(text.to_vec());
+        // A batch from here on that was committed before is taken back.
+        self.undelivered.retain(|(number, _)| *number < all.batch.number);
         Ok(())
     }
 

@@ -18,12 +18,14 @@ pub(super) struct FirstBatch {
     last: Option<i64>,
     /// What the new program took over.
     taking: Taking,
+    /// The text of the old one.
+    text: Vec<u8>,
 }
 
 impl FirstBatch {
     /// The old program without its sources, tables and those of its sinks that the new one has.
-    pub(super) fn new(old: Program, carry: Carry, last: Option<i64>, taking: Taking) -> Self {
-        FirstBatch { old, carry, last, taking }
+    pub(super) fn new(old: Program, (carry, last): (Carry, Option<i64>), taking: Taking, text: Vec<u8>) -> Self {
+        FirstBatch { old, carry, last, taking, text }
     }
 }
 
@@ -74,14 +76,16 @@ impl Session {
         let Program { steps, .. } = &self.program;
         let kept =
             |step: &Step| matches!(step, Step::Sink(node, outlet, _) if *node == failure.node && !outlet.is_new());
-        if steps.iter().any(kept) {
+        if steps.iter().any(kept) || failure.node >= self.program.nodes.len() {
             return Err(failure);
         }
         let Some(first) = self.first.take() else { return Err(failure) };
         self.outcome = Some(Err(self.failed(failure)));
-        let FirstBatch { old, carry, last, taking } = *first;
+        let FirstBatch { old, carry, last, taking, text } = *first;
         let mut next = std::mem::replace(&mut self.program, old);
         (self.carry, self.last) = (carry, last);
+        // The old program still knows where its sources were before that batch: the checkpoint goes on from there.
+        self.runs_by(&text)?;
         let back = backwards(&taking);
         take_inputs(&mut next, &mut self.program, &back, true);
         take_sinks(&mut next, &mut self.program, &back);

@@ -73,6 +73,11 @@ impl Outlet {
         self.first.take() == Some(First::Delivered)
     }
 
+    /// Nobody waits long for what is new.
+    fn patience(&self) -> Patience {
+        if self.first.is_some() { self.patience.no_longer_than(TRIED) } else { self.patience }
+    }
+
     /// Leaves the next batch to one that has delivered it already.
     pub(super) fn skip(&mut self) {
         self.skips = true;
@@ -107,17 +112,12 @@ impl Outlet {
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<Option<Artifact>, TaskError> {
+        let patience = self.patience();
+        let Some(sink) = &mut self.sink else { return Ok(None) };
         if std::mem::take(&mut self.skips) {
             return Ok(None);
         }
-        let patience = self.patience();
-        let Some(sink) = &mut self.sink else { return Ok(None) };
         patience.retrying(clock, stop, retries, || sink.stage(batch, rows)).map(Some)
-    }
-
-    /// For a sink that is new the old text waits.
-    fn patience(&self) -> Patience {
-        if self.first.is_some() { self.patience.no_longer_than(TRIED) } else { self.patience }
     }
 
     /// Delivers a batch; gives what was refused, with the reason as a column.

@@ -220,8 +220,7 @@ impl Run<'_> {
     /// Goes on by another text, where one is ready. Whether it does.
     fn reload(&mut self, reloads: Option<&dyn Reloads>) -> Result<bool, Failure> {
         let clock = self.settings.clock.as_ref();
-        let applied = reload::at_boundary(&mut self.session, reloads, clock, self.out)?;
-        let Some(applied) = applied else { return Ok(false) };
+        let Some(applied) = reload::at_boundary(&mut self.session, reloads, clock, self.out)? else { return Ok(false) };
         self.tried = applied.tried.map(|took| (took, self.overrun));
         self.overrun = Overrun::of(&applied.settings);
         self.silence = Silence::new(self.session.interval());

@@ -88,6 +88,8 @@ pub struct Session {
     pub(super) aside: BTreeMap<String, (Keyed, i64)>,
     /// Where batches are committed, so that nothing is lost with the process.
     pub(super) durable: Option<Durable>,
+    /// The text that runs, as the checkpoint keeps it.
+    pub(super) text: Vec<u8>,
     /// What a text that was switched to is taken back for, until its first batch is delivered.
     pub(super) first: Option<Box<FirstBatch>>,
     /// What came of it.
@@ -123,6 +125,7 @@ impl Session {
             stopping,
             aside: BTreeMap::new(),
             durable: None,
+            text: Vec::new(),
             first: None,
             outcome: None,
             bell: None,
@@ -305,7 +308,6 @@ impl Session {
                 }
                 Err(failure) => {
                     let input = self.takes_back(failure, spare)?;
-                    self.runs_as_before()?;
                     self.run(time, input, close)
                 }
             },

@@ -78,7 +78,7 @@ impl Session {
         self.keep_time(next.every);
         let old = std::mem::replace(&mut self.program, next);
         if tried {
-            self.try_first(FirstBatch::new(old, carry, last, taking.clone()));
+            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), self.text.clone()));
         } else {
             self.put_aside(old, taking);
         }

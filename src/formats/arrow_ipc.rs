@@ -53,6 +53,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |_| Records::OTHER,
         conflicts: |_| Vec::new(),
+        infer: Some(stream::inferred),
         open,
     }
 }

@@ -38,6 +38,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |_| Records::OTHER,
         conflicts,
+        infer: None,
         open,
     }
 }

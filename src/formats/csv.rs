@@ -10,6 +10,7 @@ use arrow::csv::{QuoteStyle, ReaderBuilder, WriterBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 
+use crate::formats::infer;
 use crate::formats::{accepts_flat, cells, lines, no_columns};
 use crate::model::Schema;
 use crate::plan::catalog::{Directions, FormatCall};
@@ -55,6 +56,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |_| Records::VALUES,
         conflicts,
+        infer: Some(infer::csv::infer),
         open,
     }
 }
@@ -66,6 +68,7 @@ pub fn tsv_entry() -> FormatEntry {
             "source users = files(\"data/*.tsv\") { format: tsv, schema: { user_id: string, country: string? } }",
         ),
         options: shared_options(),
+        infer: Some(infer::csv::infer_tabs),
         ..entry()
     }
 }

@@ -30,6 +30,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |_| Records::VALUES,
         conflicts: |_| Vec::new(),
+        infer: None,
         open: |_, schema| Ok(Box::new(Logfmt::of(schema))),
     }
 }

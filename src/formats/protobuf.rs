@@ -21,6 +21,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |_| Records::OTHER,
         conflicts: |_| Vec::new(),
+        infer: None,
         open: |_, _| Err(NotRunnable::not_yet("format", "protobuf")),
     }
 }

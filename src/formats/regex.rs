@@ -34,6 +34,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::In,
         records: |_| Records::VALUES,
         conflicts,
+        infer: None,
         open,
     }
 }

@@ -49,6 +49,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::In,
         records: |_| Records::LINES,
         conflicts,
+        infer: None,
         open: |_, schema| Ok(Box::new(Syslog::of(schema)?)),
     }
 }

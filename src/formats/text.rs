@@ -27,6 +27,7 @@ pub fn entry() -> FormatEntry {
         directions: Directions::Both,
         records: |_| Records::LINES,
         conflicts,
+        infer: None,
         open: |_: &FormatCall, schema: &Schema| -> Result<Box<dyn FormatCodec>, NotRunnable> {
             Ok(Box::new(Text { schema: schema.to_arrow(), longest: usize::MAX }))
         },

@@ -1,14 +1,16 @@
-//! Whose checkpoint it is: the file `about`, five lines of text that a person can read.
+//! Whose checkpoint it is: the file `about`, lines of text that a person can read.
 //!
 //! ```text
 //! millstream checkpoint
 //! version 1
 //! id 0123456789abcdef0123456789abcdef
 //! pipeline orders
+//! closed 42
 //! sum 01234567
 //! ```
 //!
-//! The sum is the crc32c of the lines before it. The first two lines and the last stay as they are in all versions.
+//! Behind `closed` is the sequence the next record was to have at a clean end, so that a tail which is lost after it is
+//! missed; the line is there only then. The sum is the crc32c of the lines before it. The first two lines and the last stay as they are in all versions.
 
 use std::fmt::Write as _;
 use std::io;
@@ -31,8 +33,17 @@ pub struct About {
     pub pipeline: String,
 }
 
+/// What the file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) about: About,
+    pub(super) id: Id,
+    /// The sequence of the record behind a clean end.
+    pub(super) closed: Option<u64>,
+}
+
 /// Reads `about`; none where it is not there.
-pub(super) fn read(disk: &dyn Disk, file: &Path) -> Result<Option<(About, Id)>, Trouble> {
+pub(super) fn read(disk: &dyn Disk, file: &Path) -> Result<Option<Page>, Trouble> {
     let bytes = match disk.open(file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -58,22 +69,35 @@ pub(super) fn read(disk: &dyn Disk, file: &Path) -> Result<Option<(About, Id)>, 
         Some(version) if version > VERSION => return Err(Trouble::Newer { file: file.to_owned(), version }),
         _ => return Err(damaged("it names no version")),
     }
-    let id = lines.next().and_then(|line| u128::from_str_radix(line.strip_prefix("id ")?, 16).ok());
-    let pipeline = lines.next().and_then(|line| line.strip_prefix("pipeline "));
-    match (id, pipeline) {
-        (Some(id), Some(pipeline)) => Ok(Some((About { pipeline: unquoted(pipeline) }, id.to_be_bytes()))),
-        _ => Err(damaged("it names no pipeline")),
-    }
+    let page = page(lines).ok_or_else(|| damaged("it names no pipeline"))?;
+    if page.text() == text { Ok(Some(page)) } else { Err(damaged("it is not what this version would write")) }
 }
 
-/// The text of an `about`.
-pub(super) fn text(about: &About, id: &Id) -> String {
-    let id = u128::from_be_bytes(*id);
-    let pipeline = quoted(&about.pipeline);
-    let mut text = format!("{TITLE}\nversion {VERSION}\nid {id:032x}\npipeline {pipeline}\n");
-    let sum = sum(&text);
-    text.push_str(&sum);
-    text
+/// The lines from the third on.
+fn page<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Page> {
+    let id = u128::from_str_radix(lines.next()?.strip_prefix("id ")?, 16).ok()?.to_be_bytes();
+    let about = About { pipeline: unquoted(lines.next()?.strip_prefix("pipeline ")?) };
+    let closed = match lines.next() {
+        Some(line) => Some(line.strip_prefix("closed ")?.parse().ok()?),
+        None => None,
+    };
+    Some(Page { about, id, closed })
+}
+
+impl Page {
+    /// The text of the file.
+    pub(super) fn text(&self) -> String {
+        let id = u128::from_be_bytes(self.id);
+        let pipeline = quoted(&self.about.pipeline);
+        let mut text = format!("{TITLE}\nversion {VERSION}\nid {id:032x}\npipeline {pipeline}\n");
+        if let Some(closed) = self.closed {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "closed {closed}");
+        }
+        let sum = sum(&text);
+        text.push_str(&sum);
+        text
+    }
 }
 
 fn sum(text: &str) -> String {
@@ -86,7 +110,6 @@ fn quoted(name: &str) -> String {
     for c in name.chars() {
         match c {
             c if c.is_control() || c == '%' => {
-                // Writing to a string does not fail.
                 let _ = write!(quoted, "%{:06x}", u32::from(c));
             }
             c => quoted.push(c),

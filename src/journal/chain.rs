@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crc32c::crc32c_append;
 
+use crate::journal::about::Page;
 use crate::journal::disk::{Disk, DiskBytes};
-use crate::journal::format::{CLOSED, HEAD, Head, Id, NoHead, OWN_KINDS, RECORD, Record, TRIMMED};
+use crate::journal::format::{CLOSED, HEAD, Head, NoHead, OWN_KINDS, RECORD, Record, TRIMMED};
 use crate::journal::format::{named_segment, seed, segment_name, u64_at};
 use crate::journal::trouble::Trouble;
 use crate::journal::{Entry, Segment};
@@ -46,7 +47,7 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    pub(super) fn read(disk: &dyn Disk, folder: &Path, id: &Id) -> Result<Chain, Trouble> {
+    pub(super) fn read(disk: &dyn Disk, folder: &Path, page: &Page) -> Result<Chain, Trouble> {
         let names = disk.list(folder).map_err(Trouble::io(folder, "look into"))?;
         let mut firsts: Vec<u64> = names.iter().filter_map(|name| named_segment(name)).collect();
         firsts.sort_unstable();
@@ -56,8 +57,8 @@ impl Chain {
         let mut reading = Reading {
             disk,
             folder,
-            id,
-            seed: seed(id),
+            page,
+            seed: seed(&page.id),
             missing: None,
             chain: Chain {
                 segments: Vec::new(),
@@ -82,7 +83,7 @@ impl Chain {
 struct Reading<'a> {
     disk: &'a dyn Disk,
     folder: &'a Path,
-    id: &'a Id,
+    page: &'a Page,
     seed: u32,
     /// The last segment that should be there and is not.
     missing: Option<u64>,
@@ -134,7 +135,7 @@ impl Reading<'_> {
         };
         let chain = &mut self.chain;
         // These sums are right, so it is no torn write.
-        let why = if head.id != *self.id {
+        let why = if head.id != self.page.id {
             "the segment is of another checkpoint"
         } else if head.first != first {
             "the segment has the name of another one"
@@ -211,6 +212,13 @@ impl Reading<'_> {
 
     fn finish(mut self) -> Result<Chain, Trouble> {
         let chain = &mut self.chain;
+        if let (Some(closed), Some(last)) = (self.page.closed, chain.segments.last())
+            && chain.next < closed
+        {
+            let why =
+                format!("it ended with record {} when it was closed, and ends with {}", closed - 1, chain.next - 1);
+            return Err(Trouble::damaged(&self.folder.join(segment_name(last.first)), last.length, why));
+        }
         let start = chain.segments.first().map_or(1, |segment| segment.first);
         if let Some(missing) = self.missing
             && chain.needed < start

@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawMode};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 
 /// A disk. No call follows a link in the place of a file or folder, and none but `lock` reads or writes what is no regular file.
@@ -67,12 +67,17 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        match rustix::fs::mkdirat(CWD, folder, Mode::RWXU) {
+        let make = || uninterrupted(|| rustix::fs::mkdirat(CWD, folder, Mode::RWXU));
+        match make() {
             Ok(()) => sync_name(folder),
-            Err(Errno::EXIST) => open_folder(folder).map(drop),
+            Err(Errno::EXIST) => match open_folder(folder).and_then(|_| sync_name(folder)) {
+                // The folder above is somebody else's, so this one was not made by us a moment before we were killed.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_folder(folder).map(drop),
+                other => other,
+            },
             Err(Errno::NOENT) if above(folder) != folder => {
                 self.make_folder(above(folder))?;
-                match rustix::fs::mkdirat(CWD, folder, Mode::RWXU) {
+                match make() {
                     Ok(()) | Err(Errno::EXIST) => sync_name(folder),
                     Err(error) => Err(error.into()),
                 }
@@ -82,17 +87,11 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(open_folder(folder)?)? {
-            // What is not UTF-8 is not ours.
-            if let Ok(name) = entry?.file_name().to_str()
-                && name != "."
-                && name != ".."
-            {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
+        let folder = open_folder(folder)?;
+        let entries = uninterrupted(|| Dir::read_from(&folder)?.collect::<Result<Vec<_>, Errno>>())?;
+        // What is not UTF-8 is not ours.
+        let names = entries.iter().filter_map(|entry| entry.file_name().to_str().ok());
+        Ok(names.filter(|name| !matches!(*name, "." | "..")).map(str::to_owned).collect())
     }
 
     fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -113,11 +112,11 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
+        Ok(uninterrupted(|| rustix::fs::renameat(CWD, from, CWD, to))?)
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(CWD, file, AtFlags::empty())?)
+        Ok(uninterrupted(|| rustix::fs::unlinkat(CWD, file, AtFlags::empty()))?)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

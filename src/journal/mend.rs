@@ -1,9 +1,9 @@
 //! Makes the end of a journal fit to be written again.
 //!
-//! After an unclean end nobody knows which of the last records the disk has: what is read may be in the system's memory
-//! only, most of all after a failed sync. So those that are not known to be durable are copied into a segment of their
-//! own, which is made durable before it gets its name; the old one is cut where the new one begins. Whatever happens in
-//! between, the new one counts from where it begins.
+//! Nobody knows which of the last records the disk has: what is read may be in the system's memory only, most of all
+//! after a failed sync; that holds for the mark of a clean end as well. So those that are not known to be durable are
+//! copied into a segment of their own, which is made durable before it gets its name; the old one is cut where the new
+//! one begins. Whatever happens in between, the new one counts from where it begins.
 
 use std::io;
 use std::path::Path;
@@ -20,14 +20,9 @@ const PIECE: u64 = 1 << 20;
 /// The ending of a file that has not got its name yet.
 pub(super) const ASIDE: &str = ".new";
 
-/// The last segment, to be written on, its tail copied where it was not closed.
+/// Copies the tail of the last segment; gives the new one, to be written on.
 pub(super) fn mend(disk: &dyn Disk, folder: &Path, id: &Id, chain: &mut Chain) -> Result<Box<dyn DiskFile>, Trouble> {
     let last = chain.segments.len() - 1;
-    if chain.clean {
-        cut(disk, folder, &mut chain.segments)?;
-        let path = folder.join(segment_name(chain.segments[last].first));
-        return disk.reopen(&path).map_err(Trouble::io(&path, "open"));
-    }
     let Segment { first, length, .. } = chain.segments[last];
     let (from, offset, previous) = chain.unsure.front().copied().unwrap_or((chain.next, length, chain.sum));
     let head = Head { epoch: chain.epoch + 1, first: from, id: *id, previous };

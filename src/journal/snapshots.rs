@@ -53,7 +53,7 @@ impl Snapshots {
     }
 
     /// Writes a snapshot aside, makes it durable, gives it its name and reads it back. It replaces one with the same
-    /// number. Gives the length of its file.
+    /// number; where the name cannot be made durable, neither is there. Gives the length of its file.
     pub fn write(
         &self,
         number: u64,
@@ -67,7 +67,11 @@ impl Snapshots {
             let _ = self.disk.remove(&part);
         })?;
         self.disk.rename(&part, &path).map_err(Trouble::io(&path, "make"))?;
-        self.disk.sync_folder(&self.folder).map_err(Trouble::broken(&self.folder))?;
+        if let Err(error) = self.disk.sync_folder(&self.folder) {
+            // Nobody is to take it for durable.
+            let _ = self.disk.remove(&path);
+            return Err(Trouble::broken(&self.folder)(error));
+        }
         let mut written = self.read(number)?;
         io::copy(&mut written, &mut io::sink()).map_err(|error| as_trouble(&path, error))?;
         Ok(written.file.length())
@@ -122,7 +126,9 @@ impl Snapshots {
     pub(super) fn sweep(&self) -> Result<(), Trouble> {
         let names = self.disk.list(&self.folder).map_err(Trouble::io(&self.folder, "look into"))?;
         let parts = names.iter().filter(|name| name.strip_suffix(PART).and_then(number).is_some());
-        parts.into_iter().try_for_each(|name| remove(&*self.disk, &self.folder.join(name)))
+        parts.into_iter().try_for_each(|name| remove(&*self.disk, &self.folder.join(name)))?;
+        // The names of the others may be there in the system's memory only.
+        self.disk.sync_folder(&self.folder).map_err(Trouble::broken(&self.folder))
     }
 
     /// Where a snapshot lies.

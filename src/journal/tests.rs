@@ -1,5 +1,9 @@
 //! How the journal behaves on a real disk.
 
+mod bytes;
+mod costs;
+mod crashes;
+
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,6 +12,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use crate::journal::simulated::SimulatedDisk;
 use crate::journal::{About, Journal, MAX_PAYLOAD, Reader, RealDisk, Trouble, Tuning, as_trouble};
 
 fn about() -> About {
@@ -245,6 +250,141 @@ fn a_folder_that_is_removed_while_it_is_used_stops_the_journal() {
 }
 
 #[test]
+fn who_looks_while_it_is_written_sees_a_part_without_gaps() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().to_owned();
+    open(&path).unwrap().close().unwrap();
+    let large = Tuning { segment_bytes: 1500 };
+    let writing = std::thread::spawn(move || {
+        for from in (0..600).step_by(200) {
+            let mut journal = Journal::open(Arc::new(RealDisk), &path, &about(), large).unwrap();
+            for n in from..from + 200 {
+                fill(&mut journal, n, n + 1);
+                let sequence = journal.append(1, &[b"given up"]).unwrap();
+                journal.write().unwrap();
+                journal.give_up(sequence);
+                if n % 50 == 49 {
+                    journal.trim(sequence - 40).unwrap();
+                }
+            }
+        }
+    });
+    let (mut looks, mut last) = (0, 0);
+    while !writing.is_finished() {
+        let reader = look(folder.path()).unwrap();
+        let read = |entry| reader.read(entry).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let rows: Option<Vec<String>> = reader.entries().iter().map(read).collect();
+        // A segment may be trimmed, or a record given up, between looking and reading.
+        let Some(mut rows) = rows else { continue };
+        rows.retain(|row| row != "given up");
+        let numbers: Vec<u32> = rows.iter().map(|row| row[4..].parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+        let end = numbers.last().copied().unwrap_or_default();
+        assert!(end >= last, "{end} {last}");
+        (looks, last) = (looks + 1, end);
+    }
+    writing.join().unwrap();
+    assert!(looks > 0);
+    assert_eq!(seen(folder.path()).last().unwrap(), "row 599");
+}
+
+#[test]
+fn a_batch_is_one_write_and_one_sync() {
+    let disk = SimulatedDisk::new(1);
+    let mut journal = Journal::open(disk.arc(), Path::new("/checkpoint"), &about(), Tuning::default()).unwrap();
+    for _ in 0..3 {
+        let calls = disk.calls();
+        for kind in 0..5 {
+            journal.append(kind, &[b"small", &[0; 1000]]).unwrap();
+        }
+        journal.sync().unwrap();
+        assert_eq!(disk.calls(), calls + 2);
+        journal.sync().unwrap();
+        journal.write().unwrap();
+        assert_eq!(disk.calls(), calls + 2);
+    }
+}
+
+#[test]
+fn a_full_disk_is_waited_for() {
+    let disk = SimulatedDisk::new(1);
+    let folder = Path::new("/checkpoint");
+    let mut journal = Journal::open(disk.arc(), folder, &about(), Tuning { segment_bytes: 300 }).unwrap();
+    fill(&mut journal, 0, 3);
+    disk.set_room(Some(100));
+    for n in 3..9 {
+        journal.append(1, &[format!("row {n}").as_bytes()]).unwrap();
+    }
+    let before = disk.files();
+    for _ in 0..3 {
+        assert!(matches!(journal.sync(), Err(Trouble::Full { .. })));
+        assert!(disk.files() == before, "what was half-written was cut off");
+    }
+    assert!(matches!(journal.snapshots().write(1, &mut |to| to.write_all(&[0; 500])), Err(Trouble::Full { .. })));
+    assert!(disk.files() == before);
+    let seen: Vec<u64> = Journal::look(disk.arc(), folder).unwrap().entries().iter().map(|e| e.sequence).collect();
+    assert_eq!(seen, [1, 2, 3]);
+    // The batch is given up, and a smaller one has room.
+    journal.give_up(journal.entries()[3].sequence);
+    fill(&mut journal, 3, 4);
+    for n in 4..9 {
+        journal.append(1, &[format!("row {n}").as_bytes()]).unwrap();
+    }
+    assert!(matches!(journal.sync(), Err(Trouble::Full { .. })));
+    disk.set_room(None);
+    journal.sync().unwrap();
+    fill(&mut journal, 9, 30);
+    disk.kill();
+    let journal = Journal::open(disk.arc(), folder, &about(), Tuning::default()).unwrap();
+    assert_eq!(payloads(&journal), rows(0, 30));
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_can_be_tried_again() {
+    for room in (0..2200).step_by(3) {
+        let disk = SimulatedDisk::new(room);
+        let folder = Path::new("/checkpoint");
+        let open = || Journal::open(disk.arc(), folder, &about(), Tuning { segment_bytes: 100 });
+        let mut journal = open().unwrap();
+        fill(&mut journal, 0, 5);
+        journal.append(1, &[&[b'x'; 1000]]).unwrap();
+        journal.sync().unwrap();
+        disk.kill();
+        disk.set_room(Some(room));
+        let journal = match open() {
+            Ok(journal) => {
+                assert!(room > 1000);
+                journal
+            }
+            Err(trouble) => {
+                assert!(matches!(trouble, Trouble::Full { .. }) && room < 2000, "{room}: {trouble}");
+                disk.set_room(None);
+                open().unwrap()
+            }
+        };
+        assert_eq!(journal.entries().len(), 6);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_with_what_to_do() {
+    let home = TempDir::new().unwrap();
+    let folder = home.path().join("checkpoint");
+    open(&folder).unwrap().close().unwrap();
+    // Whoever is not stopped by permissions (root) is not stopped here either.
+    fs::set_permissions(folder.join("journal"), fs::Permissions::from_mode(0o500)).unwrap();
+    if let Err(trouble) = open(&folder) {
+        let text = trouble.to_string();
+        assert!(text.contains("give the user who runs this the right to it") && text.contains("/journal/"), "{text}");
+    }
+    fs::set_permissions(folder.join("journal"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(home.path().join("file"), "").unwrap();
+    let trouble = open(&home.path().join("file/checkpoint")).unwrap_err();
+    assert!(trouble.to_string().contains("take away what stands there"), "{trouble}");
+    assert!(look(home.path()).unwrap_err().is_absent());
+}
+
+#[test]
 fn a_snapshot_is_read_as_it_was_written() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path()).unwrap();
@@ -274,8 +414,8 @@ fn a_snapshot_is_read_as_it_was_written() {
 
 #[test]
 fn no_truncated_or_flipped_snapshot_is_read_in_silence() {
-    let folder = TempDir::new().unwrap();
-    let journal = open(folder.path()).unwrap();
+    let disk = SimulatedDisk::new(1);
+    let journal = Journal::open(disk.arc(), Path::new("/checkpoint"), &about(), Tuning::default()).unwrap();
     let snapshots = journal.snapshots();
     let data: Vec<u8> = (0..300u32).map(|n| n as u8).collect();
     let mut parts = |to: &mut dyn std::io::Write| {
@@ -284,13 +424,13 @@ fn no_truncated_or_flipped_snapshot_is_read_in_silence() {
         to.write_all(&data[100..])
     };
     snapshots.write(1, &mut parts).unwrap();
-    let path = folder.path().join("snapshots/00000000000000000001");
-    let good = fs::read(&path).unwrap();
+    let path = Path::new("/checkpoint/snapshots/00000000000000000001");
+    let good = disk.files().into_iter().find(|(file, _)| file == path).unwrap().1;
     let refused = |bytes: &[u8]| {
-        fs::write(&path, bytes).unwrap();
+        disk.put(path, bytes);
         let mut read = Vec::new();
         let trouble = match snapshots.read(1) {
-            Ok(mut reader) => as_trouble(&path, reader.read_to_end(&mut read).unwrap_err()),
+            Ok(mut reader) => as_trouble(path, reader.read_to_end(&mut read).unwrap_err()),
             Err(trouble) => trouble,
         };
         assert!(matches!(&trouble, Trouble::Damaged { offset: Some(_), .. }), "{trouble}");

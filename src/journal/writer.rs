@@ -10,7 +10,7 @@ use crate::journal::disk::{Disk, DiskFile};
 use crate::journal::format::{HEAD, Head, Id, MAX_PAYLOAD, Record, segment_name};
 use crate::journal::trouble::Trouble;
 
-/// So much is gathered before it is handed to the system without being asked.
+/// So much, or a segment, is gathered before it is handed to the system without being asked.
 const GATHERED: usize = 4 << 20;
 
 /// The end of the journal.
@@ -61,7 +61,7 @@ impl Writer {
         if self.unsynced.is_empty() && !self.dirty && self.next > self.first && self.written >= self.segment_bytes {
             self.begin_segment();
         }
-        if self.gathered.len() >= GATHERED {
+        if self.gathered.len() as u64 >= self.segment_bytes.min(GATHERED as u64) {
             self.write()?;
         }
         let offset = self.written + self.gathered.len() as u64;
@@ -153,10 +153,12 @@ impl Writer {
         }
         self.gathered.clear();
         self.written = offset;
+        // In the place of an earlier cut that is still to be made.
+        self.cut_to = Some(offset);
         if let Some(file) = &mut self.file
-            && file.cut(offset).is_err()
+            && file.cut(offset).is_ok()
         {
-            self.cut_to = Some(offset);
+            self.cut_to = None;
         }
     }
 

@@ -15,6 +15,7 @@ use crate::plan::context::{Planned, StageContext};
 use crate::plan::edge::Mode;
 use crate::plan::expr::{Node, TypedExpr};
 use crate::plan::operator::NotRunnable;
+use crate::plan::sample::{Infer, Inferred, Look};
 use crate::plan::seams::{FormatCodec, Sink, Source};
 use crate::plan::settings::Settings;
 
@@ -285,6 +286,9 @@ pub struct SourceEntry {
     pub feature: Option<Feature>,
     /// What of its settings and format cannot stand as it is written.
     pub conflicts: fn(&Endpoint) -> Vec<Conflict>,
+    /// What there is to infer columns from (`schema: infer`), given its settings and where relative paths start; none:
+    /// nothing is there before it runs.
+    pub sample: Option<Look>,
     /// Opens it; `Err` says in a plain sentence why it cannot be run (yet).
     pub open: Open<dyn Source>,
 }
@@ -432,6 +436,8 @@ pub struct FormatEntry {
     pub records: fn(&Settings) -> Records,
     /// What of its options cannot stand as it is written.
     pub conflicts: fn(&FormatUse<'_>) -> Vec<Conflict>,
+    /// Finds the columns of samples; none where it has columns of its own or nothing can be seen.
+    pub infer: Option<Infer>,
     /// Makes the reader and writer.
     pub open: OpenFormat,
 }
@@ -570,7 +576,7 @@ pub struct WindowEntry {
 /// is one only where [`RowsFrom::Format`] says so.
 pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("format", OptionKind::Format, "how bytes become rows"),
-    OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types"),
+    OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types; `infer` finds them in files"),
     OptionSpec::optional("time", OptionKind::Column, "the column of event time"),
     OptionSpec::optional("watermark", OptionKind::Duration, "how late rows may come behind the newest event time"),
     OptionSpec::optional(
@@ -651,6 +657,8 @@ pub struct Catalog {
     pub functions: Vec<Arc<FunctionEntry>>,
     /// By name.
     pub aggregates: Vec<Arc<AggregateEntry>>,
+    /// What was inferred of sources; the same in every clone.
+    pub inferred: Inferred,
 }
 
 /// An entry that can be looked up and listed.

@@ -171,7 +171,9 @@ pub struct BadRow {
     pub place: String,
     /// The line in it, from 1, or the offset.
     pub line: u64,
-    /// The bytes in it, counted from 0 and unpacked where it is packed; none where that cannot be said.
+    /// The bytes in it, counted from 0 and unpacked where it is packed: of the line, of the element of an array, of the
+    /// block of an Avro file. None where that cannot be said: in Parquet and Arrow files the values of a row stand in as
+    /// many places as there are columns, and `line` is its number.
     pub bytes: Option<Range<u64>>,
 }
 

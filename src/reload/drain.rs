@@ -11,6 +11,8 @@ mod sides;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Schema, Slot};
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::memory::{Taking, Windows};
@@ -37,7 +39,7 @@ pub struct Beside {
 }
 
 /// When the windows of an old text have ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Until {
     /// The stage, by the identity that it has in both texts.
     pub identity: String,
@@ -92,37 +94,45 @@ pub(super) fn has_windows(plan: &Plan, id: NodeId) -> bool {
 
 /// The plan for a switch by which the stages that `taking` names are drained; `newest` is the newest time that a source
 /// has given. Stages whose sources gave nothing so far just begin anew.
-pub fn beside(
-    mut old: Plan,
-    new: Plan,
-    taking: &Taking,
-    newest: &dyn Fn(&str) -> Option<i64>,
-) -> Result<Beside, String> {
-    let mut beside = Beside { plan: new, taking: taking.clone(), until: Vec::new() };
-    let mut shared: BTreeMap<NodeId, NodeId> = BTreeMap::new();
+pub fn beside(old: Plan, new: Plan, taking: &Taking, newest: &dyn Fn(&str) -> Option<i64>) -> Result<Beside, String> {
+    let mut until = Vec::new();
     for identity in &taking.drains {
-        let (Some(was), Some(is)) = (find(&old, identity), find(&beside.plan, identity)) else { continue };
+        let (Some(was), Some(is)) = (find(&old, identity), find(&new, identity)) else { continue };
         let heard = sources(&old, was).iter().filter_map(|source| newest(source)).max();
-        let (Some(before), Some(after), Some(heard)) = (windows(&old, was), windows(&beside.plan, is), heard) else {
-            continue;
-        };
+        let (Some(before), Some(after), Some(heard)) = (windows(&old, was), windows(&new, is), heard) else { continue };
         let boundary = common_start(&*before, &*after, heard.saturating_add(1));
         let over = boundary.and_then(|at| Some(before.all_ended(at)?.max(after.all_ended(at)?)));
-        let last = boundary.and_then(|at| before.all_ended(at));
-        let (Some(boundary), Some(over), Some(last)) = (boundary, over, last) else {
+        let (Some(boundary), Some(over)) = (boundary, over) else {
             return Err(format!("`{identity}` cannot be drained: no window of both texts starts behind what has come"));
         };
-        let copies = Upstream::of(&old, &beside.plan).copy(was, &mut shared)?;
-        let mut build = Build { old: &mut old, plan: &mut beside.plan, copied: &mut shared, of: is };
+        until.push(Until { identity: identity.clone(), boundary, over });
+    }
+    let mut taking = taking.clone();
+    let plan = again(old, new, &until, &mut taking)?;
+    Ok(Beside { plan, taking, until })
+}
+
+/// The same plan anew, for a run that goes on with it.
+pub fn resumed(old: Plan, new: Plan, until: &[Until]) -> Result<Plan, String> {
+    again(old, new, until, &mut Taking::default())
+}
+
+fn again(mut old: Plan, mut plan: Plan, until: &[Until], taking: &mut Taking) -> Result<Plan, String> {
+    let mut shared: BTreeMap<NodeId, NodeId> = BTreeMap::new();
+    for Until { identity, boundary, .. } in until {
+        let lost = || format!("`{identity}` is not what it was");
+        let (was, is) = find(&old, identity).zip(find(&plan, identity)).ok_or_else(lost)?;
+        let last = windows(&old, was).and_then(|windows| windows.all_ended(*boundary)).ok_or_else(lost)?;
+        let copies = Upstream::of(&old, &plan).copy(was, &mut shared)?;
+        let mut build = Build { old: &mut old, plan: &mut plan, copied: &mut shared, of: is };
         let copy = build.copies(&copies, was)?;
-        build.divide(copy, boundary, last)?;
+        build.divide(copy, *boundary, last)?;
         for id in copies.iter().chain([&was]).filter(|id| !passes(&old, **id)) {
             let identity = &old.node(*id).identity;
-            beside.taking.states.insert(format!("{identity}{OLD}"), (identity.clone(), None));
+            taking.states.insert(format!("{identity}{OLD}"), (identity.clone(), None));
         }
-        beside.until.push(Until { identity: identity.clone(), boundary, over });
     }
-    Ok(beside)
+    Ok(plan)
 }
 
 /// What a plan takes over from the one in which another text ran beside it: everything but that.

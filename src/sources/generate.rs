@@ -46,6 +46,7 @@ pub fn entry() -> SourceEntry {
         mode: appends,
         feature: None,
         conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(open),
     }
 }

@@ -53,6 +53,7 @@ pub fn entry() -> SourceEntry {
         mode: appends,
         feature: Some(kafka::FEATURE),
         conflicts: |endpoint| sole_records(endpoint).into_iter().chain(tls::client_conflicts(&endpoint.settings)).collect(),
+        sample: None,
         open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "kafka"))),
     }
 }

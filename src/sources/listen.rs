@@ -92,6 +92,7 @@ pub fn entry() -> SourceEntry {
         mode: appends,
         feature: None,
         conflicts,
+        sample: None,
         open: SourceEntry::by(open),
     }
 }

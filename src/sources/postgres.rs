@@ -47,6 +47,7 @@ pub fn entry() -> SourceEntry {
         mode,
         feature: None,
         conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "postgres"))),
     }
 }

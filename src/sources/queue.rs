@@ -41,6 +41,7 @@ pub fn entry() -> SourceEntry {
         mode: appends,
         feature: None,
         conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|_| {
             Err(NotRunnable("source `queue` is filled by a program that uses Millstream as a library".into()))
         }),

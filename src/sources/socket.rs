@@ -56,6 +56,7 @@ pub fn entry() -> SourceEntry {
         mode: appends,
         feature: None,
         conflicts: |endpoint| tls::client_conflicts(&endpoint.settings),
+        sample: None,
         open: SourceEntry::by(open),
     }
 }

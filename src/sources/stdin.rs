@@ -34,6 +34,7 @@ pub fn entry() -> SourceEntry {
         mode: appends,
         feature: None,
         conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|endpoint| Receiver::open(endpoint, Once::WaitsForTheEnd, start)),
     }
 }

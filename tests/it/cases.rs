@@ -127,7 +127,7 @@ impl Section {
         };
         let files = vec![ProgramFile { id, path: PathBuf::from("case"), tree: parsed.tree, imports: Vec::new() }];
         let incomplete = parsed.problems.iter().any(Diagnostic::is_error);
-        let program = Program { sources, files, incomplete };
+        let program = Program { sources, files, incomplete, ..Program::default() };
         let checked = check(&program, &CATALOG, &Overrides::new());
         let errors: Vec<_> = parsed
             .problems
@@ -152,10 +152,10 @@ struct Run {
     tables: BTreeMap<String, Vec<RecordBatch>>,
     gave: BTreeMap<String, Vec<RecordBatch>>,
     counts: Vec<OperatorCount>,
-    /// What was saved, put together from changes, and after how many batches.
-    followed: (Vec<u8>, usize),
     /// When windows of the text before have ended.
     until: Vec<Until>,
+    /// What was saved, put together from changes, and after how many batches.
+    followed: (Vec<u8>, usize),
 }
 
 impl Run {
@@ -226,11 +226,11 @@ impl Run {
         let plan = self.way.made(plan);
         self.session.switch(&plan, &taking).map_err(said)?;
         (self.text, self.plan, self.until) = (text.clone(), plan, until);
-        self.refollow()
+        self.follow_anew()
     }
 
-    /// What was followed is now that of another plan.
-    fn refollow(&mut self) -> Result<(), String> {
+    /// What is saved by changes begins with everything, where another plan runs.
+    fn follow_anew(&mut self) -> Result<(), String> {
         if self.way == Way::Followed {
             self.followed.0 = self.session.follow().map_err(said)?;
         }
@@ -252,7 +252,7 @@ impl Run {
             return Err(format!("{:?} are left over", switched.aside));
         }
         self.plan = plan;
-        self.refollow()?;
+        self.follow_anew()?;
         Ok(())
     }
 

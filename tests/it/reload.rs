@@ -538,20 +538,3 @@ fn published(folder: &Path) -> Vec<PathBuf> {
     }
     found
 }
-
-#[test]
-fn a_new_sink_that_takes_no_row_is_taken_back_and_no_row_is_lost() {
-    let running = Running::start(&totals("", "", ""), &[]);
-    // Nobody listens there any more.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refusing = format!("from total |> into http(\"http://{address}/x\") {{ retries: 2, backoff: 20ms }}\n");
-    running.save(&(totals("", ", min(value) as least", "") + &refusing));
-    running.until_said("the new text cannot be run, the old one goes on", 1);
-    let before = running.out().lines().count();
-    running.until("more rows", || running.out().lines().count() > before + 5);
-    running.save(&totals("", ", sum(value) as s", ""));
-    running.until_applied(1);
-    let (said, out) = running.end();
-    assert_eq!(said.matches("the new text runs from batch").count(), 1, "{said}");
-    whole(&out);
-}

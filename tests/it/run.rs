@@ -351,5 +351,9 @@ fn values_that_do_not_fit_are_null_where_that_is_asked_for() {
     assert_eq!(written(&folder.path().join("out")), "id,amount,name,_line\n1,5.00,a,1\n,7.00,b,2\n");
 
     let ran = once(&self::folder(&pipeline("parquet"), &[("in/a.txt", "")]), "");
-    assert!(ran.code == 1 && ran.err.contains("`bad null` needs a format of single values a line"), "{}", ran.err);
+    assert!(
+        ran.code == 1 && ran.err.contains("`bad null` needs a format that reads the values of a line one by one"),
+        "{}",
+        ran.err
+    );
 }

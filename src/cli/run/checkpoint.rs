@@ -17,7 +17,7 @@ use crate::engine::{Checkpoint, Start};
 use crate::journal::RealDisk;
 use crate::optimize::optimize;
 use crate::plan::Plan;
-use crate::reload::{Answers, compare};
+use crate::reload::{Answers, compare, drain};
 
 /// What is run, and from where on.
 pub(super) struct Begun {
@@ -27,7 +27,7 @@ pub(super) struct Begun {
     /// The values its parameters were given.
     pub(super) set: Overrides,
     pub(super) start: Option<Start>,
-    /// The text before still runs beside this one.
+    /// Windows of a text before that are still open.
     pub(super) draining: Option<Draining>,
 }
 
@@ -59,22 +59,6 @@ pub(super) fn begin(
     let before = Kept::decode(before);
     let before =
         before.map_err(|why| Failure::new(format!("the text in `{}` cannot be read: {why}", folder.display())))?;
-    if let Some(both) = before.both(file, &builtins::catalog()) {
-        let kept = before.alone();
-        if kept != Kept::of(&program, &set) {
-            terminal.complain(&format!(
-                "windows of the text before the last one are still open, and {} has changed again since: put back the text \
-                 that ran last until they have ended, or begin with a new checkpoint",
-                file.display()
-            ));
-            return Ok(Err(Exit::Mistakes));
-        }
-        let both =
-            both.map_err(|why| Failure::new(format!("the two texts in `{}` cannot be run: {why}", folder.display())))?;
-        let draining = Some(Draining::again(both.until, optimize(plan).plan, kept));
-        let start = Some(Start { checkpoint, text: before.encode(), changed: None });
-        return Ok(Ok(Begun { plan: both.plan, program, set, start, draining }));
-    }
     let old = before.find(file, &builtins::catalog());
     if old.counts().errors > 0 {
         terminal.complain(&format!(
@@ -87,6 +71,10 @@ pub(super) fn begin(
     }
     let Some(old_plan) = old.plan else { return Ok(Err(Exit::Unreadable)) };
     let changes = compare(&old_plan, &plan);
+    if before.before().is_some() {
+        let now = (changes.same || waits).then_some(old.program);
+        return still_draining(file, before, now, (checkpoint, changes.same), terminal);
+    }
     if changes.same {
         return Ok(Ok(Begun {
             plan,
@@ -104,7 +92,7 @@ pub(super) fn begin(
         None => {}
     }
     match changes.settled(&answers) {
-        Ok(taking) => {
+        Ok(taking) if taking.drains.is_empty() => {
             desk.clear();
             let rows = aligned(&changes.rows(), "  ");
             terminal.aside(&format!(
@@ -114,11 +102,19 @@ pub(super) fn begin(
             let changed = Some((optimize(old_plan).plan, taking));
             Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed }), draining: None }))
         }
-        Err(_) if waits => {
+        // Who drains begins with windows that are open: the old text runs, and is switched from as in any other run.
+        Ok(_) | Err(_) if waits => {
             let text = before.encode();
             let (plan, program, set) = (old_plan, old.program, before.set().clone());
             terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
             Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }), draining: None }))
+        }
+        Ok(_) => {
+            terminal.complain(&format!(
+                "`drain` needs a run in which {} is watched: run it without `--once` and `--no-reload`, or answer otherwise",
+                file.display()
+            ));
+            Ok(Err(Exit::Mistakes))
         }
         Err(pending) => {
             terminal.aside(&format!("{} has changed since the last run\n{}", file.display(), told(&changes)));
@@ -132,4 +128,36 @@ pub(super) fn begin(
             Ok(Err(Exit::Mistakes))
         }
     }
+}
+
+/// Goes on by two texts, where windows of the older one were open when the last run ended. `now`: the newer of them; none
+/// where the file holds a third one, which could only come in by an edit of a run.
+fn still_draining(
+    file: &Path,
+    kept: Kept,
+    now: Option<Program>,
+    (checkpoint, same): (Checkpoint, bool),
+    terminal: &mut Terminal,
+) -> Result<Result<Begun, Exit>, Failure> {
+    let catalog = builtins::catalog();
+    let Some(before) = kept.before() else { return Ok(Err(Exit::Unreadable)) };
+    let older = before.text.find(file, &catalog).plan;
+    let alone = kept.clone().alone();
+    let newer = || alone.find(file, &catalog).plan;
+    let (Some(older), Some(new), Some(then)) = (older, newer(), newer()) else { return Ok(Err(Exit::Unreadable)) };
+    let draining = Draining::resumed(before.until.clone(), optimize(then).plan, alone.encode());
+    let Some(program) = now else {
+        let until = draining.until();
+        terminal.complain(&format!(
+            "windows of a text before are still open ({until}): run the text of the last run until they have ended"
+        ));
+        return Ok(Err(Exit::Mistakes));
+    };
+    if !same {
+        terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
+    }
+    draining.told().iter().for_each(|sentence| terminal.aside(&format!("{}: {sentence}\n", file.display())));
+    let plan = drain::resumed(older, new, &before.until).map_err(Failure::new)?;
+    let start = Some(Start { checkpoint, text: kept.encode(), changed: None });
+    Ok(Ok(Begun { plan, program, set: kept.set().clone(), start, draining: Some(draining) }))
 }

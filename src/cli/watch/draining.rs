@@ -1,8 +1,6 @@
 //! Edits after which two texts run for a while: open windows end by the old one, later ones go by the new. When the last
 //! of them has ended the run goes on by the new text alone, without being asked.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Text;
@@ -15,21 +13,24 @@ use crate::reload::Taking;
 use crate::reload::drain::{Until, alone, beside};
 
 /// What is ready to run.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum What {
     /// A plan, as it is.
-    Plan(Handover),
+    Plan(Box<Handover>),
     /// Both texts, which can only be put together once it is known how far rows have come.
-    Both {
-        /// As they were checked.
-        old: Plan,
-        new: Plan,
-        taking: Taking,
-        /// The new text by itself, optimized.
-        alone: Plan,
-        /// Both texts, for the checkpoint.
-        kept: (Kept, Kept),
-    },
+    Both(Box<Texts>),
+}
+
+/// An old text and a new one.
+pub(super) struct Texts {
+    /// As they were checked.
+    pub(super) old: Plan,
+    pub(super) new: Plan,
+    pub(super) taking: Taking,
+    /// The new text by itself, optimized.
+    pub(super) alone: Plan,
+    /// The new text, and the one before.
+    pub(super) text: Kept,
+    pub(super) before: Kept,
 }
 
 /// What is being switched to.
@@ -44,42 +45,34 @@ pub(super) struct Switching {
 /// Two texts run.
 pub(in crate::cli) struct Draining {
     until: Vec<Until>,
-    /// The new one by itself.
+    /// The new one by itself, and its text for the checkpoint.
     then: Plan,
-    /// Its text, for the checkpoint.
-    kept: Kept,
+    text: Vec<u8>,
 }
 
 impl What {
     /// Between two batches: what is to be run.
     pub(super) fn at_switch(self, text: Arc<Text>, session: &Session) -> Result<(Handover, Switching), String> {
-        let (old, new, taking, alone, (was, is)) = match self {
-            What::Plan(handover) => return Ok((handover, Switching { text, draining: None, ends: false })),
-            What::Both { old, new, taking, alone, kept } => (old, new, taking, alone, kept),
+        let Texts { old, new, taking, alone, text: kept, before } = match self {
+            What::Plan(handover) => return Ok((*handover, Switching { text, draining: None, ends: false })),
+            What::Both(texts) => *texts,
         };
-        let asked = RefCell::new(BTreeMap::new());
-        let newest = |source: &str| {
-            let newest = session.newest(source);
-            asked.borrow_mut().insert(source.to_owned(), newest);
-            newest
-        };
-        let drains = taking.drains.clone();
-        let both = beside(old, new, &taking, &newest)?;
+        let both = beside(old, new, &taking, &|source| session.newest(source))?;
         if both.until.is_empty() {
-            let handover = Handover { plan: alone, taking: both.taking, text: is.encode() };
+            let handover = Handover { plan: alone, taking: both.taking, text: kept.encode() };
             return Ok((handover, Switching { text, draining: None, ends: false }));
         }
-        let draining = Some(Draining { until: both.until, then: alone, kept: is.clone() });
-        let kept = is.beside(was, drains, asked.into_inner()).encode();
-        let handover = Handover { plan: optimize(both.plan).plan, taking: both.taking, text: kept };
+        let both_texts = kept.clone().beside(before, both.until.clone()).encode();
+        let handover = Handover { plan: optimize(both.plan).plan, taking: both.taking, text: both_texts };
+        let draining = Some(Draining { until: both.until, then: alone, text: kept.encode() });
         Ok((handover, Switching { text, draining, ends: false }))
     }
 }
 
 impl Draining {
-    /// As they ran when the last process ended.
-    pub(in crate::cli) fn again(until: Vec<Until>, then: Plan, kept: Kept) -> Self {
-        Draining { until, then, kept }
+    /// Goes on from the last run: the new text by itself, optimized, and as the checkpoint keeps it.
+    pub(in crate::cli) fn resumed(until: Vec<Until>, then: Plan, text: Vec<u8>) -> Self {
+        Draining { until, then, text }
     }
 
     /// Whether the last window of the text before has ended.
@@ -90,11 +83,11 @@ impl Draining {
     /// The new text goes on alone.
     pub(super) fn end(self, text: Arc<Text>) -> (Handover, Switching) {
         let taking = alone(&text.plan, &self.until);
-        (Handover { plan: self.then, taking, text: self.kept.encode() }, Switching { text, draining: None, ends: true })
+        (Handover { plan: self.then, taking, text: self.text }, Switching { text, draining: None, ends: true })
     }
 
     /// What both texts do from now on, a sentence a stage.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(in crate::cli) fn told(&self) -> Vec<String> {
         let one = |until: &Until| {
             let (from, over) = (show_moment(until.boundary), show_moment(until.over));
             let name = &until.identity;
@@ -104,7 +97,7 @@ impl Draining {
     }
 
     /// "`totals/aggregate/1` until 2026-01-01T12:00:00Z"
-    pub(super) fn until(&self) -> String {
+    pub(in crate::cli) fn until(&self) -> String {
         let one = |until: &Until| format!("`{}` until {}", until.identity, show_moment(until.over));
         self.until.iter().map(one).collect::<Vec<_>>().join(", ")
     }

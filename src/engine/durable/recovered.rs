@@ -139,6 +139,10 @@ impl Recovered {
             // A commit takes all refused rows in; what it says of everything leaves nothing else.
             changes.retain(|owner, _| !head.all && !matches!(owner, Owner::Rejected(_)));
         }
+        if head.all {
+            // Batches behind it that came before were taken back with the text they were run by.
+            self.undelivered.retain(|(_, of)| of.batch.number < head.number);
+        }
         let mut prepared = Vec::new();
         while let Some(part) = reader.next().map_err(|why| damaged(records, Some(first), &why))? {
             match part {

@@ -28,6 +28,7 @@ impl Session {
                 .and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes))
                 .and_then(|()| session.keep(durable, (!same).then_some(&text)));
             resumed.map_err(|failure| session.failed(failure))?;
+            session.text = text;
             return Ok((session, notes));
         };
         // By the old text only what was committed is delivered; nothing is read.
@@ -56,15 +57,10 @@ impl Session {
         self.durable.take().map_or(Ok(()), |durable| self.keep(durable, Some(text)))
     }
 
-    /// The text that was switched to last was taken back.
-    pub(in crate::engine) fn runs_as_before(&mut self) -> Result<(), Failure> {
-        let before = self.durable.as_mut().and_then(|durable| durable.before.take());
-        before.map_or(Ok(()), |before| self.runs_by(&before))
-    }
-
     /// Commits every batch from now on. `text`: what runs now, where that is another than before.
     fn keep(&mut self, mut durable: Durable, text: Option<&[u8]>) -> Result<(), Failure> {
         if let Some(text) = text {
+            self.text = text.to_vec();
             let head = self.program.head(self.number, self.last, &self.carry.marks);
             let all = self.program.everything(head, &self.carry, durable.told())?;
             durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;

@@ -219,6 +219,7 @@ fn add_source_of(plan: &mut Plan, batches: &[&[&str]], edge: Edge) -> NodeId {
         mode: |_| Mode::Append,
         feature: None,
         conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|endpoint| Ok(Box::new(Given::of(&endpoint.settings)))),
     };
     settings.set("times", OptionValue::Bool(edge.time.is_some()), Span::default());

@@ -24,6 +24,7 @@ pub fn source(
         mode: |_| Mode::Append,
         feature: None,
         conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(move |endpoint| open(endpoint).map_err(NotRunnable)),
     }
 }

@@ -95,7 +95,7 @@ pub(in crate::operators) fn checked(text: &str) -> Plan {
     let parsed = crate::load::parse(text, id, crate::load::Form::Stream);
     assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
     let file = ProgramFile { id, path: PathBuf::from("test.stream"), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = crate::check::check(&program, &crate::builtins::catalog(), &Overrides::default());
     let errors: Vec<_> = checked.problems.iter().filter(|p| p.is_error()).collect();
     assert!(errors.is_empty(), "{errors:#?}");

@@ -176,7 +176,7 @@ impl Columns {
 }
 
 /// The folders of a path that are named `key=value`.
-fn pairs(path: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(path: &str) -> impl Iterator<Item = (&str, &str)> {
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     folders.split('/').filter_map(|folder| folder.split_once('='))
 }

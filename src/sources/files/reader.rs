@@ -56,12 +56,7 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> 
     let root = endpoint.base.join(pattern.root());
     let after = After::of(settings, &endpoint.base, root);
     let columns = Columns::new(endpoint)?;
-    let packed = match settings.text("compression") {
-        Some("none") => Some(Packed::No),
-        Some("gzip") => Some(Packed::Gzip),
-        Some("zstd") => Some(Packed::Zstd),
-        _ => None,
-    };
+    let packed = Packed::of(settings);
     Ok(Box::new(Files {
         listing: Listing::new(pattern, endpoint.base.clone(), after.folder()),
         base: endpoint.base.clone(),

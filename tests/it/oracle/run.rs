@@ -106,7 +106,7 @@ pub(crate) fn checked(text: &str) -> Result<Plan, String> {
         return Err(format!("does not parse: {:?}", parsed.problems));
     }
     let file = ProgramFile { id, path: PathBuf::from("oracle.stream"), tree: parsed.tree, imports: Vec::new() };
-    let program = Checkable { sources, files: vec![file], incomplete: false };
+    let program = Checkable { sources, files: vec![file], incomplete: false, ..Checkable::default() };
     // Making the catalog takes longer than checking against it.
     static CATALOG: LazyLock<Catalog> = LazyLock::new(builtins::catalog);
     let checked = check(&program, &CATALOG, &Overrides::new());

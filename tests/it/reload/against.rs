@@ -71,8 +71,8 @@ fn what_a_crash_left_is_told_and_still_compared_with() {
     let mut child = process::Command::new("true").spawn().unwrap();
     child.wait().unwrap();
     fs::create_dir(folder.path().join(".millstream")).unwrap();
-    let texts = [(file, text.replace("count()", "count(value)"))];
-    let left = serde_json::json!({ "pid": child.id(), "pipeline": "p", "params": {}, "texts": texts });
+    let kept = serde_json::json!({ "files": [("p.stream", text.replace("count()", "count(value)"))], "set": {} });
+    let left = serde_json::json!({ "pid": child.id(), "pipeline": "p", "file": file, "kept": kept });
     fs::write(folder.path().join(".millstream/p.stream.running"), left.to_string()).unwrap();
     let ran = compared(folder.path(), folder.path());
     assert!(ran.err.contains("is gone; compared with what it ran last as `p`"), "{}", ran.err);

@@ -1,6 +1,8 @@
 //! A sink that fails while a running pipeline is switched to a text with it: the old text goes on, with everything it
 //! remembers and the sinks it has.
 
+use std::fs;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +17,9 @@ use millstream::plan::operator::{BatchTime, NotRunnable, TaskError};
 use millstream::plan::seams::{Artifact, Delivered, Sink};
 use millstream::plan::{Catalog, Doc, OptionKind, OptionSpec, Plan};
 use millstream::reload::{Answers, compare};
+
+use super::draining::{all_of, begun};
+use super::{Running, totals, whole};
 
 /// The batches that each sink was given, and how many are open.
 #[derive(Clone, Default)]
@@ -180,4 +185,93 @@ fn a_text_whose_first_batch_fails_is_taken_back_and_the_batch_goes_by_the_old_on
     assert!(session.came_of_it().unwrap().is_ok());
     step(&mut session, 9);
     assert_eq!(of(&told, "b").len(), 3, "one of them before it was taken back");
+}
+
+/// A sink where nobody listens any more.
+fn refusing() -> String {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("from total |> into http(\"http://{address}/x\") {{ retries: 2, backoff: 20ms }}\n")
+}
+
+#[test]
+fn a_new_sink_that_takes_no_row_is_taken_back_and_no_row_is_lost() {
+    let running = Running::start(&totals("", "", ""), &[]);
+    running.save(&(totals("", ", min(value) as least", "") + &refusing()));
+    running.until_said("the new text cannot be run, the old one goes on", 1);
+    let before = running.out().lines().count();
+    running.until("more rows", || running.out().lines().count() > before + 5);
+    running.save(&totals("", ", sum(value) as s", ""));
+    running.until_applied(1);
+    let (said, out) = running.end();
+    assert_eq!(said.matches("the new text runs from batch").count(), 1, "{said}");
+    whole(&out);
+}
+
+#[test]
+fn with_a_checkpoint_a_batch_that_was_taken_back_is_there_once_even_after_a_kill() {
+    let text = |added: &str| {
+        let text = totals("", added, "").replace("every: 50ms", "every: 50ms, checkpoint: \"state\"");
+        let text = text.replace("ttl 1d", "ttl 1d emit all").replace(" |> where op == \"+\"", "");
+        text.replace("console { format: csv }", "files(\"out\") { format: csv, header: false }")
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    fs::write(folder.path().join("p.stream"), text("")).unwrap();
+    let lines = |running: &Running| all_of(&running.folder.path().join("out")).lines().count();
+    let more = |running: &Running| {
+        let before = lines(running);
+        running.until("more rows", || lines(running) > before + 5);
+    };
+    let mut running = begun(folder);
+    more(&running);
+    running.save(&(text(", min(value) as least") + &refusing()));
+    running.until_said("the new text cannot be run, the old one goes on", 1);
+    more(&running);
+    running.signal("-KILL");
+    running.child.wait().unwrap();
+    let folder = std::mem::replace(&mut running.folder, tempfile::TempDir::new().unwrap());
+    fs::write(folder.path().join("p.stream"), text("")).unwrap();
+    let running = begun(folder);
+    more(&running);
+    let out = all_of(&running.folder.path().join("out"));
+    whole(&out);
+    let said = running.said();
+    assert!(!said.contains("has changed since the last run"), "{said}");
+}
+
+#[test]
+fn a_batch_that_was_taken_back_and_not_delivered_is_delivered_once_by_the_next_run() {
+    // The sink that goes on fails as soon as the new one has, so that the run ends between the two.
+    const KEPT: &str = "#!/bin/sh\ntest -e fail && exit 1\ncat >> out.csv\n";
+    const NEW: &str = "#!/bin/sh\ntouch fail\nexit 1\n";
+    let text = |added: &str| {
+        let text = totals("", added, "").replace("every: 50ms", "every: 50ms, checkpoint: \"state\"");
+        let text = text.replace("ttl 1d", "ttl 1d emit all").replace(" |> where op == \"+\"", "");
+        text.replace(
+            "console { format: csv }",
+            "exec(\"sh\") { args: [\"kept.sh\"], format: csv, header: false, retries: 0 }",
+        )
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    for (name, text) in [("p.stream", text("")), ("kept.sh", KEPT.into()), ("new.sh", NEW.into())] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let out = |running: &Running| fs::read_to_string(running.folder.path().join("out.csv")).unwrap_or_default();
+    let more = |running: &Running| {
+        let before = out(running).lines().count();
+        running.until("more rows", || out(running).lines().count() > before + 5);
+    };
+    let mut running = begun(folder);
+    more(&running);
+    let new = "from total |> into exec(\"sh\") { args: [\"new.sh\"], format: csv, retries: 0 }\n";
+    running.save(&(text(", min(value) as least") + new));
+    assert_eq!(running.child.wait().unwrap().code(), Some(1), "{}", running.said());
+    let folder = std::mem::replace(&mut running.folder, tempfile::TempDir::new().unwrap());
+    fs::remove_file(folder.path().join("fail")).unwrap();
+    fs::write(folder.path().join("p.stream"), text("")).unwrap();
+    let running = begun(folder);
+    more(&running);
+    let out = out(&running);
+    whole(&out);
+    let numbers: Vec<_> = out.lines().collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "no batch is there twice: {out}");
 }

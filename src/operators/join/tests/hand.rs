@@ -62,7 +62,7 @@ pub(crate) fn checked(stage: &str) -> (Plan, Vec<Diagnostic>) {
     let parsed = millstream_dsl::parse::file(id, &text);
     assert_eq!(parsed.problems, Vec::new(), "{text}");
     let file = ProgramFile { id, path: "bench.stream".into(), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = check(&program, &crate::builtins::catalog(), &Overrides::new());
     (checked.plan, checked.problems)
 }

@@ -181,6 +181,40 @@ fn segments_and_records_that_were_exchanged_are_refused() {
     assert!(trouble.to_string().contains("of another checkpoint"), "{trouble}");
 }
 
+/// Found by a simulated crash: names and cuts become durable in any order.
+#[test]
+fn what_is_left_of_trimmed_segments_is_not_looked_at() {
+    let disk = SimulatedDisk::new(1);
+    let mut journal = open(&disk).unwrap();
+    let mut sequence = 0;
+    for n in 0..30 {
+        sequence = journal.append(3, &[format!("row {n}").as_bytes()]).unwrap();
+        journal.sync().unwrap();
+    }
+    let before = disk.files();
+    journal.trim(sequence).unwrap();
+    journal.sync().unwrap();
+    let (kept, gone) = (disk.files(), |path: &Path| !disk.files().iter().any(|(other, _)| other == path));
+    let trimmed: Files = before.into_iter().filter(|(path, _)| gone(path)).collect();
+    assert!(trimmed.len() > 3);
+    let all = payloads(&journal);
+    for left in 0..1 << trimmed.len() {
+        for bad in [0, 40, 70, 1000] {
+            let disk = self::disk(&kept);
+            for (at, (path, bytes)) in trimmed.iter().enumerate().filter(|(at, _)| left & (1 << at) != 0) {
+                let mut bytes = bytes.clone();
+                match bytes.get_mut(bad + at) {
+                    Some(byte) => *byte ^= 1,
+                    None => bytes.push(0),
+                }
+                disk.put(path, &bytes);
+            }
+            assert_eq!(payloads(&open(&disk).unwrap()), all);
+            assert!(trimmed.iter().all(|(path, _)| !disk.files().iter().any(|(other, _)| other == path)));
+        }
+    }
+}
+
 #[test]
 fn files_of_a_later_version_are_named_as_such() {
     let (files, _) = checkpoint(false);

@@ -154,6 +154,7 @@ impl Journal {
             file: Some(file),
             first: last.first,
             written: last.length,
+            ahead: last.length,
             gathered: Vec::new(),
             next: chain.next,
             sum: chain.sum,
@@ -316,6 +317,7 @@ impl Journal {
             self.sync()?;
             self.add(CLOSED, &[])?;
         }
+        self.writer.end()?;
         self.sync()?;
         self.page.closed = Some(self.writer.next);
         place(&*self.writer.disk, &self.folder, "about", self.page.text().as_bytes())

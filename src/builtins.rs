@@ -14,6 +14,7 @@ pub fn catalog() -> Catalog {
         formats: shared(formats::entries()),
         windows: windows(),
         functions: functions::scalars(),
+        inferred: <_>::default(),
         aggregates: functions::aggregates(),
     }
 }

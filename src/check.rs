@@ -14,6 +14,7 @@ mod endpoints;
 mod expressions;
 mod habits;
 mod header;
+mod inferring;
 mod inputs;
 mod literals;
 mod names;
@@ -28,13 +29,14 @@ mod types;
 mod unused;
 mod walk;
 mod windows;
+mod written;
 
 pub mod codes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use millstream_dsl::{Diagnostic, FileId, SourceMap, ast};
+use millstream_dsl::{Diagnostic, Edit, FileId, SourceMap, ast};
 
 use crate::plan::scenario::Scenario;
 use crate::plan::{Catalog, Plan, Settings};
@@ -42,6 +44,7 @@ use crate::plan::{Catalog, Plan, Settings};
 pub use definitions::PARAM_VARIABLE_PREFIX;
 pub use header::HEADER_OPTIONS;
 pub(crate) use literals::duration_text;
+pub use written::written;
 
 /// A pipeline file and what it imports, read.
 #[derive(Debug, Default)]
@@ -52,6 +55,22 @@ pub struct Program {
     pub files: Vec<ProgramFile>,
     /// Something could not be read and left no hole in a tree: what seems to be missing or unused may be there.
     pub incomplete: bool,
+    /// What was inferred from outside when it was checked, as edits that write it into the texts.
+    pub inferred: Vec<Edit>,
+}
+
+impl Program {
+    /// A file's text with what was inferred written in.
+    pub fn settled(&self, id: FileId) -> Option<String> {
+        let mut text = self.sources.get(id)?.text.clone();
+        let mut edits: Vec<_> = self.inferred.iter().filter(|edit| edit.span.file == id).collect();
+        // From the end, so that places stay what they are.
+        edits.sort_by_key(|edit| std::cmp::Reverse(edit.span.start));
+        for edit in edits {
+            text.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.replacement);
+        }
+        Some(text)
+    }
 }
 
 /// One file of a [`Program`].

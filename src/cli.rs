@@ -14,6 +14,7 @@ mod fmt;
 mod graph;
 mod infer;
 mod json;
+mod kept;
 mod list;
 mod new;
 mod plan;

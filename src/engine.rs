@@ -6,8 +6,10 @@ mod batch;
 mod blocks;
 mod chain;
 pub mod clock;
+mod durable;
 mod exchange;
 mod failure;
+mod first_batch;
 mod flow;
 mod intake;
 mod keyed;
@@ -26,16 +28,18 @@ mod silence;
 mod snapshot;
 mod stopping;
 mod switch;
+pub(crate) mod tables;
 
 pub use accounts::{
     BatchReport, MarkCount, MeterCount, Moved, OperatorCount, Phases, Report, SinkCount, SourceCount, Summary,
 };
 pub use clock::{Clock, ManualClock, RealClock};
+pub use durable::{Checkpoint, Start};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};
 pub use queue::Inlet;
 pub use reload::{Handover, Reloads};
-pub use run::{RunSettings, run};
+pub use run::{RunSettings, run, run_from};
 pub use session::{Opening, Session, Stepped};
 pub use switch::Switched;
 

@@ -6,6 +6,7 @@ pub mod binary;
 mod cells;
 pub(crate) mod conform;
 pub mod csv;
+mod infer;
 pub mod json;
 mod lines;
 pub mod logfmt;

@@ -387,6 +387,12 @@ impl Reader {
         self.records.read(entry)
     }
 
+    /// Reads records for a thread of its own.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        self.records.clone()
+    }
+
     /// The snapshots; only to be read.
     #[must_use]
     pub fn snapshots(&self) -> Snapshots {

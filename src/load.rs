@@ -41,9 +41,22 @@ pub fn text(text: &str) -> (Program, Vec<Diagnostic>) {
     (loader.program, loader.problems)
 }
 
+/// Reads texts that were kept: by path, the pipeline file first. What they import is among them.
+pub fn kept(texts: &[(PathBuf, String)]) -> (Program, Vec<Diagnostic>) {
+    let mut loader = Loader { kept: Some(texts.to_vec()), ..Loader::default() };
+    if let Some((path, text)) = texts.first() {
+        let id = loader.program.sources.add(path.display().to_string(), text.as_str());
+        loader.read(path, id);
+    }
+    loader.program.incomplete = loader.problems.iter().any(Diagnostic::is_error);
+    (loader.program, loader.problems)
+}
+
 #[derive(Default)]
 struct Loader {
     program: Program,
+    /// The texts to read instead of those on the disk.
+    kept: Option<Vec<(PathBuf, String)>>,
     problems: Vec<Diagnostic>,
     /// By real path, so that two spellings are one file; the position in `program.files`.
     known: Vec<(PathBuf, usize)>,
@@ -70,6 +83,12 @@ impl Loader {
         position
     }
 
+    fn text(&self, path: &Path) -> Result<String, Refused> {
+        let Some(kept) = &self.kept else { return read_text(path) };
+        let text = kept.iter().find(|(known, _)| known == path).map(|(_, text)| text.clone());
+        text.ok_or_else(|| Refused::Io(io::ErrorKind::NotFound.into()))
+    }
+
     /// The file that an import statement asks for, read now unless it has been read before.
     fn import(&mut self, importing: &Path, wanted: &ast::Text) -> Option<usize> {
         let path = importing.parent().unwrap_or(Path::new("")).join(&wanted.value);
@@ -78,7 +97,7 @@ impl Loader {
             let position = *position;
             return if self.refuse_cycle(position, wanted) { None } else { Some(position) };
         }
-        match read_text(&path) {
+        match self.text(&path) {
             Ok(text) => {
                 let id = self.program.sources.add(path.display().to_string(), text);
                 Some(self.read(&path, id))

@@ -68,6 +68,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("watermark_held_by", "gauge", "1 for the partition that holds the watermark back"),
     ("state_rows", "gauge", "keys or rows that a stage remembers"),
     ("state_bytes", "gauge", "bytes that a stage remembers, about"),
+    ("state_expired_total", "counter", "keys, rows or windows that a stage forgot, because their time was over"),
     ("source_lag", "gauge", "what was not read yet, by unit"),
     ("source_rate", "gauge", "rows a second that backpressure lets pass"),
     ("source_left_out_total", "counter", "things that were found and are not read"),
@@ -90,6 +91,8 @@ impl Metrics {
         let phases = [
             ("intake", batch.phases.intake),
             ("compute", batch.phases.compute),
+            ("stage", batch.phases.stage),
+            ("commit", batch.phases.commit),
             ("deliver", batch.phases.deliver),
             ("settle", batch.phases.settle),
             ("all", batch.took),
@@ -108,7 +111,8 @@ impl Metrics {
             numbers.add("rows_late_total", &of, stage.late as f64);
             numbers.add("rows_bad_total", &of, stage.bad as f64);
             numbers.add("stage_seconds_total", &of, stage.took.as_secs_f64());
-            if stage.held != <_>::default() {
+            if stage.held != <_>::default() || stage.expired > 0 {
+                numbers.add("state_expired_total", &of, stage.expired as f64);
                 numbers.set("state_rows", &of, stage.held.keys as f64);
                 numbers.set("state_bytes", &of, stage.held.bytes as f64);
             }
@@ -286,6 +290,7 @@ mod tests {
                 word: "where".into(),
                 rows_in: 10,
                 filtered: 4,
+                expired: 3,
                 ..OperatorCount::default()
             }],
             sinks: vec![SinkCount { word: "files".into(), stream: "a".into(), rows: 6, ..SinkCount::default() }],
@@ -306,6 +311,8 @@ mod tests {
             "millstream_rows_in_total{pipeline=\"p\",stream=\"orders\",stage=\"source\"} 22",
             "millstream_rows_bad_total{pipeline=\"p\",stream=\"orders\",stage=\"source\"} 2",
             "millstream_rows_filtered_total{pipeline=\"p\",stream=\"a\\\"b\",stage=\"where\"} 8",
+            "millstream_state_expired_total{pipeline=\"p\",stream=\"a\\\"b\",stage=\"where\"} 6",
+            "millstream_state_rows{pipeline=\"p\",stream=\"a\\\"b\",stage=\"where\"} 0",
             "millstream_rows_out_total{pipeline=\"p\",stream=\"a\",stage=\"files\"} 12",
             "millstream_watermark_seconds{pipeline=\"p\",source=\"orders\"} 5.5",
             "millstream_batch_seconds_bucket{pipeline=\"p\",phase=\"all\",le=\"0.025\"} 0",

@@ -42,6 +42,7 @@ mod projection;
 mod show;
 mod sides;
 mod spans;
+mod touched;
 mod values;
 
 #[cfg(test)]
@@ -50,3 +51,6 @@ mod at_work;
 #[cfg(test)]
 #[path = "operators/tests/stepping.rs"]
 mod stepping;
+#[cfg(test)]
+#[path = "operators/tests/telling.rs"]
+mod telling;

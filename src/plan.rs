@@ -3,6 +3,7 @@
 //! and `check`, `optimize` and `engine` see nothing else of it.
 
 pub mod catalog;
+pub mod conflict;
 pub mod context;
 pub mod edge;
 pub mod expr;
@@ -11,6 +12,7 @@ pub mod measure;
 pub mod memory;
 pub mod operator;
 pub mod print;
+pub mod sample;
 pub mod scenario;
 pub mod seams;
 pub mod settings;
@@ -20,6 +22,7 @@ pub use catalog::{
     AggregateEntry, Catalog, ClauseSpec, Doc, FormatEntry, FunctionEntry, OptionKind, OptionSpec, SinkEntry,
     SourceEntry, StageEntry, WindowEntry,
 };
+pub use conflict::{Conflict, FormatUse, Records};
 pub use context::{Planned, Port, Scope, SideOutput, StageContext};
 pub use edge::{Edge, EventTime, Guarantee, Mode};
 pub use expr::{AggregateCall, Node, TypedExpr};

@@ -3,6 +3,7 @@
 //! `src/ARCHITECTURE.md`, "How a saved edit takes effect".
 
 mod answers;
+pub mod drain;
 mod ends;
 mod meaning;
 mod state;
@@ -39,6 +40,10 @@ pub struct Entry {
     pub says: Vec<String>,
     /// What can be answered; empty where nothing is asked.
     pub answers: Vec<Answer>,
+    /// Why open windows cannot end by the old text, where that is not among the answers.
+    pub hindrance: Option<String>,
+    /// What the new text answers for it alone.
+    pub written: Option<Answer>,
     /// How the engine takes it over.
     pub hand: Hand,
 }
@@ -90,10 +95,24 @@ pub fn compare_with(old: &Plan, new: &Plan, aside: &Aside<'_>) -> Changes {
     entries.extend(ends::inputs(old, new));
     entries.extend(state::states(old, new, aside));
     entries.extend(ends::sinks(old, new));
+    entries.iter_mut().for_each(|entry| entry.written = written(new, entry));
     let same = old.header.name == new.header.name
         && entries.iter().all(|e| e.verdict == Verdict::Kept && e.says.is_empty() && e.answers.is_empty())
         && meaning::whole(old) == meaning::whole(new);
     Changes { entries, same }
+}
+
+/// What a text says beside a stage or source for edits that need a decision.
+fn written(plan: &Plan, entry: &Entry) -> Option<Answer> {
+    let text = |id| {
+        let node = plan.node(id);
+        match (&node.work, entry.kind) {
+            (Work::Source(endpoint), Kind::Source) if node.stream == entry.name => endpoint.settings.text("on_change"),
+            (Work::Operator(_), Kind::State) if node.identity == entry.name => node.on_change.as_deref(),
+            _ => None,
+        }
+    };
+    plan.ordered().into_iter().find_map(text)?.parse().ok()
 }
 
 impl Changes {
@@ -111,7 +130,10 @@ impl Changes {
             rows.push(vec![entry.kind.to_string(), entry.name.clone(), entry.verdict.to_string(), first]);
             rows.extend(says.map(|more| vec![String::new(), String::new(), String::new(), more.clone()]));
             if !entry.answers.is_empty() {
-                let answers = format!("answer {}={}", entry.name, listed(&entry.answers, "|"));
+                let answers = match entry.written.filter(|answer| entry.answers.contains(answer)) {
+                    Some(answer) => format!("the text answers `{answer}`"),
+                    None => format!("answer {}={}", entry.name, listed(&entry.answers, "|")),
+                };
                 rows.push(vec![String::new(), String::new(), String::new(), answers]);
             }
         }
@@ -125,7 +147,8 @@ impl Changes {
 
     /// The last line of the table: when it takes effect.
     pub fn when(&self) -> String {
-        let asked = self.asked().len();
+        let answered = |entry: &&&Entry| entry.written.is_none_or(|answer| !entry.answers.contains(&answer));
+        let asked = self.asked().iter().filter(answered).count();
         if self.same {
             return "the same pipeline: nothing to apply".into();
         }
@@ -197,7 +220,16 @@ fn remembers(plan: &Plan, id: crate::plan::graph::NodeId) -> bool {
 
 impl Entry {
     fn plain(kind: Kind, name: &str, verdict: Verdict, says: Vec<String>) -> Self {
-        Entry { kind, name: name.to_owned(), verdict, says, answers: Vec::new(), hand: Hand::default() }
+        Entry {
+            kind,
+            name: name.to_owned(),
+            verdict,
+            says,
+            answers: Vec::new(),
+            hindrance: None,
+            written: None,
+            hand: Hand::default(),
+        }
     }
 }
 

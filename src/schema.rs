@@ -105,8 +105,9 @@ fn stage_form(word: &Word<'_>, name: &str) -> Value {
             properties.entry(first).or_insert_with(|| described("#/definitions/expression", doc));
         }
     }
-    if !word.options.is_empty() {
-        let options = word.options.iter().map(|spec| (spec.name.to_string(), option(spec))).collect::<Map<_, _>>();
+    if !(word.options.is_empty() && word.shared.is_empty()) {
+        let all = word.options.iter().copied().chain(word.shared);
+        let options = all.map(|spec| (spec.name.to_string(), option(spec))).collect::<Map<_, _>>();
         properties.insert("with".into(), json!({ "type": "object", "properties": options }));
     }
     json!({ "type": "object", "required": [name], "properties": properties, "additionalProperties": false })

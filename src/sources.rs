@@ -16,8 +16,9 @@ pub mod socket;
 pub mod stdin;
 
 use crate::model::Column;
+use crate::plan::catalog::Endpoint;
 use crate::plan::edge::Mode;
-use crate::plan::{Settings, SourceEntry};
+use crate::plan::{Conflict, Settings, SourceEntry};
 
 /// Every source, in the order they are listed.
 pub fn entries() -> Vec<SourceEntry> {
@@ -34,6 +35,14 @@ pub fn entries() -> Vec<SourceEntry> {
         postgres::entry(),
         redis::entry(),
     ]
+}
+
+/// A format whose first record is a line of names, where every record comes by itself.
+fn sole_records(endpoint: &Endpoint) -> Option<Conflict> {
+    let format = endpoint.format.as_ref().filter(|format| format.settings.flag("header"))?;
+    let message =
+        format!("records that come one by one have no line of names, which `{}` expects", format.entry.doc.name);
+    Some(Conflict::between("header", message, "the values then stand in the order of the schema:\n  header: false"))
 }
 
 /// For sources that add no columns.

@@ -13,6 +13,8 @@ pub enum Severity {
     Error,
     /// The pipeline runs, but likely not as meant.
     Warning,
+    /// Nothing is wrong: what was found out is told.
+    Note,
 }
 
 /// A place and what is to be said about it.
@@ -59,6 +61,11 @@ impl Diagnostic {
     /// A warning at `span`.
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, span, message.into())
+    }
+
+    /// Something to tell of `span` that is no mistake.
+    pub fn note(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, code, span, message.into())
     }
 
     fn new(severity: Severity, code: &'static str, span: Span, message: String) -> Self {

@@ -79,9 +79,12 @@ impl<'a> Checker<'a> {
 
     /// In YAML a double-quoted scalar is a string, where people often mean an expression.
     pub(super) fn is_yaml_quoted(&self, span: Span) -> bool {
-        let yaml =
-            self.program.sources.get(span.file).is_some_and(|f| f.name.ends_with(".yaml") || f.name.ends_with(".yml"));
-        yaml && self.text(span).starts_with('"')
+        self.is_yaml(span) && self.text(span).starts_with('"')
+    }
+
+    /// Whether a text is YAML.
+    pub(super) fn is_yaml(&self, span: Span) -> bool {
+        self.program.sources.get(span.file).is_some_and(|f| f.name.ends_with(".yaml") || f.name.ends_with(".yml"))
     }
 }
 

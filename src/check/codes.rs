@@ -78,6 +78,10 @@ const fn warning(name: &'static str, page: &'static str) -> Code {
     Code { name, severity: Severity::Warning, page }
 }
 
+const fn note(name: &'static str, page: &'static str) -> Code {
+    Code { name, severity: Severity::Note, page }
+}
+
 const CODES: &[Code] = &[
     error("syntax", include_str!("codes/syntax.md")),
     error("unclosed-string", include_str!("codes/unclosed-string.md")),
@@ -163,6 +167,9 @@ const CODES: &[Code] = &[
     warning("unused-column", include_str!("codes/unused-column.md")),
     warning("unused-source", include_str!("codes/unused-source.md")),
     warning("unused-definition", include_str!("codes/unused-definition.md")),
+    error("option-conflict", include_str!("codes/option-conflict.md")),
+    error("nothing-to-infer", include_str!("codes/nothing-to-infer.md")),
+    note("inferred-schema", include_str!("codes/inferred-schema.md")),
     error("sink-conflict", include_str!("codes/sink-conflict.md")),
     error("no-output", include_str!("codes/no-output.md")),
     error("table-as-stream", include_str!("codes/table-as-stream.md")),

@@ -97,8 +97,16 @@ impl Draft {
     ) {
         let Some(place) = self.at.take() else { return };
         let identity = self.identity(&[], word);
-        let node =
-            PlanNode { stream: self.stream.clone(), identity, work, outputs, fates, run: Running::default(), span };
+        let node = PlanNode {
+            stream: self.stream.clone(),
+            identity,
+            work,
+            outputs,
+            fates,
+            on_change: None,
+            run: Running::default(),
+            span,
+        };
         self.nodes.push(DraftNode { node, inputs: vec![place.from], stage: None, named: None });
     }
 
@@ -208,6 +216,9 @@ impl Checker<'_> {
         if let Some(planned) = planned.filter(|_| !poisoned) {
             let failing = Failing { sends_bad, can_fail };
             self.place_stage(placed, planned, place, others, failing, draft, wiring);
+            if let Some(last) = draft.nodes.last_mut() {
+                last.node.on_change = call.options.text("on_change").map(str::to_owned);
+            }
         }
         self.say_where_used(mark, placed);
         None
@@ -303,6 +314,7 @@ impl Checker<'_> {
             work: Work::Operator(planned.operator),
             outputs,
             fates,
+            on_change: None,
             run: Running::default(),
             span: planned.span,
         };

@@ -10,8 +10,9 @@ use crate::check::checker::{Checker, some_of};
 use crate::check::expressions::suggested;
 
 use crate::check::options::{Around, spec_of};
+use crate::model::Column;
 use crate::plan::catalog::{Directions, Feature, FormatCall, FormatEntry};
-use crate::plan::{Edge, OptionKind, OptionSpec, Settings};
+use crate::plan::{Conflict, Edge, FormatUse, OptionKind, OptionSpec, Settings};
 
 /// A format as it is called: its word, its arguments, and where.
 pub(super) struct FormatWord<'e> {
@@ -128,6 +129,35 @@ impl<'a> Checker<'a> {
         );
     }
 
+    /// Reports what of a format's options cannot stand; whether there is some.
+    pub(super) fn check_format(
+        &mut self,
+        format: &FormatCall,
+        columns: Option<&[Column]>,
+        settings: &Settings,
+        way: Directions,
+        at: Span,
+    ) -> bool {
+        let columns = columns.and_then(|columns| in_file(columns, settings));
+        let used = FormatUse { settings: &format.settings, columns: columns.as_deref(), way };
+        self.check_conflicts((format.entry.conflicts)(&used), [&format.settings, settings], at)
+    }
+
+    /// Reports options that cannot stand as they are written; whether there are some. `at` is where to point when
+    /// nobody wrote the option.
+    pub(super) fn check_conflicts(&mut self, conflicts: Vec<Conflict>, settings: [&Settings; 2], at: Span) -> bool {
+        let some = !conflicts.is_empty();
+        for conflict in conflicts {
+            let written = settings.into_iter().find_map(|settings| settings.span(conflict.option));
+            self.report(
+                Diagnostic::error(conflict.code, written.unwrap_or(at), conflict.message)
+                    .label(conflict.label)
+                    .help(conflict.help),
+            );
+        }
+        some
+    }
+
     /// Checks options that name columns against the rows, once these are known.
     pub(super) fn check_column_options(
         &mut self,
@@ -150,6 +180,14 @@ impl<'a> Checker<'a> {
         let folder = path.and_then(|p| p.parent()).filter(|folder| !folder.as_os_str().is_empty());
         folder.map_or_else(|| PathBuf::from("."), PathBuf::from)
     }
+}
+
+/// The columns that a format has to do with: those that are folders (`partition_by`) are not in the file. None where
+/// only the path of each file says which (`hive`).
+pub(super) fn in_file(columns: &[Column], settings: &Settings) -> Option<Vec<Column>> {
+    let folders = settings.texts("partition_by");
+    let inside = columns.iter().filter(|column| !folders.contains(&column.name.as_str()));
+    (!settings.flag("hive")).then(|| inside.cloned().collect())
 }
 
 /// Whether the option names columns, at any depth.

@@ -7,6 +7,7 @@ use millstream_dsl::{Diagnostic, Span};
 use crate::check::checker::Checker;
 use crate::check::literals;
 use crate::check::options::Around;
+use crate::plan::catalog::ON_CHANGE;
 use crate::plan::graph::Header;
 use crate::plan::{OptionKind, OptionSpec, OptionValue, Settings};
 
@@ -71,11 +72,6 @@ pub const HEADER_OPTIONS: &[OptionSpec] = &[
 const WATERMARKS: &[(&str, &str)] = &[
     ("slowest", "that of the slowest input: no row is late because another stream is ahead"),
     ("fastest", "that of the fastest input: results come sooner, rows of slower streams may be late"),
-];
-
-const ON_CHANGE: &[(&str, &str)] = &[
-    ("keep", "it goes on with what it has, where the layout is the same"),
-    ("reset", "it is put aside and begins anew"),
 ];
 
 const OVERRUN: &[(&str, &str)] = &[

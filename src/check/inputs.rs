@@ -40,8 +40,9 @@ impl Checker<'_> {
     }
 
     fn plan_input(&mut self, statement: &InputStatement<'_>, wiring: &mut Wiring) -> Option<()> {
-        let call = &statement.input.from;
         let entry = self.source_entry(statement)?;
+        let inferring = self.without_infer(&statement.input.from);
+        let call = inferring.as_ref().map_or(&statement.input.from, |(call, _)| call);
         self.check_feature("source", &call.name, entry.feature);
         let kind = if statement.table { "table" } else { "source" };
         let what = format!("{kind} `{}`", entry.doc.name);
@@ -51,7 +52,23 @@ impl Checker<'_> {
         };
         let specs = source_specs(&entry, statement.table);
         let around = Around { what: what.clone(), rows: None };
+        let before = self.problems.mark();
         let (mut settings, format) = self.endpoint_settings(call, &entry.args, &specs, format, &around);
+        // What was not understood may be what an option misses.
+        let understood = !self.problems.errors_since(before);
+        if let Some((_, at)) = &inferring {
+            let (base, name) = (self.base_of(statement.file), &statement.input.name.name);
+            if !understood || !self.infer_schema(&entry, (&mut settings, format.as_ref()), &base, (name, *at)) {
+                return None;
+            }
+        }
+        if let Some(format) = format.as_ref().filter(|_| understood) {
+            let written = settings.schema("schema").map(|schema| schema.columns.clone());
+            let columns = written.or_else(|| (format.entry.columns)(&format.settings));
+            if self.check_format(format, columns.as_deref(), &settings, Directions::In, call.name.at.0) {
+                return None;
+            }
+        }
         let schema = self.source_schema(&entry, call, &settings, format.as_ref(), &what)?;
         let mode = (entry.mode)(&settings);
         let schema = with_op(schema, &mode);
@@ -63,6 +80,7 @@ impl Checker<'_> {
         outputs.insert(Port::Bad, Edge { guarantee, ..Edge::append(BadRow::schema()) });
         let fates = self.bad_rows(statement, settings.schema("schema").is_some());
         if fates.get(&Port::Bad) == Some(&RowFate::Null) {
+            self.check_forgiving(statement, format.as_ref());
             // Whoever reads must know it: a value that fails is null there and then.
             settings.set("bad", OptionValue::Symbol("null".into()), call.name.at.0);
         }
@@ -77,6 +95,9 @@ impl Checker<'_> {
             pipeline: self.header.name.clone(),
             base: self.base_of(statement.file),
         };
+        if understood {
+            self.check_conflicts((entry.conflicts)(&endpoint), [&endpoint.settings; 2], call.name.at.0);
+        }
         let identity = format!("{}/{}/1", name.name, entry.doc.name);
         let work = if statement.table { Work::Table(endpoint) } else { Work::Source(endpoint) };
         let node = PlanNode {
@@ -85,6 +106,7 @@ impl Checker<'_> {
             work,
             outputs,
             fates,
+            on_change: None,
             run: Running::default(),
             span: call.name.at.0,
         };
@@ -240,6 +262,25 @@ impl Checker<'_> {
         Some(EventTime { column: name, delay, ends_window: false })
     }
 
+    /// `bad null` wants a format that can read a row's other values.
+    fn check_forgiving(&mut self, statement: &InputStatement<'_>, format: Option<&FormatCall>) {
+        let Some(format) = format.filter(|format| !(format.entry.records)(&format.settings).forgiving) else { return };
+        let clauses = &statement.input.from.clauses;
+        let clause = clauses.iter().find(|clause| matches!(clause.kind, ClauseKind::Bad(_)));
+        let name = &format.entry.doc.name;
+        let message = format!(
+            "`bad null` needs a format that reads the values of a line one by one, which `{name}` does not do here"
+        );
+        self.report(
+            Diagnostic::error("option-conflict", clause.map_or(statement.input.name.at.0, |c| c.at.0), message)
+                .label("no value can be left out of a row")
+                .help(format!(
+                    "write what becomes of the whole row:\n  bad to {}_bad\n  bad drop",
+                    statement.input.name.name
+                )),
+        );
+    }
+
     /// What becomes of rows that cannot be read.
     fn bad_rows(&mut self, statement: &InputStatement<'_>, has_schema: bool) -> BTreeMap<Port, RowFate> {
         let call = &statement.input.from;
@@ -304,6 +345,7 @@ pub(super) fn source_specs(entry: &SourceEntry, table: bool) -> Vec<OptionSpec> 
     let common = SOURCE_OPTIONS.iter().filter(|s| match s.name {
         "format" => formatted,
         "schema" => !fixed,
+        "on_change" => !table,
         _ => true,
     });
     let more: Vec<_> = common.cloned().chain(if table { table_options() } else { Vec::new() }).collect();

@@ -411,6 +411,11 @@ impl Checker<'_> {
         {
             match call.name.name.as_str() {
                 "env" => return Ok(OptionValue::Secret(SecretRef::Env(name.clone()))),
+                "secret" if SecretRef::misnamed(name).is_some() => {
+                    let why = SecretRef::misnamed(name).unwrap_or_default();
+                    let help = Some("write a name such as\n  secret(\"orders/token\")".into());
+                    return Err(Misfit { help, ..Misfit::new("wrong-argument", why) });
+                }
                 "secret" => return Ok(OptionValue::Secret(SecretRef::Named(name.clone()))),
                 _ => {}
             }

@@ -9,6 +9,7 @@ use millstream_dsl::{Diagnostic, suggest};
 use crate::check::chains::Wiring;
 use crate::check::checker::{Checker, listed, some_of};
 use crate::check::draft::Draft;
+use crate::check::endpoints::in_file;
 use crate::check::names::ChainStatement;
 use crate::check::options::Around;
 use crate::model::{Column, Schema, Slot, Type};
@@ -41,10 +42,17 @@ impl Checker<'_> {
         let specs = sink_specs(&entry);
         let rows = draft.at.as_ref().map(|place| place.edge.clone());
         let around = Around { what, rows: rows.as_ref() };
+        let before = self.problems.mark();
         let (settings, format) = self.endpoint_settings(into, &entry.args, &specs, format, &around);
+        // What was not understood may be what an option misses.
+        let understood = !self.problems.errors_since(before);
         let Some(place) = draft.at.clone() else { return };
         if let Some(format) = &format {
-            self.check_accepted(format, &place.edge.schema.columns, into.name.at.0);
+            let columns = in_file(&place.edge.schema.columns, &settings).unwrap_or_default();
+            self.check_accepted(format, &columns, into.name.at.0);
+            if understood {
+                self.check_format(format, Some(&columns), &settings, Directions::Out, into.name.at.0);
+            }
         }
         self.check_colliding(into, &place.edge);
         let takes = (entry.takes_changes)(&settings);
@@ -62,6 +70,9 @@ impl Checker<'_> {
             pipeline: self.header.name.clone(),
             base: self.base_of(chain.file),
         };
+        if understood {
+            self.check_conflicts((entry.conflicts)(&endpoint), [&endpoint.settings; 2], into.name.at.0);
+        }
         draft.push_sink(Work::Sink(endpoint), outputs, fates, into.name.at.0, &entry.doc.name);
         for clause in &into.clauses {
             if let ClauseKind::Rejected(Fate::To(name)) = &clause.kind {

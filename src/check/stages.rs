@@ -195,7 +195,7 @@ impl Checker<'_> {
         match kind {
             // Whatever can fail can send rows aside; whether this one can is known when it is typed.
             ClauseKind::Bad(_) => true,
-            ClauseKind::With(_) if !entry.options.is_empty() => true,
+            ClauseKind::With(_) if !(entry.options.is_empty() && entry.state_options().is_empty()) => true,
             kind => entry.clauses.iter().any(|c| c.word == kind.word()),
         }
     }
@@ -280,7 +280,8 @@ impl Checker<'_> {
         }
         let entries = with.map_or(&[][..], |options| &options.entries);
         let around = Around { what: format!("stage `{}`", entry.doc.name), rows: None };
-        self.options(entries, &entry.options, &around, stage.name.at.0, &mut settings);
+        let specs: Vec<_> = entry.options.iter().chain(entry.state_options()).cloned().collect();
+        self.options(entries, &specs, &around, stage.name.at.0, &mut settings);
         settings
     }
 }

@@ -176,7 +176,8 @@ pub(crate) struct Plan {
     /// Also tell rule by rule how the plan came about, and why a rule did not fire
     #[arg(long)]
     pub(crate) verbose: bool,
-    /// Tell what this text would do to a pipeline that runs by an older one
+    /// Tell what this text would do to a pipeline that runs by an older one: a file, or a folder in which a pipeline of
+    /// the same name runs; what a process runs counts, and not what lies on the disk
     #[arg(long, value_name = "OLD", conflicts_with = "verbose")]
     pub(crate) against: Option<PathBuf>,
     /// Set a parameter; may be repeated

@@ -78,13 +78,11 @@ fn fits(questions: &[Question], name: &str, answer: Answer) -> Result<(), Failur
 
 fn refused(question: &Question, answer: Answer) -> Failure {
     let instead = question.answers.join("` or `");
-    let drain = "`drain` cannot be done yet: let the windows close before the edit is saved";
-    Failure::new(match answer {
-        Answer::Drain => format!("{drain}, or answer `{instead}`"),
-        Answer::Keep | Answer::Reset => {
-            format!("`{}` cannot be answered with `{answer}`; answer `{instead}`", question.name)
-        }
-    })
+    let why = match (answer, &question.hindrance) {
+        (Answer::Drain, Some(why)) => format!(": {why}"),
+        _ => String::new(),
+    };
+    Failure::new(format!("`{}` cannot be answered with `{answer}`{why}; answer `{instead}`", question.name))
 }
 
 fn told(questions: &[Question]) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use millstream_dsl::{Diagnostic, SourceMap, ast};
+use millstream_dsl::{Diagnostic, Severity, SourceMap, ast};
 
 use super::Exit;
 use super::report::{Look, render};
@@ -38,15 +38,12 @@ pub(crate) struct Counts {
 
 /// Reads and checks a file.
 pub(crate) fn find(path: &Path, catalog: &Catalog, overrides: &Overrides) -> Findings {
-    let (program, mut problems) = load::program(path);
-    if program.files.is_empty() {
-        return Findings { program, plan: None, tests: Vec::new(), problems };
+    let mut found = Findings::of(load::program(path), catalog, overrides);
+    if let Some(plan) = &found.plan {
+        found.problems.extend(load::unmatched_patterns(plan, catalog));
+        found.problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
     }
-    let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
-    problems.extend(checked.problems);
-    problems.extend(load::unmatched_patterns(&checked.plan, catalog));
-    problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
-    Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
+    found
 }
 
 /// The plan of texts that were read and have no mistakes, once more: a plan cannot be copied.
@@ -55,7 +52,7 @@ pub(crate) fn plan_of(program: &Program, catalog: &Catalog, overrides: &Override
 }
 
 /// The values given on the command line, then those that the environment has for further parameters.
-fn with_environment(program: &Program, given: &Overrides) -> Overrides {
+pub(crate) fn with_environment(program: &Program, given: &Overrides) -> Overrides {
     let mut overrides = given.clone();
     for statement in program.files.iter().flat_map(|file| &file.tree.statements) {
         if let ast::StatementKind::Param { name, .. } = &statement.kind
@@ -69,10 +66,31 @@ fn with_environment(program: &Program, given: &Overrides) -> Overrides {
 }
 
 impl Findings {
+    /// Checks what was read.
+    pub(super) fn of(read: (Program, Vec<Diagnostic>), catalog: &Catalog, overrides: &Overrides) -> Self {
+        let (mut program, mut problems) = read;
+        if program.files.is_empty() {
+            return Findings { program, plan: None, tests: Vec::new(), problems };
+        }
+        let checked = crate::check::check(&program, catalog, &with_environment(&program, overrides));
+        let notes = checked.problems.iter().filter(|problem| problem.severity == Severity::Note);
+        program.inferred = notes.flat_map(|note| note.edits.clone()).collect();
+        problems.extend(checked.problems);
+        problems.sort_by_key(|problem| (problem.span().file, problem.span().start));
+        Findings { program, plan: Some(checked.plan), tests: checked.tests, problems }
+    }
+
     /// How many mistakes and warnings.
     pub(crate) fn counts(&self) -> Counts {
-        let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
-        Counts { errors, warnings: self.problems.len() - errors }
+        let count = |severity| self.problems.iter().filter(|problem| problem.severity == severity).count();
+        Counts { errors: count(Severity::Error), warnings: count(Severity::Warning) }
+    }
+
+    /// What was found out and is no mistake, as text.
+    pub(crate) fn notes(&self, look: Look) -> String {
+        let notes: Vec<_> =
+            self.problems.iter().filter(|problem| problem.severity == Severity::Note).cloned().collect();
+        render_all(&notes, &self.program.sources, look)
     }
 
     /// The plan where there are no mistakes; else they are printed beside the output, and the exit code is left.

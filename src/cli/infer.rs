@@ -1,25 +1,24 @@
 //! `millstream infer`: a `type` statement for a sample of data.
 
-mod csv;
-mod json;
-mod shape;
-mod value;
-
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use millstream_dsl::ast::{self, At, Ident, StatementKind, Trivia};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::args::Infer;
 use super::terminal::{self, Terminal};
 use super::{Exit, Failure, Outcome};
-use crate::load::STDIN;
-use crate::model::{Schema, Slot, Type};
+use crate::builtins;
+use crate::check::written;
+use crate::load::{STDIN, plain_words};
+use crate::model::{Slot, Type};
+use crate::plan::Settings;
+use crate::plan::catalog::find;
+use crate::plan::sample::Sample;
 
-/// What Parquet files start with.
-const PARQUET_MAGIC: &[u8] = b"PAR1";
+/// What files of formats that carry their schema start with.
+const MAGIC: [(&[u8], &str); 3] = [(b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"ARROW1", "arrow")];
 
 /// Prints the type in the layout of `fmt`.
 pub(crate) fn infer(args: &Infer, terminal: &mut Terminal) -> Outcome {
@@ -33,33 +32,23 @@ pub(crate) fn infer(args: &Infer, terminal: &mut Terminal) -> Outcome {
 }
 
 fn sampled(path: &Path, rows: usize) -> Result<Type, Failure> {
-    let bytes = if path == Path::new(STDIN) { terminal::read_stdin() } else { std::fs::read(path) };
-    let bytes = bytes.map_err(|refused| Failure::of(path, &refused))?;
-    let not_that = |why: String| Failure::new(format!("`{}`: {why}", path.display()));
-    if bytes.starts_with(PARQUET_MAGIC) {
-        return parquet_type(path).map_err(not_that);
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let text = std::str::from_utf8(bytes).map_err(|_| not_that("neither UTF-8 text nor Parquet".into()))?;
-    let first = text.trim_start().chars().next();
-    let columns = match first {
-        None => return Err(not_that("it is empty".into())),
-        Some('{' | '[') => json::columns(text, rows),
-        Some(_) => csv::columns(text, rows),
+    let is_file = path != Path::new(STDIN);
+    let front = if is_file { std::fs::read(path) } else { terminal::read_stdin() };
+    let front = front.map_err(|refused| Failure::of(path, &refused))?;
+    let file = is_file.then(|| File::open(path)).transpose().map_err(|refused| Failure::new(plain_words(&refused)))?;
+    let place = path.display().to_string();
+    let format = match MAGIC.iter().find(|(magic, _)| front.starts_with(magic)) {
+        Some((_, format)) => *format,
+        None => match front.trim_ascii_start().strip_prefix(b"\xef\xbb\xbf").unwrap_or(&front).trim_ascii_start() {
+            [] => return Err(Failure::new(format!("`{place}`: it is empty"))),
+            [b'{' | b'[', ..] => "json",
+            _ => "csv",
+        },
     };
-    columns.map(Type::Struct).map_err(not_that)
-}
-
-fn parquet_type(path: &Path) -> Result<Type, String> {
-    if path == Path::new(STDIN) {
-        return Err("Parquet is read from its end, so give it as a file".into());
-    }
-    let file = File::open(path).map_err(|e| crate::load::plain_words(&e))?;
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| format!("it is no whole Parquet file: {e}"))?;
-    let schema =
-        Schema::from_arrow(reader.schema().fields()).ok_or("it has a column of a type that is not supported")?;
-    Ok(Type::Struct(schema.columns))
+    let infer = find(&builtins::catalog().formats, format).and_then(|entry| entry.infer);
+    let infer = infer.ok_or_else(|| Failure::new(format!("nothing can be seen of format `{format}`")))?;
+    let sample = Sample { place, front, whole: true, file, folders: Vec::new() };
+    infer(&Settings::default(), &[sample], rows).map(Type::Struct).map_err(Failure::new)
 }
 
 /// `shop-orders.json` gives `ShopOrders`.
@@ -72,38 +61,4 @@ fn type_name(path: &Path) -> String {
     };
     let name: String = words.map(capital).collect();
     if name.chars().next().is_some_and(char::is_alphabetic) { name } else { "Row".into() }
-}
-
-/// A type as it is written.
-fn written(slot: &Slot) -> ast::TypeExpr {
-    let word = |name: &str, args| ast::TypeKind::Named { name: ident(name), args };
-    let kind = match &slot.ty {
-        Type::Struct(columns) => {
-            let fields = columns.iter().map(|column| ast::TypeField {
-                trivia: Trivia::default(),
-                name: ident(&column.name),
-                ty: written(&column.slot),
-            });
-            ast::TypeKind::Struct { fields: fields.collect(), end: Vec::new() }
-        }
-        Type::List(element) => word("list", vec![ast::TypeArg::Type(written(element))]),
-        Type::Map(key, value) => {
-            let key = written(&Slot::required(key.as_ref().clone()));
-            word("map", vec![ast::TypeArg::Type(key), ast::TypeArg::Type(written(value))])
-        }
-        Type::Decimal { precision, scale } => {
-            let number = |value| ast::TypeArg::Number { value, at: At::default() };
-            word("decimal", vec![number(u64::from(*precision)), number(u64::from(scale.unsigned_abs()))])
-        }
-        Type::Timestamp(Some(zone)) => {
-            word("timestamp", vec![ast::TypeArg::Text(ast::Text { value: zone.to_string(), at: At::default() })])
-        }
-        Type::Null | Type::Unknown => word("json", Vec::new()),
-        plain => word(&plain.to_string(), Vec::new()),
-    };
-    ast::TypeExpr { kind, nullable: slot.nullable, at: At::default() }
-}
-
-fn ident(name: &str) -> Ident {
-    Ident { name: name.into(), at: At::default() }
 }

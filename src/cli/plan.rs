@@ -2,7 +2,7 @@
 //! is remembered, what a crash can do on each way from a source to a sink. `--verbose` tells rule by rule how it came
 //! about.
 
-mod against;
+pub(super) mod against;
 pub(super) mod stages;
 
 use std::collections::BTreeSet;
@@ -24,15 +24,15 @@ use stages::{Stage, Step};
 
 /// Checks, optimizes, prints.
 pub(crate) fn plan(args: &args::Plan, terminal: &mut Terminal) -> Outcome {
+    if let Some(old) = &args.against {
+        return against::against(old, args, terminal);
+    }
     let catalog = builtins::catalog();
     let overrides = args.set.iter().cloned().collect();
     let plan = match findings::find(&args.file, &catalog, &overrides).plan_or_complain(terminal) {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
-    if let Some(old) = &args.against {
-        return against::against(&plan, old, args, terminal);
-    }
     let mut text = String::new();
     if args.verbose {
         text.push_str(&format!("as it was checked:\n{}", indented(&plan.to_string())));

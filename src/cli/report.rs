@@ -117,6 +117,7 @@ impl miette::Diagnostic for Shown<'_> {
         Some(match self.diagnostic.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
+            Severity::Note => miette::Severity::Advice,
         })
     }
 
@@ -212,6 +213,7 @@ impl Excerpts {
         let styles = &self.theme.styles;
         let (word, style) = match diagnostic.severity() {
             Some(miette::Severity::Warning) => ("warning", styles.warning),
+            Some(miette::Severity::Advice) => ("note", styles.advice),
             _ => ("error", styles.error),
         };
         let code = diagnostic.code().map(|code| format!("[{code}]")).unwrap_or_default();
@@ -255,6 +257,7 @@ impl Excerpts {
             for mark in &piece.marks {
                 let style = match (mark.primary, severity) {
                     (true, Some(miette::Severity::Warning)) => styles.warning,
+                    (true, Some(miette::Severity::Advice)) => styles.advice,
                     (true, _) => styles.error,
                     (false, _) => styles.advice,
                 };

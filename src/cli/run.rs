@@ -1,5 +1,6 @@
 //! `millstream run`: a checked pipeline, batch by batch, until it ends or is told to.
 
+mod checkpoint;
 mod live;
 mod log;
 mod many;
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 use millstream_dsl::{SourceMap, Span};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use checkpoint::Begun;
 use live::{Live, grouped};
 use log::Lines;
 use progress::Progress;
@@ -21,15 +23,18 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
+use super::watch::draining::Draining;
+use super::watch::record::Record;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
 use crate::builtins;
-use crate::check::Program;
+use crate::check::{Overrides, Program};
 use crate::engine::{self, BatchReport, Clock, EngineError, MeterCount, RealClock, Report, RunSettings, Summary};
 use crate::load::{STDIN, plain_words};
 use crate::metrics::{self, Metrics, State};
 use crate::model::time::show_elapsed;
 use crate::optimize::optimize;
+use crate::plan::Catalog;
 use crate::plan::operator::TaskError;
 
 /// What a shell calls a program that Ctrl-C ended.
@@ -43,6 +48,8 @@ struct Around {
     /// Becomes true when texts are to be read anew whatever the files look like.
     again: Arc<AtomicBool>,
     metrics: Metrics,
+    /// The words, and what was inferred of sources.
+    catalog: Catalog,
     /// There are several, so that what is said of one names it.
     many: bool,
 }
@@ -58,7 +65,7 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     {
         return Ok(found.exit(false));
     }
-    let around = Around { stop: <_>::default(), again: <_>::default(), metrics: Metrics::default(), many };
+    let around = Around { stop: <_>::default(), again: <_>::default(), metrics: Metrics::default(), catalog, many };
     end_on_signals(&around.stop).map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
     signal_hook::flag::register(SIGHUP, Arc::clone(&around.again))
         .map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
@@ -90,6 +97,10 @@ fn is_well(file: &Path, found: &Findings, terminal: &mut Terminal) -> bool {
         let name = file.display();
         terminal.aside(&format!("{name}: {}; millstream check {name} shows them\n", found.counts()));
     }
+    if errors == 0 {
+        let notes = found.notes(terminal.error_look);
+        terminal.aside(&notes);
+    }
     errors == 0 && found.plan.is_some()
 }
 
@@ -103,6 +114,12 @@ fn one(
     terminal: &mut Terminal,
 ) -> Outcome {
     let Findings { plan: Some(plan), program, .. } = found else { return Ok(Exit::Unreadable) };
+    let set = args.set.iter().cloned().collect();
+    let begun = match checkpoint::begin(file, (plan, program), set, is_watched(file, args), terminal)? {
+        Ok(begun) => begun,
+        Err(exit) => return Ok(exit),
+    };
+    let Begun { plan, program, set, start, draining } = begun;
     let pipeline = plan.header.name.clone();
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
@@ -115,7 +132,13 @@ fn one(
     let lines = logs.then(|| Lines { name: pipeline.clone() });
     let above = live.as_ref().map(Live::above);
     let sources = program.sources.clone();
-    let watch = watched(file, program, args, around, above, (&pipeline, terminal));
+    let lasts = !args.once && file != Path::new(STDIN);
+    let record = lasts.then(|| Arc::new(Record::begin(file, &pipeline, &set, &program)));
+    let watch = record.as_ref().filter(|_| !args.no_reload).map(|record| {
+        let given = args.set.iter().cloned().collect();
+        let text = (program, &set, draining);
+        watched(file, text, given, record, around, (above, args.log_format), (&pipeline, terminal))
+    });
     let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
     first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
@@ -128,7 +151,7 @@ fn one(
         reloads: watch.as_ref().map(Watch::reloads),
         ..RunSettings::default()
     };
-    let ended = engine::run(&optimize(plan).plan, settings, &mut told);
+    let ended = engine::run_from(&optimize(plan).plan, start, settings, &mut told);
     if let Some(live) = &told.live {
         live.clear();
     }
@@ -145,19 +168,22 @@ fn one(
     }
 }
 
-/// The pipeline's text under watch; none where it is run once, or comes from a pipe.
+/// Whether saved edits take effect.
+fn is_watched(file: &Path, args: &Run) -> bool {
+    !args.once && !args.no_reload && file != Path::new(STDIN)
+}
+
+/// The pipeline's text under watch.
 fn watched(
     file: &Path,
-    program: Program,
-    args: &Run,
+    (program, set, draining): (Program, &Overrides, Option<Draining>),
+    overrides: Overrides,
+    record: &Arc<Record>,
     around: &Around,
-    above: Option<live::Above>,
+    (above, log_format): (Option<live::Above>, Option<LogFormat>),
     (pipeline, terminal): (&str, &Terminal),
-) -> Option<Watch> {
-    if args.once || args.no_reload || file == Path::new(STDIN) {
-        return None;
-    }
-    let logged = args.log_format == Some(LogFormat::Json);
+) -> Watch {
+    let logged = log_format == Some(LogFormat::Json);
     let name = pipeline.to_owned();
     let say = move |text: &str| {
         let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
@@ -174,14 +200,16 @@ fn watched(
     let watching = Watching {
         file: file.to_owned(),
         pipeline: pipeline.to_owned(),
-        overrides: args.set.iter().cloned().collect(),
+        overrides,
+        catalog: around.catalog.clone(),
+        record: Arc::clone(record),
         look: terminal.error_look,
         say: Arc::new(say),
         again: Arc::clone(&around.again),
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Some(Watch::start(watching, program))
+    Watch::start(watching, program, set, draining)
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

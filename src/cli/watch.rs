@@ -1,7 +1,9 @@
 //! What is done when a running pipeline's text is saved: on a thread of its own it is read, checked and compared with
 //! what runs; the run only finds a plan that is ready. A text with mistakes is told of once, and the old one goes on.
 
+pub(super) mod draining;
 mod files;
+pub(super) mod record;
 pub(super) mod waiting;
 
 use std::path::PathBuf;
@@ -13,17 +15,19 @@ use std::time::{Duration, Instant};
 use millstream_dsl::SourceMap;
 
 use super::findings::{self, Findings};
+use super::kept::Kept;
 use super::report::Look;
 use super::table::aligned;
-use crate::builtins;
 use crate::check::{Overrides, Program};
-use crate::engine::{EngineError, Handover, Reloads, Switched};
+use crate::engine::{EngineError, Handover, Reloads, Session, Switched};
 use crate::metrics::Metrics;
 use crate::optimize::optimize;
 use crate::plan::seams::Bell;
 use crate::plan::{Catalog, Plan};
 use crate::reload::{Answer, Answers, Changes, Taking, Verdict, compare_with, identities};
+use draining::{Draining, Switching, Texts, What};
 use files::Watched;
+use record::Record;
 use waiting::Desk;
 
 /// How long a text with mistakes must be still before it is believed: it may be half of one.
@@ -48,6 +52,10 @@ pub(super) struct Watching {
     pub(super) again: Arc<AtomicBool>,
     /// Where it is counted what became of edits.
     pub(super) metrics: Metrics,
+    /// The words, and what was inferred of sources.
+    pub(super) catalog: Catalog,
+    /// Where it is said what runs.
+    pub(super) record: Arc<Record>,
     /// Whether a file that is gone is told of here.
     pub(super) gone_is_told: bool,
 }
@@ -79,13 +87,15 @@ struct State {
     running: Arc<Text>,
     ready: Option<Ready>,
     /// What is being switched to.
-    switching: Option<Arc<Text>>,
+    switching: Option<Switching>,
+    /// Windows of the text before that are still open.
+    draining: Option<Draining>,
     /// State that was put aside: its identity, and the text in which its stage stands.
     aside: Vec<(String, Arc<Text>)>,
 }
 
 struct Ready {
-    handover: Handover,
+    what: What,
     text: Arc<Text>,
 }
 
@@ -98,14 +108,20 @@ impl Watching {
 }
 
 impl Watch {
-    /// Starts to watch a pipeline that runs by these texts, which have no mistakes.
-    pub(super) fn start(watching: Watching, program: Program) -> Self {
-        let catalog = builtins::catalog();
-        let plan = findings::plan_of(&program, &catalog, &watching.overrides);
+    /// Starts to watch a pipeline that runs by these texts, which have no mistakes, and with these parameters.
+    pub(super) fn start(watching: Watching, program: Program, set: &Overrides, draining: Option<Draining>) -> Self {
+        let catalog = watching.catalog.clone();
+        let plan = findings::plan_of(&program, &catalog, set);
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { running: running.clone(), ready: None, switching: None, aside: Vec::new() }),
+            state: Mutex::new(State {
+                running: running.clone(),
+                ready: None,
+                switching: None,
+                draining,
+                aside: Vec::new(),
+            }),
             watching: watching.clone(),
             bell: Bell::default(),
             over: AtomicBool::new(false),
@@ -114,8 +130,17 @@ impl Watch {
         let desk = Desk::of(&watching.file);
         files.set(watched(&watching, &desk, &running.program.sources));
         let seen = texts(&running.program.sources);
-        let thread =
-            Reader { watching, catalog, shared: shared.clone(), files, desk, seen, waiting: None, wrong: false };
+        let thread = Reader {
+            watching,
+            catalog,
+            shared: shared.clone(),
+            files,
+            desk,
+            seen,
+            waiting: None,
+            held: None,
+            wrong: false,
+        };
         let thread = std::thread::Builder::new().name("watch".into()).spawn(move || thread.run());
         let thread = thread.map_err(|error| tracing::warn!(%error, "saved edits are not noticed")).ok();
         Watch { shared, thread }
@@ -162,7 +187,7 @@ impl Shared {
     /// Lets the run find a plan. False where something else runs by now than it was compared with.
     fn offer(&self, against: &Arc<Text>, ready: Ready) -> bool {
         let mut state = self.state();
-        let still = Arc::ptr_eq(&state.running, against) && state.switching.is_none();
+        let still = Arc::ptr_eq(&state.running, against) && state.switching.is_none() && state.draining.is_none();
         if still {
             state.ready = Some(ready);
             self.bell.ring();
@@ -176,19 +201,41 @@ impl Reloads for Shared {
         &self.bell
     }
 
-    fn ready(&self) -> Option<Handover> {
+    fn ready(&self, session: &Session) -> Option<Handover> {
         let mut state = self.state();
-        let Ready { handover, text } = state.ready.take()?;
-        state.switching = Some(text);
+        let (handover, switching) = match state.ready.take() {
+            Some(Ready { what, text }) => match what.at_switch(text, session) {
+                Ok(ready) => ready,
+                Err(why) => {
+                    drop(state);
+                    self.watching.count("failed", "drain");
+                    (self.watching.say)(&format!("{}: {why}; the old text goes on\n", self.watching.file.display()));
+                    return None;
+                }
+            },
+            None => {
+                let over = |draining: &mut Draining| draining.is_over(session);
+                let draining = state.draining.take_if(over)?;
+                draining.end(state.running.clone())
+            }
+        };
+        state.switching = Some(switching);
         Some(handover)
     }
 
     fn came_of_it(&self, outcome: Result<&Switched, &EngineError>, took: Duration, batch: u64) -> Vec<String> {
         let mut state = self.state();
-        let Some(text) = state.switching.take() else { return Vec::new() };
+        let Some(Switching { text, draining, ends }) = state.switching.take() else { return Vec::new() };
         let name = self.watching.file.display();
         match outcome {
+            Ok(_) if ends => {
+                self.watching.count("applied", "drained");
+                vec![format!(
+                    "{name}: the windows of the old text have ended: only the new one runs from batch {batch} on"
+                )]
+            }
             Ok(switched) => {
+                self.watching.record.lay(&text.program);
                 let before = std::mem::replace(&mut state.running, text);
                 let mut gone = identities(&before.plan);
                 gone.retain(|name| switched.aside.contains(name));
@@ -196,7 +243,11 @@ impl Reloads for Shared {
                 state.aside.extend(gone.into_iter().map(|name| (name, before.clone())));
                 self.watching.count("applied", "edit");
                 let took = took.as_secs_f64() * 1000.0;
-                vec![format!("{name}: the new text runs from batch {batch} on (switched in {took:.1} ms)")]
+                let mut said =
+                    vec![format!("{name}: the new text runs from batch {batch} on (switched in {took:.1} ms)")];
+                said.extend(draining.iter().flat_map(Draining::told));
+                state.draining = draining;
+                said
             }
             Err(error) => {
                 let reason = if matches!(error, EngineError::Refused(_)) { "refused" } else { "state" };
@@ -223,6 +274,8 @@ struct Reader {
     /// The texts that were last judged.
     seen: Vec<String>,
     waiting: Option<Waiting>,
+    /// An edit that came while windows of the text before were still open.
+    held: Option<Waiting>,
     /// The last answers did not fit and are forgotten.
     wrong: bool,
 }
@@ -236,6 +289,13 @@ impl Reader {
             if self.files.wait() || again {
                 self.decided();
                 self.read(again);
+            }
+            let is_free = || self.shared.state().draining.is_none();
+            if self.held.is_some()
+                && is_free()
+                && let Some(edit) = self.held.take()
+            {
+                self.judge(&edit, true);
             }
         }
         self.desk.clear();
@@ -270,7 +330,7 @@ impl Reader {
         let Some(plan) = found.plan else { return };
         let text = Arc::new(Text { plan, program: found.program });
         let answers = Answers::of_text(on_change(&text.plan));
-        self.waiting = None;
+        (self.waiting, self.held) = (None, None);
         self.judge(&Waiting { text, answers }, true);
     }
 
@@ -323,6 +383,10 @@ impl Reader {
                 }
                 return;
             }
+            if self.shared.state().draining.is_some() {
+                self.hold(edit);
+                return;
+            }
             match changes.settled(&edit.answers) {
                 Err(pending) => {
                     self.wait(edit, &changes, &pending.wrong, fresh);
@@ -340,6 +404,16 @@ impl Reader {
         }
     }
 
+    /// One plan holds two texts, not three.
+    fn hold(&mut self, edit: &Waiting) {
+        let until = self.shared.state().draining.as_ref().map(Draining::until).unwrap_or_default();
+        self.say(&format!(
+            "windows of the text before are still open ({until}): what was saved now waits for their end"
+        ));
+        self.shared.watching.count("waits", "drain");
+        self.held = Some(Waiting { text: edit.text.clone(), answers: edit.answers.clone() });
+    }
+
     fn hand_over(
         &mut self,
         edit: &Waiting,
@@ -348,8 +422,17 @@ impl Reader {
         changes: &Changes,
         fresh: bool,
     ) -> bool {
-        let plan = findings::plan_of(&edit.text.program, &self.catalog, &self.watching.overrides);
-        let ready = Ready { handover: Handover { plan: optimize(plan).plan, taking }, text: edit.text.clone() };
+        let plan = |text: &Text| findings::plan_of(&text.program, &self.catalog, &self.watching.overrides);
+        let alone = optimize(plan(&edit.text)).plan;
+        let text = Kept::of(&edit.text.program, &self.watching.overrides);
+        let what = if taking.drains.is_empty() {
+            What::Plan(Box::new(Handover { plan: alone, taking, text: text.encode() }))
+        } else {
+            let before = Kept::of(&running.program, &self.watching.overrides);
+            let (old, new) = (plan(running), plan(&edit.text));
+            What::Both(Box::new(Texts { old, new, taking, alone, text, before }))
+        };
+        let ready = Ready { what, text: edit.text.clone() };
         let told = told(changes);
         if fresh && !told.is_empty() {
             let name = self.watching.file.display();
@@ -422,7 +505,7 @@ fn texts(sources: &SourceMap) -> Vec<String> {
 }
 
 /// The answer that the text itself gives.
-fn on_change(plan: &Plan) -> Option<Answer> {
+pub(super) fn on_change(plan: &Plan) -> Option<Answer> {
     plan.header.settings.text("on_change")?.parse().ok()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::plan::catalog::Endpoint;
@@ -94,11 +94,8 @@ impl Place {
 
 /// Where `secret("a/b")` stands: `a/b` in the folder that the environment names, or in `secrets` beside the pipeline.
 fn file(name: &str, base: &Path) -> Result<PathBuf, NotRunnable> {
-    let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-    if name.is_empty() || !Path::new(name).components().all(plain) {
-        return Err(NotRunnable(format!(
-            "secret(\"{name}\") leaves the folder of secrets; write a name such as secret(\"orders/token\")"
-        )));
+    if let Some(why) = SecretRef::misnamed(name) {
+        return Err(NotRunnable(format!("secret(\"{name}\") {why}")));
     }
     let folder = match std::env::var_os(FOLDER) {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),

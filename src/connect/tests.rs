@@ -71,7 +71,7 @@ fn endpoint(text: &str, base: &Path, pick: impl Fn(&Work) -> Option<Endpoint>) -
     let id = sources.add("p.stream", &text);
     let tree = millstream_dsl::parse::file(id, &text).tree;
     let file = ProgramFile { id, path: base.join("p.stream"), tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = check(&program, &crate::builtins::catalog(), &Overrides::new());
     let errors: Vec<_> = checked.problems.iter().filter(|problem| problem.is_error()).collect();
     assert!(errors.is_empty(), "{errors:?}");

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::connect::secrets::Secret;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::NotRunnable;
+use crate::plan::{Conflict, Settings};
 
 /// Certificates, the first of them this side's own, and their key.
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -24,16 +25,58 @@ struct Shown {
     key: Secret,
 }
 
+/// The options of a client that do not go together. One without the option `tls` is always encrypted.
+pub(crate) fn client_conflicts(settings: &Settings) -> Vec<Conflict> {
+    if settings.get("tls").is_some() && !settings.flag("tls") {
+        return idle(settings, "`tls: true`", "switch encryption on:\n  tls: true");
+    }
+    unpaired(settings).into_iter().collect()
+}
+
+/// Each option of TLS that is written though nothing is encrypted without `what`.
+pub(crate) fn idle(settings: &Settings, what: &str, help: &str) -> Vec<Conflict> {
+    let written = ["tls_ca", "tls_cert", "tls_key"].into_iter().filter(|name| settings.is_written(name));
+    written.map(|name| Conflict::between(name, format!("`{name}` means nothing without {what}"), help)).collect()
+}
+
+/// The options of a server that do not go together.
+pub(crate) fn server_conflicts(settings: &Settings) -> Vec<Conflict> {
+    let alone = settings.is_written("tls_client_ca") && !settings.is_written("tls_cert");
+    let alone = alone.then(|| {
+        let message = "`tls_client_ca` wants `tls_cert` and `tls_key` beside it";
+        Conflict::between(
+            "tls_client_ca",
+            message,
+            "only what is encrypted can show certificates:\n  tls_cert: \"server.pem\"",
+        )
+    });
+    unpaired(settings).into_iter().chain(alone).collect()
+}
+
+/// A certificate without its key, or a key without its certificate.
+fn unpaired(settings: &Settings) -> Option<Conflict> {
+    match (settings.is_written("tls_cert"), settings.is_written("tls_key")) {
+        (true, false) => {
+            let help = "name the key:\n  tls_key: secret(\"tls/key\")";
+            Some(Conflict::between("tls_cert", "`tls_cert` wants `tls_key` beside it", help))
+        }
+        (false, true) => {
+            let help = "name the certificate:\n  tls_cert: \"cert.pem\"";
+            Some(Conflict::between("tls_key", "`tls_key` wants `tls_cert` beside it", help))
+        }
+        _ => None,
+    }
+}
+
 impl Shown {
     /// `tls_cert` and `tls_key`.
     fn of(endpoint: &Endpoint) -> Result<Option<Shown>, NotRunnable> {
-        let certificates = path(endpoint, "tls_cert");
-        match (certificates, Secret::of(endpoint, "tls_key")?) {
-            (None, None) => Ok(None),
-            (Some(certificates), Some(key)) => Ok(Some(Shown { certificates, key })),
-            (Some(_), None) => Err(NotRunnable("`tls_cert` wants `tls_key` beside it".into())),
-            (None, Some(_)) => Err(NotRunnable("`tls_key` wants `tls_cert` beside it".into())),
+        if let Some(half) = unpaired(&endpoint.settings) {
+            return Err(NotRunnable(half.message));
         }
+        let certificates = path(endpoint, "tls_cert");
+        let key = Secret::of(endpoint, "tls_key")?;
+        Ok(certificates.zip(key).map(|(certificates, key)| Shown { certificates, key }))
     }
 
     fn read(&self) -> Result<Identity, String> {
@@ -52,14 +95,7 @@ pub(crate) struct ClientTls {
 impl ClientTls {
     /// As the options say; none where `tls` is off.
     pub(crate) fn switched(endpoint: &Endpoint) -> Result<Option<ClientTls>, NotRunnable> {
-        if endpoint.settings.flag("tls") {
-            return ClientTls::of(endpoint).map(Some);
-        }
-        let idle = ["tls_ca", "tls_cert", "tls_key"].into_iter().find(|name| endpoint.settings.is_written(name));
-        match idle {
-            Some(name) => Err(NotRunnable(format!("`{name}` means nothing without `tls: true`"))),
-            None => Ok(None),
-        }
+        endpoint.settings.flag("tls").then(|| ClientTls::of(endpoint)).transpose()
     }
 
     /// As the options say, for what is always encrypted.
@@ -114,12 +150,7 @@ impl ServerTls {
     /// As the options say; none where there is no `tls_cert`.
     pub(crate) fn of(endpoint: &Endpoint) -> Result<Option<ServerTls>, NotRunnable> {
         let clients = path(endpoint, "tls_client_ca");
-        let Some(shown) = Shown::of(endpoint)? else {
-            return match clients {
-                Some(_) => Err(NotRunnable("`tls_client_ca` wants `tls_cert` and `tls_key` beside it".into())),
-                None => Ok(None),
-            };
-        };
+        let Some(shown) = Shown::of(endpoint)? else { return Ok(None) };
         let tls = ServerTls { shown, clients, made: Mutex::new(None) };
         tls.config().map_err(NotRunnable)?;
         Ok(Some(tls))

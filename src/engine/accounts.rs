@@ -81,7 +81,11 @@ pub struct Phases {
     pub intake: Duration,
     /// Operators.
     pub compute: Duration,
-    /// Sinks.
+    /// Sinks prepare what they will write.
+    pub stage: Duration,
+    /// What the checkpoint costs: until the batch is on the disk.
+    pub commit: Duration,
+    /// Sinks write it.
     pub deliver: Duration,
     /// Telling sources that their rows are safe.
     pub settle: Duration,
@@ -168,6 +172,8 @@ pub struct OperatorCount {
     pub partly_late: u64,
     /// Rows for which an expression failed.
     pub bad: u64,
+    /// Keys, rows or windows it remembered and forgot, because their time was over.
+    pub expired: u64,
     /// Time it was worked on, summed up over threads.
     pub took: Duration,
     /// What it remembers behind the batch.
@@ -250,6 +256,7 @@ impl Summary {
             sum.partly_late += more.partly_late;
             sum.late += more.late;
             sum.bad += more.bad;
+            sum.expired += more.expired;
             sum.took += more.took;
             sum.held = more.held;
         }

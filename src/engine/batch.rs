@@ -1,4 +1,4 @@
-//! One micro-batch, read top to bottom: take rows in, compute, deliver, acknowledge.
+//! One micro-batch, read top to bottom: take rows in, compute, stage, commit, deliver, acknowledge.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,8 @@ use crate::engine::accounts::{BatchReport, MeterCount, OperatorCount, SinkCount,
 use crate::engine::blocks::{blocks_of, bytes_of, settled};
 use crate::engine::chain;
 use crate::engine::clock::Clock;
+use crate::engine::durable::image::Prepared;
+use crate::engine::durable::{Durable, Undelivered};
 use crate::engine::failure::{Failure, at};
 use crate::engine::flow::{Flow, Parts};
 use crate::engine::intake::Taken;
@@ -18,7 +20,7 @@ use crate::engine::program::{Kind, Node, Program, Slot, Stage, Step};
 use crate::engine::rate::Done;
 use crate::engine::stopping::Stopping;
 use crate::plan::operator::{BatchTime, StepTime, TaskError};
-use crate::plan::seams::{BadRow, Bell, LeftOut};
+use crate::plan::seams::{Artifact, BadRow, Bell, LeftOut, Split};
 use crate::plan::{Port, RowFate};
 
 /// How many unreadable rows of a source are told of in a batch, where nobody takes them.
@@ -36,12 +38,22 @@ pub(super) struct Means<'a> {
 }
 
 /// What the sources gave for a batch, by node.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Input {
     taken: BTreeMap<usize, Taken>,
 }
 
 impl Input {
+    /// The same for a program that has these sources at other nodes, or not at all.
+    pub(super) fn renumbered(self, place: impl Fn(usize) -> Option<usize>) -> Self {
+        Input { taken: self.taken.into_iter().filter_map(|(node, taken)| Some((place(node)?, taken))).collect() }
+    }
+
+    /// The splits of a source that were read further.
+    pub(super) fn moved(&self, node: usize) -> impl Iterator<Item = &Split> {
+        self.taken.get(&node).into_iter().flat_map(|taken| taken.moved.iter().map(|(split, _, _)| split))
+    }
+
     /// Whether any source gave rows or got further.
     pub(super) fn is_empty(&self) -> bool {
         self.taken.values().all(|t| t.moved.is_empty() && t.blocks.is_empty() && t.bad.is_empty())
@@ -49,12 +61,21 @@ impl Input {
 }
 
 /// What is kept from batch to batch beside the operators' own state.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Carry {
     /// Rows that sinks refused, to come in again.
     pub(super) rejected: BTreeMap<usize, Vec<RecordBatch>>,
     /// How far the watermark of each node had come.
     pub(super) marks: Vec<Option<i64>>,
+}
+
+/// What a sink prepared of a batch.
+struct Staged {
+    /// The sink's step.
+    step: usize,
+    /// None where there was nothing to prepare.
+    prepared: Option<Artifact>,
+    count: SinkCount,
 }
 
 /// What a batch ended in.
@@ -147,6 +168,7 @@ impl Program {
         input: Input,
         close: bool,
         carry: &mut Carry,
+        mut durable: Option<&mut Durable>,
         means: &Means<'_>,
     ) -> Result<Ended, Failure> {
         let started = means.clock.ticks();
@@ -164,21 +186,22 @@ impl Program {
             work.flow.put((node, Port::Rejected), rows);
         }
         let mut input = input;
-        let outputs = self.compute(&mut work, &mut input)?;
+        let mut outputs = self.compute(&mut work, &mut input)?;
+        // What may turn out not to work comes first, while nothing is delivered anywhere else.
+        outputs.sort_by_key(|(i, _)| !matches!(&self.steps[*i], Step::Sink(_, outlet, _) if outlet.is_new()));
         work.check_fates(&self.nodes)?;
-        let computed = means.clock.ticks();
-        for (i, rows) in outputs {
-            if let Step::Sink(node, outlet, (from, _)) = &mut self.steps[i] {
-                let names = (self.nodes[*from].stream.as_str(), self.nodes[*node].word.as_str());
-                let refused = work.deliver(names, *node, outlet, &rows)?;
-                if !refused.is_empty() {
-                    carry.rejected.insert(*node, refused);
-                }
-            }
-        }
         if means.strict {
             work.check_accounts(&self.nodes)?;
         }
+        let computed = means.clock.ticks();
+        let mut staged = self.stage(&mut work, outputs)?;
+        let mut committed = means.clock.ticks();
+        if let Some(durable) = &mut durable {
+            self.commit(&work, &input, &mut staged, durable)?;
+            work.report.phases.commit = means.clock.ticks().saturating_sub(committed);
+            committed = means.clock.ticks();
+        }
+        self.deliver(&mut work, staged, carry, durable)?;
         carry.marks = work.marks.iter().map(|marks| marks.after).collect();
         let mut report = work.report;
         for (node, keyed) in self.keyed() {
@@ -189,7 +212,8 @@ impl Program {
         let delivered = means.clock.ticks();
         self.settle(&input, batch.micros)?;
         report.phases.compute = computed.saturating_sub(started);
-        report.phases.deliver = delivered.saturating_sub(computed);
+        report.phases.stage = committed.saturating_sub(computed).saturating_sub(report.phases.commit);
+        report.phases.deliver = delivered.saturating_sub(committed);
         report.phases.settle = means.clock.ticks().saturating_sub(delivered);
         let mut seen = work.flow.into_seen();
         let of = |slot: &Slot| seen.get(slot).cloned().unwrap_or_default();
@@ -219,6 +243,135 @@ impl Program {
             }
         }
         Ok(outputs)
+    }
+
+    /// Sinks prepare their rows, so that nothing of ours can keep them from being delivered.
+    fn stage(&mut self, work: &mut Work<'_>, outputs: Vec<(usize, Vec<RecordBatch>)>) -> Result<Vec<Staged>, Failure> {
+        let mut staged = Vec::new();
+        for (step, rows) in outputs {
+            let Step::Sink(node, outlet, (from, _)) = &mut self.steps[step] else { continue };
+            let mut count = SinkCount {
+                word: self.nodes[*node].word.clone(),
+                stream: self.nodes[*from].stream.clone(),
+                rows: rows.iter().map(|r| r.num_rows() as u64).sum(),
+                ..SinkCount::default()
+            };
+            let mut prepared = None;
+            if count.rows > 0 || outlet.wants_empty() {
+                let started = work.means.clock.ticks();
+                let Means { clock, stop, .. } = *work.means;
+                prepared = outlet.stage(&work.batch, &rows, &mut count.retries, clock, stop).map_err(at(*node))?;
+                count.took = work.means.clock.ticks().saturating_sub(started);
+            }
+            staged.push(Staged { step, prepared, count });
+        }
+        Ok(staged)
+    }
+
+    /// From here on the batch counts, whatever happens. Waits while the disk is full.
+    fn commit(
+        &mut self,
+        work: &Work<'_>,
+        input: &Input,
+        staged: &mut [Staged],
+        durable: &mut Durable,
+    ) -> Result<(), Failure> {
+        let mut changed = self.changed(work.batch, input, &work.marks, durable.told())?;
+        for Staged { step, prepared, .. } in staged.iter_mut() {
+            if let (Step::Sink(node, ..), Some(artifact)) = (&self.steps[*step], prepared) {
+                let (sink, rows) = (self.nodes[*node].identity.clone(), artifact.rows);
+                changed.prepared.push(Prepared { sink, rows, bytes: artifact.bytes.clone() });
+            }
+        }
+        let Means { clock, stop, .. } = *work.means;
+        durable.commit(&changed, clock, stop).map_err(at(usize::MAX))
+    }
+
+    /// Sinks make it visible; what they refuse comes in again.
+    fn deliver(
+        &mut self,
+        work: &mut Work<'_>,
+        staged: Vec<Staged>,
+        carry: &mut Carry,
+        durable: Option<&mut Durable>,
+    ) -> Result<(), Failure> {
+        let (mut sinks, mut rejected) = (Vec::new(), Vec::new());
+        for Staged { step, prepared, mut count } in staged {
+            let Step::Sink(node, outlet, _) = &mut self.steps[step] else { continue };
+            if let Some(artifact) = prepared {
+                let started = work.means.clock.ticks();
+                let Means { clock, stop, .. } = *work.means;
+                let refused = outlet.deliver(&work.batch, &artifact, &mut count.retries, clock, stop);
+                let refused = refused.map_err(at(*node))?;
+                count.took += work.means.clock.ticks().saturating_sub(started);
+                count.rejected = refused.iter().map(|r| r.num_rows() as u64).sum();
+                let identity = self.nodes[*node].identity.clone();
+                if !refused.is_empty() {
+                    rejected.push((identity.clone(), refused.clone()));
+                    carry.rejected.insert(*node, refused);
+                }
+                sinks.push(identity);
+            }
+            work.report.sinks.push(count);
+        }
+        if let Some(durable) = durable.filter(|_| !sinks.is_empty()) {
+            durable.done(work.batch, sinks, &rejected).map_err(at(usize::MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Delivers batches that were committed before the process ended and may not have been delivered; each sink knows
+    /// what it has of them. A sink that has more than was committed belongs to another past.
+    pub(super) fn catch_up(
+        &mut self,
+        committed: u64,
+        undelivered: Vec<Undelivered>,
+        carry: &mut Carry,
+        durable: &mut Durable,
+        notes: &mut Vec<String>,
+        means: &Means<'_>,
+    ) -> Result<(), Failure> {
+        for step in &mut self.steps {
+            let Step::Sink(node, outlet, _) = step else { continue };
+            if let Some(ahead) = outlet.knock().map_err(at(*node))?.filter(|batch| *batch >= committed) {
+                let why = format!(
+                    "the sink has batch {ahead} already, but the checkpoint ends before it: its end was lost; restore \
+                     the checkpoint, or clear the sink and begin with a new one"
+                );
+                return Err(at(*node)(TaskError::Stop(why)));
+            }
+        }
+        for Undelivered { batch, prepared } in undelivered {
+            let (mut sinks, mut rejected, mut rows) = (Vec::new(), Vec::new(), 0);
+            for Prepared { sink, rows: count, bytes } in prepared {
+                let place = self.steps.iter_mut().find_map(|step| match step {
+                    Step::Sink(node, outlet, _) if self.nodes[*node].identity == sink => Some((*node, outlet)),
+                    _ => None,
+                });
+                let Some((node, outlet)) = place else {
+                    let why = format!("batch {} was committed for the sink `{sink}`, which is not there", batch.number);
+                    return Err(at(usize::MAX)(TaskError::Stop(why)));
+                };
+                let artifact = Artifact { bytes, rows: count };
+                let refused = outlet.deliver(&batch, &artifact, &mut 0, means.clock, means.stop).map_err(at(node))?;
+                if !refused.is_empty() {
+                    rejected.push((sink.clone(), refused.clone()));
+                    carry.rejected.insert(node, refused);
+                }
+                sinks.push(sink);
+                rows += count;
+            }
+            durable.done(batch, sinks, &rejected).map_err(at(usize::MAX))?;
+            let number = batch.number;
+            notes
+                .push(format!("batch {number} was committed before the last run ended: its {rows} rows are delivered"));
+        }
+        for step in &mut self.steps {
+            if let Step::Sink(node, outlet, _) = step {
+                outlet.sweep().map_err(at(*node))?;
+            }
+        }
+        Ok(())
     }
 
     /// The watermarks of every node, from what was before and what the sources have heard.
@@ -400,6 +553,7 @@ impl Work<'_> {
 
     fn put(&mut self, node: usize, out: KeyedOut) {
         self.counts[node].partly_late += out.partly_late;
+        self.counts[node].expired += out.expired;
         let stream = &self.counts[node].stream;
         let meter = |measured| MeterCount { stream: stream.clone(), measured };
         self.report.meters.extend(out.measured.into_iter().map(meter));
@@ -445,30 +599,5 @@ impl Work<'_> {
             }
         }
         Ok(())
-    }
-
-    fn deliver(
-        &mut self,
-        (stream, word): (&str, &str),
-        node: usize,
-        outlet: &mut crate::engine::outlet::Outlet,
-        rows: &[RecordBatch],
-    ) -> Result<Vec<RecordBatch>, Failure> {
-        let mut count = SinkCount {
-            word: word.to_owned(),
-            stream: stream.to_owned(),
-            rows: rows.iter().map(|r| r.num_rows() as u64).sum(),
-            ..SinkCount::default()
-        };
-        let mut refused = Vec::new();
-        if count.rows > 0 || outlet.wants_empty() {
-            let started = self.means.clock.ticks();
-            let delivery = outlet.deliver(&self.batch, rows, self.means.clock, self.means.stop).map_err(at(node))?;
-            (refused, count.retries) = (delivery.refused, delivery.retries);
-            count.took = self.means.clock.ticks().saturating_sub(started);
-        }
-        count.rejected = refused.iter().map(|r| r.num_rows() as u64).sum();
-        self.report.sinks.push(count);
-        Ok(refused)
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Intake {
 }
 
 /// What a batch takes from a source.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Taken {
     pub(super) blocks: Vec<RecordBatch>,
     pub(super) bad: Vec<BadRow>,

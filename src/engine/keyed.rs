@@ -17,7 +17,7 @@ use crate::plan::Port;
 use crate::plan::measure::Measured;
 use crate::plan::memory::placeless;
 use crate::plan::operator::{
-    Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
+    Changes, Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TableChange, Task, TaskError,
 };
 
 /// The tasks of one operator.
@@ -26,6 +26,8 @@ pub(super) struct Keyed {
     /// Everything there is to say of the operator, places aside: tasks of two that say the same are the same.
     text: String,
     tasks: Vec<Box<dyn KeyedTask>>,
+    /// It was told that nothing is remembered, so that this need not be told again.
+    told_empty: bool,
 }
 
 /// What an operator reads through one of its inputs.
@@ -48,6 +50,8 @@ pub(super) struct KeyedOut {
     pub(super) filtered: u64,
     pub(super) taken: u64,
     pub(super) partly_late: u64,
+    /// What was forgotten because its time was over.
+    pub(super) expired: u64,
     /// Bad rows that did not come in but were made.
     pub(super) made_bad: u64,
     pub(super) measured: Vec<Measured>,
@@ -68,7 +72,8 @@ impl Keyed {
             Task::Rows(_) => Err(NotRunnable(format!("`{}` is not made to gather rows", operator.word()))),
         };
         let text = placeless(operator);
-        Ok(Keyed { distribution, text, tasks: (0..count).map(task).collect::<Result<_, _>>()? })
+        let tasks = (0..count).map(task).collect::<Result<_, _>>()?;
+        Ok(Keyed { distribution, text, tasks, told_empty: false })
     }
 
     /// Runs one batch; `inputs` in the order of the operator's inputs.
@@ -112,11 +117,51 @@ impl Keyed {
                 let rows = rows.collect::<Result<Vec<_>, _>>()?;
                 match saved.iter_mut().find(|known| known.name == table.name) {
                     Some(known) => known.rows.extend(rows),
-                    None => saved.push(SavedTable { name: table.name, rows }),
+                    None => saved.push(SavedTable { rows, ..table }),
                 }
             }
         }
         Ok(saved)
+    }
+
+    /// From now on all partitions note what changes.
+    pub(super) fn track(&mut self) {
+        self.told_empty = false;
+        self.tasks.iter_mut().for_each(|task| task.track());
+    }
+
+    /// What changed in the state of all partitions, as one.
+    pub(super) fn changes(&mut self) -> Result<Changes, TaskError> {
+        let mut all: Vec<TableChange> = Vec::new();
+        let mut whole = false;
+        for (i, task) in self.tasks.iter_mut().enumerate() {
+            let Changes::Some(tables) = task.changes()? else {
+                whole = true;
+                continue;
+            };
+            let own = |rows: Vec<RecordBatch>| -> Result<Vec<_>, TaskError> {
+                let rows = rows.into_iter().map(|rows| if i == 0 { Ok(rows) } else { of_a_group(&rows) });
+                let rows = rows.collect::<Result<Vec<_>, _>>()?;
+                Ok(rows.into_iter().filter(|rows| rows.num_rows() > 0).collect())
+            };
+            for table in tables {
+                let (gone, rows) = (own(table.gone)?, own(table.rows)?);
+                match all.iter_mut().find(|known| known.name == table.name) {
+                    Some(known) => {
+                        known.gone.extend(gone);
+                        known.rows.extend(rows);
+                    }
+                    None => all.push(TableChange { gone, rows, ..table }),
+                }
+            }
+        }
+        if !whole {
+            return Ok(Changes::Some(all));
+        }
+        // Where one partition tells everything, nothing less will do for the others.
+        let all = self.save()?;
+        let again = std::mem::replace(&mut self.told_empty, all.is_empty()) && all.is_empty();
+        Ok(if again { Changes::Some(Vec::new()) } else { Changes::All(all) })
     }
 
     /// Gives every task the rows of its key groups.
@@ -125,7 +170,8 @@ impl Keyed {
         for (i, task) in self.tasks.iter_mut().enumerate() {
             let share = |table: &SavedTable| {
                 let rows = table.rows.iter().map(|rows| of_partition(rows, i, partitions));
-                Ok(SavedTable { name: table.name.clone(), rows: rows.collect::<Result<_, TaskError>>()? })
+                let rows = rows.collect::<Result<_, TaskError>>()?;
+                Ok(SavedTable { name: table.name.clone(), identity: table.identity, rows })
             };
             task.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)?;
         }
@@ -177,6 +223,7 @@ impl KeyedOut {
         self.filtered += one.filtered as u64;
         self.taken += one.taken as u64;
         self.partly_late += one.partly_late as u64;
+        self.expired += one.expired as u64;
         self.made_bad += one.made_bad as u64;
         self.measured.extend(one.measured);
     }

@@ -100,9 +100,9 @@ impl SourceMark {
         self.idle.is_some_and(|idle| now.saturating_sub(heard.last) > idle)
     }
 
-    /// What is known of each split, for a snapshot.
-    pub(super) fn heard(&self) -> impl Iterator<Item = (&Split, Heard)> {
-        self.heard.iter().map(|(split, heard)| (split, *heard))
+    /// What is known of each split.
+    pub(super) fn heard(&self) -> &BTreeMap<Split, Heard> {
+        &self.heard
     }
 
     /// Goes on where another one of the same source was; how late rows may come is its own.

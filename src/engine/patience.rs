@@ -29,6 +29,11 @@ impl Patience {
         }
     }
 
+    /// The same, for a shorter time.
+    pub(super) fn no_longer_than(self, deadline: i64) -> Self {
+        Patience { deadline: self.deadline.min(deadline), ..self }
+    }
+
     /// Does the work until it succeeds, fails for good, or patience ends: its own, or that with a run that is to end.
     pub(super) fn retrying<R>(
         &self,

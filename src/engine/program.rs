@@ -121,6 +121,17 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Everything that remembers something notes what changes from now on.
+    pub(super) fn track(&mut self) {
+        for step in &mut self.steps {
+            if let Step::Compute(stage) = step {
+                stage.then.iter_mut().chain(&mut stage.also).for_each(|(_, keyed)| keyed.track());
+            }
+        }
+    }
+}
+
 impl Node {
     /// "`where` of `counts`"
     pub(super) fn place(&self) -> String {

@@ -62,6 +62,11 @@ impl Rate {
         (self.current, self.last) = (old.current, old.last);
     }
 
+    /// Goes on with a rate that was learnt before a restart.
+    pub(super) fn restore(&mut self, current: f64) {
+        self.current = Some(current);
+    }
+
     /// Rows that the next batch may take; none while nothing is known.
     pub(super) fn rows(&self) -> Option<usize> {
         self.current.map(|rate| (rate * self.interval).ceil().max(1.0) as usize)

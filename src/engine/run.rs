@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::accounts::{Report, Summary};
 use crate::engine::batch::Input;
 use crate::engine::clock::{Clock, RealClock};
+use crate::engine::durable::Start;
 use crate::engine::failure::{EngineError, Failure};
 use crate::engine::program::Watch;
 use crate::engine::rate::Done;
@@ -64,8 +65,18 @@ impl Default for RunSettings {
     }
 }
 
-/// Runs a plan until it ends, is stopped or fails.
+/// Runs a plan until it ends, is stopped or fails; nothing outlives the process.
 pub fn run(plan: &Plan, settings: RunSettings, out: &mut dyn Report) -> Result<Summary, EngineError> {
+    run_from(plan, None, settings, out)
+}
+
+/// The same with a checkpoint, where it has one: the run begins where that ends, and every batch is committed there.
+pub fn run_from(
+    plan: &Plan,
+    start: Option<Start>,
+    settings: RunSettings,
+    out: &mut dyn Report,
+) -> Result<Summary, EngineError> {
     let opening = Opening {
         partitions: settings.partitions,
         threads: settings.threads,
@@ -80,14 +91,30 @@ pub fn run(plan: &Plan, settings: RunSettings, out: &mut dyn Report) -> Result<S
         stop: Arc::clone(&settings.stop),
         grace: settings.drain,
     };
-    let mut session = Session::open(plan, opening)?;
+    let mut session = match start {
+        Some(start) => {
+            let (session, notes) = Session::resume(plan, opening, start)?;
+            notes.iter().for_each(|note| out.note(note));
+            session
+        }
+        None => Session::open(plan, opening)?,
+    };
     let bell = Bell::default();
     session.ring(&bell);
     let started = settings.clock.now();
     let overrun = Overrun::of(&plan.header.settings);
     let silence = Silence::new(plan.header.every);
-    let mut run =
-        Run { session, settings: &settings, out, summary: Summary::default(), bell, overrun, started, silence };
+    let mut run = Run {
+        session,
+        settings: &settings,
+        out,
+        summary: Summary::default(),
+        bell,
+        overrun,
+        started,
+        silence,
+        tried: None,
+    };
     let ended = run.batches();
     let mut summary = std::mem::take(&mut run.summary);
     summary.took = between(started, settings.clock.now());
@@ -128,6 +155,8 @@ struct Run<'a> {
     /// When it began.
     started: i64,
     silence: Silence,
+    /// A text that stays only if its first batch is delivered: how long the switch took, and what was before.
+    tried: Option<(Duration, Overrun)>,
 }
 
 /// When a batch is due.
@@ -157,7 +186,7 @@ impl Run<'_> {
                     None => clock.wait_until(until, stop),
                 }
                 // A text that is ready may ask for other times.
-                if self.reload(reloads.as_deref()) {
+                if self.reload(reloads.as_deref())? {
                     continue;
                 }
                 if clock.now() < until && !self.session.is_asked_to_stop() {
@@ -189,19 +218,25 @@ impl Run<'_> {
     }
 
     /// Goes on by another text, where one is ready. Whether it does.
-    fn reload(&mut self, reloads: Option<&dyn Reloads>) -> bool {
+    fn reload(&mut self, reloads: Option<&dyn Reloads>) -> Result<bool, Failure> {
         let clock = self.settings.clock.as_ref();
-        let settings = reload::at_boundary(&mut self.session, reloads, clock, self.out);
-        if let Some(settings) = &settings {
-            self.overrun = Overrun::of(settings);
-            self.silence = Silence::new(self.session.interval());
-        }
-        settings.is_some()
+        let Some(applied) = reload::at_boundary(&mut self.session, reloads, clock, self.out)? else { return Ok(false) };
+        self.tried = applied.tried.map(|took| (took, self.overrun));
+        self.overrun = Overrun::of(&applied.settings);
+        self.silence = Silence::new(self.session.interval());
+        Ok(true)
     }
 
-    /// Closes every window that is still open, as nothing will follow.
+    /// Closes every window that is still open, as nothing will follow; with a checkpoint the next run goes on with them.
     fn close(&mut self, time: i64) -> Result<(), Failure> {
         let tick = Tick { time, skipped: 0 };
+        if self.session.is_durable() {
+            while self.session.has_rejected() {
+                self.batch(tick, Duration::ZERO, Input::default(), false)?;
+            }
+            self.tell_held("stay in the checkpoint for the next run");
+            return Ok(());
+        }
         // Windows of batch time and of so many rows wait for the end without a mark.
         let waits = self.session.program().has_marks() || !self.session.held().is_empty();
         if self.session.batches() > 0 && waits {
@@ -229,13 +264,19 @@ impl Run<'_> {
             }
             self.batch(Tick { time, skipped: 0 }, Duration::ZERO, input, false)?;
         }
+        let fate = if self.session.is_durable() { "stay in the checkpoint" } else { "are given up" };
+        self.tell_held(fate);
+        self.session.finish()
+    }
+
+    /// What becomes of what is remembered.
+    fn tell_held(&mut self, fate: &str) {
         let held = self.session.held();
         let rows: usize = held.iter().map(|(_, _, held)| held.keys).sum();
         if rows > 0 {
             let of: Vec<&str> = held.iter().map(|(identity, _, _)| *identity).collect();
-            self.out.note(&format!("{rows} keys or rows that were remembered are given up: {}", of.join(", ")));
+            self.out.note(&format!("{rows} keys or rows that were remembered {fate}: {}", of.join(", ")));
         }
-        self.session.finish()
     }
 
     fn batch(&mut self, tick: Tick, intake: Duration, input: Input, close: bool) -> Result<(), Failure> {
@@ -243,6 +284,13 @@ impl Run<'_> {
         let delay = if self.session.interval() == 0 { 0 } else { clock.now().saturating_sub(tick.time).max(0) };
         self.out.before();
         let mut report = self.session.batch(tick.time, input, close)?.report;
+        if let Some((took, before)) = self.tried.take() {
+            let reloads = self.settings.reloads.as_deref();
+            if !reload::behind_first_batch(&mut self.session, reloads, took, self.out) {
+                self.overrun = before;
+                self.silence = Silence::new(self.session.interval());
+            }
+        }
         report.took += intake;
         report.phases.intake = intake;
         report.delay = Duration::from_micros(delay.unsigned_abs());

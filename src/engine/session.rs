@@ -10,18 +10,20 @@ use arrow::array::RecordBatch;
 use crate::engine::accounts::BatchReport;
 use crate::engine::batch::{Carry, Input, Means};
 use crate::engine::clock::{Clock, ManualClock};
-use crate::engine::failure::{EngineError, Failure};
+use crate::engine::durable::Durable;
+use crate::engine::failure::{EngineError, Failure, at};
+use crate::engine::first_batch::FirstBatch;
 use crate::engine::keyed::Keyed;
-use crate::engine::marks::Heard;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
 use crate::engine::queue::Inlet;
 use crate::engine::rate::Done;
-use crate::engine::snapshot::{Snapshot, SourceState, State};
+use crate::engine::snapshot::{Head, Snapshot, SourceState, State};
 use crate::engine::stopping::Stopping;
+use crate::engine::switch::Switched;
 use crate::plan::Plan;
 use crate::plan::operator::{self, BatchTime, TaskError};
-use crate::plan::seams::{BadRow, Bell, Position, Split};
+use crate::plan::seams::{BadRow, Bell};
 
 /// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
 const EXPIRY: i64 = 1_000_000;
@@ -80,14 +82,22 @@ pub struct Session {
     pub(super) program: Program,
     pool: Pool,
     pub(super) carry: Carry,
-    opening: Opening,
-    stopping: Stopping,
+    pub(super) opening: Opening,
+    pub(super) stopping: Stopping,
     /// State that nobody took over, for a while: by identity, and since when.
     pub(super) aside: BTreeMap<String, (Keyed, i64)>,
+    /// Where batches are committed, so that nothing is lost with the process.
+    pub(super) durable: Option<Durable>,
+    /// The text that runs, as the checkpoint keeps it.
+    pub(super) text: Vec<u8>,
+    /// What a text that was switched to is taken back for, until its first batch is delivered.
+    pub(super) first: Option<Box<FirstBatch>>,
+    /// What came of it.
+    pub(super) outcome: Option<Result<Switched, EngineError>>,
     /// What sources ring.
     bell: Option<Bell>,
     /// The number of the next batch.
-    number: u64,
+    pub(super) number: u64,
     /// The time of the last batch.
     pub(super) last: Option<i64>,
 }
@@ -114,6 +124,10 @@ impl Session {
             opening,
             stopping,
             aside: BTreeMap::new(),
+            durable: None,
+            text: Vec::new(),
+            first: None,
+            outcome: None,
             bell: None,
             number: 0,
             last: None,
@@ -230,7 +244,7 @@ impl Session {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
         let stop = |why| self.failed(Failure { node: 0, error: TaskError::Stop(why) });
         let snapshot = Snapshot::decode(bytes).map_err(|why| stop(format!("the saved state cannot be read: {why}")))?;
-        self.go_on_from(snapshot).map_err(|failure| self.failed(failure))
+        self.go_on_from(snapshot, false).map_err(|failure| self.failed(failure))
     }
 
     fn is_table(&self, name: &str) -> bool {
@@ -279,18 +293,39 @@ impl Session {
     /// No batch follows: sinks make visible what they hold back.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         let (program, means) = self.split();
-        program.finish(&means)
+        program.finish(&means)?;
+        self.durable.take().map_or(Ok(()), Durable::close).map_err(at(usize::MAX))
     }
 
     /// Runs a batch over what was taken in.
     pub(super) fn batch(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
+        match self.tries(&input) {
+            None => self.run(time, input, close),
+            Some(spare) => match self.run(time, input, close) {
+                Ok(stepped) => {
+                    self.stays();
+                    Ok(stepped)
+                }
+                Err(failure) => {
+                    let input = self.takes_back(failure, spare)?;
+                    self.run(time, input, close)
+                }
+            },
+        }
+    }
+
+    fn run(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
         let started = self.opening.clock.ticks();
         let batch = BatchTime { number: self.number, micros: time };
         let mut carry = std::mem::take(&mut self.carry);
+        let mut durable = self.durable.take();
         let (program, means) = self.split();
-        let done = program.run(batch, input, close, &mut carry, &means);
-        self.carry = carry;
+        let done = program.run(batch, input, close, &mut carry, durable.as_mut(), &means);
+        (self.carry, self.durable) = (carry, durable);
         let mut done = done?;
+        if let Some(durable) = &mut self.durable {
+            durable.tend().map_err(at(usize::MAX))?;
+        }
         done.report.took = self.opening.clock.ticks().saturating_sub(started);
         self.last = Some(time);
         self.number += 1;
@@ -361,24 +396,16 @@ impl Session {
     }
 
     fn snapshot(&self) -> Result<Snapshot, Failure> {
-        let mut snapshot = Snapshot { number: self.number, last: self.last, ..Snapshot::default() };
+        let mut snapshot =
+            Snapshot { head: self.program.head(self.number, self.last, &self.carry.marks), ..Snapshot::default() };
         for step in &self.program.steps {
             let Step::Source(node, intake) = step else { continue };
-            let position = |(split, at): (&Split, &Position)| (split.id.clone(), at.0.clone());
-            let heard = |(split, heard): (&Split, Heard)| (split.id.clone(), (heard.newest, heard.last));
-            let mark = intake.mark.as_ref();
-            let state = SourceState {
-                positions: intake.positions().iter().map(position).collect(),
-                heard: mark.map(|mark| mark.heard().map(heard).collect()).unwrap_or_default(),
-                mark: mark.and_then(|mark| mark.settled),
-            };
+            let heard = intake.mark.as_ref().map(|mark| mark.heard().clone()).unwrap_or_default();
+            let state = SourceState { positions: intake.positions().clone(), heard };
             snapshot.sources.insert(self.program.nodes[*node].stream.clone(), state);
         }
-        for (node, mark) in self.program.nodes.iter().zip(&self.carry.marks) {
-            snapshot.marks.extend(mark.map(|mark| (node.identity.clone(), mark)));
-        }
         for (node, keyed) in self.program.keyed() {
-            let tables = keyed.save().map_err(super::failure::at(node))?;
+            let tables = keyed.save().map_err(at(node))?;
             if !tables.is_empty() {
                 let node = &self.program.nodes[node];
                 snapshot.states.insert(node.identity.clone(), State { word: node.word.clone(), tables });
@@ -390,21 +417,24 @@ impl Session {
         Ok(snapshot)
     }
 
-    fn go_on_from(&mut self, snapshot: Snapshot) -> Result<(), Failure> {
+    /// Goes on from what is remembered. Before the first batch. Sources that are queues have nothing to go on from, unless
+    /// it is wanted `whole`.
+    pub(super) fn go_on_from(&mut self, snapshot: Snapshot, whole: bool) -> Result<(), Failure> {
         let Program { steps, nodes, .. } = &mut self.program;
+        let Head { number, last, marks, settled, rates } = snapshot.head;
         for step in steps {
             match step {
                 Step::Source(node, intake) => {
-                    let Some(state) = snapshot.sources.get(&nodes[*node].stream) else { continue };
-                    if !self.opening.queued && !self.opening.handed.contains(&nodes[*node].stream) {
-                        let position = |(id, at): (&String, &Vec<u8>)| (Split { id: id.clone() }, Position(at.clone()));
-                        intake.go_on_from(state.positions.iter().map(position).collect());
+                    let name = &nodes[*node].stream;
+                    let Some(state) = snapshot.sources.get(name) else { continue };
+                    if whole || !self.opening.queued && !self.opening.handed.contains(name) {
+                        intake.go_on_from(state.positions.clone());
+                    }
+                    if let (Some(rate), Some(learnt)) = (&mut intake.rate, rates.get(name)) {
+                        rate.restore(*learnt);
                     }
                     if let Some(mark) = &mut intake.mark {
-                        let heard = |(id, (newest, last)): (&String, &(Option<i64>, i64))| {
-                            (Split { id: id.clone() }, Heard { newest: *newest, last: *last })
-                        };
-                        mark.restore(state.heard.iter().map(heard).collect(), state.mark);
+                        mark.restore(state.heard.clone(), settled.get(name).copied());
                     }
                 }
                 Step::Compute(stage) => {
@@ -412,17 +442,17 @@ impl Session {
                         let of = &nodes[*node];
                         let state = snapshot.states.get(&of.identity).filter(|s| s.word == of.word);
                         let Some(state) = state else { continue };
-                        keyed.load(&state.tables).map_err(super::failure::at(*node))?;
+                        keyed.load(&state.tables).map_err(at(*node))?;
                     }
                 }
                 Step::Table(..) | Step::Sink(..) => {}
             }
         }
-        self.carry.marks = nodes.iter().map(|node| snapshot.marks.get(&node.identity).copied()).collect();
+        self.carry.marks = nodes.iter().map(|node| marks.get(&node.identity).copied()).collect();
         let place = |identity: &String| nodes.iter().position(|node| node.identity == *identity);
         let rejected = snapshot.rejected.iter().filter_map(|(id, rows)| Some((place(id)?, rows.clone())));
         self.carry.rejected = rejected.collect();
-        (self.number, self.last) = (snapshot.number, snapshot.last);
+        (self.number, self.last) = (number, last);
         Ok(())
     }
 }
@@ -442,7 +472,7 @@ fn setup(plan: &Plan, opening: &Opening, pool: &Pool) -> Setup {
 }
 
 /// A failure before anything could be opened.
-fn before_start(plan: &Plan, error: TaskError) -> EngineError {
+pub(super) fn before_start(plan: &Plan, error: TaskError) -> EngineError {
     let place = format!("the start of `{}`", plan.header.name);
     EngineError::Failed { batch: 0, place, span: <_>::default(), error }
 }

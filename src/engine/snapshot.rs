@@ -1,53 +1,64 @@
-//! What a pipeline remembers, as bytes: where its sources were read to, how far its watermarks had come, and the state
-//! of every operator as logical Arrow rows under the operator's name. Nothing here depends on how many partitions
-//! there were or on how an operator keeps its rows in memory.
+//! What a pipeline remembers: where its sources were read to, how far its watermarks had come, and the state of every
+//! operator as logical Arrow rows under the operator's name. Nothing here depends on how many partitions there were or
+//! on how an operator keeps its rows in memory.
 //!
-//! Layout, version 1: the magic line, the length of a JSON header (8 bytes, little-endian), the header, then each
-//! table as an Arrow IPC stream in the order in which the header lists them with their lengths, at last the xxh3 hash
-//! of everything before it (8 bytes, little-endian).
+//! As bytes of their own (for tests, and programs that keep them elsewhere) these are the magic line, the frames of
+//! [`image`](super::durable::image), and the xxh3 hash of everything before it (8 bytes, little-endian).
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io;
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
-use crate::plan::operator::SavedTable;
+use crate::engine::durable::image::{Owner, Part, Reader, Writer};
+use crate::engine::durable::positions;
+use crate::engine::marks::Heard;
+use crate::plan::operator::{Changes, SavedTable};
+use crate::plan::seams::{Position, Split};
 
 /// The first line; the number is the version of the layout.
-const MAGIC: &[u8] = b"millstream state 1\n";
-/// Bytes of the hash at the end, and of the header's length.
+const MAGIC: &[u8] = b"millstream state 2\n";
+/// Bytes of the hash at the end.
 const WORD: usize = 8;
+/// The table that refused rows are kept in.
+const REFUSED: &str = "rows";
 
 /// Everything a pipeline remembers between two batches.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Snapshot {
-    /// The number of the next batch.
-    pub(super) number: u64,
-    /// The time of the last one.
-    pub(super) last: Option<i64>,
+    pub(super) head: Head,
     /// By source.
     pub(super) sources: BTreeMap<String, SourceState>,
-    /// By the operator's identity: how far its watermark had come.
-    pub(super) marks: BTreeMap<String, i64>,
     /// By the operator's identity.
     pub(super) states: BTreeMap<String, State>,
     /// Rows that sinks refused and that come in again, by the sink's identity.
     pub(super) rejected: BTreeMap<String, Vec<RecordBatch>>,
 }
 
-/// How far a source has come.
+/// What is small, and said anew by every batch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The number of the next batch.
+    pub(super) number: u64,
+    /// The time of the last one.
+    pub(super) last: Option<i64>,
+    /// By the operator's identity: how far its watermark had come.
+    pub(super) marks: BTreeMap<String, i64>,
+    /// By source: the watermark behind everything delivered.
+    pub(super) settled: BTreeMap<String, i64>,
+    /// By source: how many rows a second it may give, as far as that was learnt.
+    pub(super) rates: BTreeMap<String, f64>,
+}
+
+/// How far a source has come.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct SourceState {
-    /// By split.
-    pub(super) positions: BTreeMap<String, Vec<u8>>,
-    /// By split: its newest time, and the batch that last had rows of it.
-    pub(super) heard: BTreeMap<String, (Option<i64>, i64)>,
-    /// The watermark behind everything delivered.
-    pub(super) mark: Option<i64>,
+    pub(super) positions: BTreeMap<Split, Position>,
+    /// Its newest time, and the batch that last had rows of it.
+    pub(super) heard: BTreeMap<Split, Heard>,
 }
 
 /// What an operator remembers.
@@ -60,55 +71,27 @@ pub(super) struct State {
 
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        let same = |(a, b): (&SavedTable, &SavedTable)| a.name == b.name && a.rows == b.rows;
+        let same =
+            |(a, b): (&SavedTable, &SavedTable)| a.name == b.name && a.identity == b.identity && a.rows == b.rows;
         self.word == other.word
             && self.tables.len() == other.tables.len()
             && self.tables.iter().zip(&other.tables).all(same)
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Header {
-    number: u64,
-    last: Option<i64>,
-    sources: BTreeMap<String, SourceState>,
-    marks: BTreeMap<String, i64>,
-    tables: Vec<TableHeader>,
-}
-
-/// One table of the file.
-#[derive(Serialize, Deserialize)]
-struct TableHeader {
-    owner: String,
-    /// None for refused rows.
-    word: Option<String>,
-    name: String,
-    bytes: usize,
-}
+/// Tables of everyone who remembers something, with the word.
+pub(super) type Owned = BTreeMap<Owner, (String, Vec<SavedTable>)>;
 
 impl Snapshot {
     /// As bytes.
     pub(super) fn encode(&self) -> Result<Vec<u8>, String> {
-        let mut tables = Vec::new();
-        let mut body = Vec::new();
-        for (owner, state) in &self.states {
-            for table in &state.tables {
-                let bytes = write(&table.rows, &mut body)?;
-                let (owner, word) = (owner.clone(), Some(state.word.clone()));
-                tables.push(TableHeader { owner, word, name: table.name.clone(), bytes });
+        let written = Writer::begin(MAGIC.to_vec(), &self.head).and_then(|mut writer| {
+            for (owner, (word, tables)) in self.owned().map_err(io::Error::other)? {
+                writer.owner(&owner, &word, &Changes::All(tables))?;
             }
-        }
-        for (owner, rows) in &self.rejected {
-            let bytes = write(rows, &mut body)?;
-            tables.push(TableHeader { owner: owner.clone(), word: None, name: String::new(), bytes });
-        }
-        let (sources, marks) = (self.sources.clone(), self.marks.clone());
-        let header = Header { number: self.number, last: self.last, sources, marks, tables };
-        let header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
-        let mut all = MAGIC.to_vec();
-        all.extend((header.len() as u64).to_le_bytes());
-        all.extend(header);
-        all.extend(body);
+            writer.end()
+        });
+        let mut all = written.map_err(|e| e.to_string())?;
         all.extend(XxHash3_64::oneshot(&all).to_le_bytes());
         Ok(all)
     }
@@ -120,23 +103,48 @@ impl Snapshot {
         if XxHash3_64::oneshot(all) != u64::from_le_bytes(*hash) {
             return Err("its hash does not fit its bytes".into());
         }
-        let (length, rest) = rest.split_first_chunk::<WORD>().ok_or("it is cut off")?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|e| e.to_string())?;
-        let (header, mut body) = rest.split_at_checked(length).ok_or("it is cut off")?;
-        let header: Header = serde_json::from_slice(header).map_err(|e| e.to_string())?;
-        let Header { number, last, sources, marks, .. } = header;
-        let mut found = Snapshot { number, last, sources, marks, ..Snapshot::default() };
-        for table in header.tables {
-            let (own, rest) = body.split_at_checked(table.bytes).ok_or("it is cut off")?;
-            body = rest;
-            let rows = read(own)?;
-            match table.word {
-                None => {
-                    found.rejected.insert(table.owner, rows);
+        let (head, mut reader) = Reader::begin(rest)?;
+        let mut owned = Owned::new();
+        while let Some(part) = reader.next()? {
+            match part {
+                Part::Owner(owner, word, Changes::All(tables)) => {
+                    owned.insert(owner, (word, tables));
                 }
-                Some(word) => {
-                    let state = found.states.entry(table.owner).or_insert(State { word, tables: Vec::new() });
-                    state.tables.push(SavedTable { name: table.name, rows });
+                Part::Owner(..) | Part::Artifact(_) | Part::Text(_) => return Err("it holds what it may not".into()),
+            }
+        }
+        Snapshot::of(head, owned)
+    }
+
+    /// All tables, whoever they belong to.
+    pub(super) fn owned(&self) -> Result<Owned, ArrowError> {
+        let mut owned = Owned::new();
+        for (name, source) in &self.sources {
+            let tables = vec![positions::all(source.positions.iter())?, positions::all_heard(&source.heard)?];
+            owned.insert(Owner::Source(name.clone()), (String::new(), tables));
+        }
+        for (identity, state) in &self.states {
+            owned.insert(Owner::State(identity.clone()), (state.word.clone(), state.tables.clone()));
+        }
+        for (identity, rows) in &self.rejected {
+            owned.insert(Owner::Rejected(identity.clone()), (String::new(), vec![refused(rows.clone())]));
+        }
+        Ok(owned)
+    }
+
+    /// From tables.
+    pub(super) fn of(head: Head, owned: Owned) -> Result<Self, String> {
+        let mut found = Snapshot { head, ..Snapshot::default() };
+        for (owner, (word, tables)) in owned {
+            match owner {
+                Owner::Source(name) => {
+                    found.sources.insert(name, positions::read(&tables)?);
+                }
+                Owner::State(identity) => {
+                    found.states.insert(identity, State { word, tables });
+                }
+                Owner::Rejected(identity) => {
+                    found.rejected.insert(identity, tables.into_iter().flat_map(|table| table.rows).collect());
                 }
             }
         }
@@ -144,25 +152,9 @@ impl Snapshot {
     }
 }
 
-/// Appends a table; gives back how many bytes it takes. A table without blocks takes none.
-fn write(rows: &[RecordBatch], out: &mut Vec<u8>) -> Result<usize, String> {
-    let start = out.len();
-    let Some(first) = rows.first() else { return Ok(0) };
-    let mut writer = StreamWriter::try_new(&mut *out, &first.schema()).map_err(|e| e.to_string())?;
-    for block in rows {
-        writer.write(block).map_err(|e| e.to_string())?;
-    }
-    writer.finish().map_err(|e| e.to_string())?;
-    drop(writer);
-    Ok(out.len() - start)
-}
-
-fn read(bytes: &[u8]) -> Result<Vec<RecordBatch>, String> {
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(|e| e.to_string())?;
-    reader.collect::<Result<_, _>>().map_err(|e| e.to_string())
+/// Refused rows as a table. They have nothing that tells them apart: it is always all of them.
+pub(super) fn refused(rows: Vec<RecordBatch>) -> SavedTable {
+    SavedTable { name: REFUSED.into(), identity: 0, rows }
 }
 
 #[cfg(test)]
@@ -180,18 +172,23 @@ mod tests {
         let columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(UInt8Array::from(vec![Some(7), None])), Arc::new(Int64Array::from(vec![1, 2]))];
         let rows = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
-        let table = |name: &str, rows| SavedTable { name: name.into(), rows };
+        let table = |name: &str, rows| SavedTable { name: name.into(), identity: 2, rows };
         let tables = vec![table("keys", vec![rows.clone(), rows.slice(0, 0)]), table("panes", vec![])];
+        let split = |id: &str| Split { id: id.into() };
         let source = SourceState {
-            positions: [("a.json".into(), vec![1, 2])].into(),
-            heard: [(String::new(), (Some(5), 9))].into(),
-            mark: Some(-3),
+            positions: [(split("a.json"), Position(vec![1, 2]))].into(),
+            heard: [(split(""), Heard { newest: Some(5), last: 9 })].into(),
         };
-        Snapshot {
+        let head = Head {
             number: 12,
             last: Some(1_000_000),
-            sources: [("orders".into(), source)].into(),
             marks: [("totals".into(), 4)].into(),
+            settled: [("orders".into(), -3)].into(),
+            rates: [("orders".into(), 12.5)].into(),
+        };
+        Snapshot {
+            head,
+            sources: [("orders".into(), source)].into(),
             states: [("totals".into(), State { word: "aggregate".into(), tables })].into(),
             rejected: [("sink".into(), vec![rows])].into(),
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use millstream_dsl::Span;
 
 use crate::engine::failure::{EngineError, Failure, Refusal, at};
+use crate::engine::first_batch::FirstBatch;
 use crate::engine::program::{Held, Kind, Program, Stage, Step, open_sink};
 use crate::engine::session::Session;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
@@ -52,7 +53,9 @@ impl Session {
             span: <_>::default(),
             error: failure.error,
         };
-        let tasks = self.carry_state(plan, taking, &mut next).map_err(failed)?;
+        self.stays();
+        let tried = self.opens_sinks() && sinks.keys().any(|identity| !taking.sinks.contains_key(*identity));
+        let tasks = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
         if self.opens_sinks() {
             self.finish_but(taking).map_err(failed)?;
             open_sinks(&mut next, &sinks, taking)?;
@@ -67,15 +70,36 @@ impl Session {
                 new.take_over(old);
             }
         }
-        take_inputs(&mut self.program, &mut next, taking);
+        let (carry, last) = (self.carry.clone(), self.last);
+        take_inputs(&mut self.program, &mut next, taking, tried);
         take_sinks(&mut self.program, &mut next, taking);
         let mut switched = Switched::default();
         self.carry_rest(&next, taking, &mut switched);
         self.keep_time(next.every);
         let old = std::mem::replace(&mut self.program, next);
-        self.put_aside(old, taking);
+        if tried {
+            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), self.text.clone()));
+        } else {
+            self.put_aside(old, taking);
+        }
         switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
+    }
+
+    /// The newest time that a source has given.
+    pub fn newest(&self, source: &str) -> Option<i64> {
+        self.program.steps.iter().find_map(|step| match step {
+            Step::Source(node, intake) if self.program.nodes[*node].stream == source => {
+                intake.mark.as_ref()?.heard().values().filter_map(|heard| heard.newest).max()
+            }
+            _ => None,
+        })
+    }
+
+    /// How far the watermark of an operator has come, by its identity.
+    pub fn mark(&self, identity: &str) -> Option<i64> {
+        let node = self.program.nodes.iter().position(|node| node.identity == identity)?;
+        self.carry.marks.get(node).copied().flatten()
     }
 
     /// Lets sinks that do not go on show what they hold back. That may be done again, so it harms nothing where they go
@@ -126,12 +150,13 @@ impl Session {
     }
 
     /// Loads the state that is carried over into the tasks of the new program. What is left are tasks that go on as
-    /// they are: by node, where they belong and where they are.
+    /// they are: by node, where they belong and where they are. `copied`: none does, the old ones stay whole.
     fn carry_state(
         &self,
         plan: &Plan,
         taking: &Taking,
         next: &mut Program,
+        copied: bool,
     ) -> Result<Vec<(usize, Old)>, (String, Failure)> {
         let operators = operators(plan);
         let mut same = Vec::new();
@@ -151,7 +176,7 @@ impl Session {
             let running = running.map(|(old, tasks)| (Old::Running(old), tasks));
             let aside = || self.aside.get(from).map(|(tasks, _)| (Old::Aside(from.clone()), tasks));
             let Some((old, tasks)) = running.or_else(aside) else { continue };
-            if moved.is_none() && keyed.is_like(tasks) {
+            if moved.is_none() && keyed.is_like(tasks) && !copied {
                 same.push((*node, old));
                 continue;
             }
@@ -170,7 +195,7 @@ impl Session {
     }
 
     /// Keeps state that nobody took over, for an hour: its stage may come again.
-    fn put_aside(&mut self, old: Program, taking: &Taking) {
+    pub(super) fn put_aside(&mut self, old: Program, taking: &Taking) {
         let now = self.now();
         let taken = |identity: &String| taking.states.values().any(|(from, _)| from == identity);
         self.aside.retain(|identity, (_, since)| now.saturating_sub(*since) < ASIDE && !taken(identity));
@@ -178,6 +203,7 @@ impl Session {
         for step in steps {
             if let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step
                 && !taken(&nodes[node].identity)
+                && !taking.over.contains(&nodes[node].identity)
                 && keyed.held() != <_>::default()
             {
                 self.aside.insert(nodes[node].identity.clone(), (keyed, now));
@@ -266,7 +292,7 @@ fn knock(next: &mut Program) -> Result<(), (String, Failure)> {
     let Program { steps, nodes, .. } = next;
     for step in steps {
         if let Step::Sink(node, outlet, _) = step {
-            outlet.knock().map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
+            outlet.knock().map(drop).map_err(at(*node)).map_err(|failure| (nodes[*node].place(), failure))?;
         }
     }
     Ok(())
@@ -287,7 +313,8 @@ fn keyed_at(program: &mut Program, node: usize) -> Option<&mut crate::engine::ke
     })
 }
 
-fn take_inputs(old: &mut Program, next: &mut Program, taking: &Taking) {
+/// Hands sources and tables over. `back`: it must be possible to give them back, so what the old program reads is read.
+pub(super) fn take_inputs(old: &mut Program, next: &mut Program, taking: &Taking, back: bool) {
     let Program { steps, nodes, queues, .. } = next;
     for step in steps {
         match step {
@@ -300,7 +327,9 @@ fn take_inputs(old: &mut Program, next: &mut Program, taking: &Taking) {
                     _ => None,
                 });
                 if let Some(before) = before.next() {
-                    intake.take_over(before, itself.is_some(), &of.unread);
+                    let both = || of.unread.intersection(&before.left_out).copied().collect();
+                    let unread = if back { both() } else { of.unread.clone() };
+                    intake.take_over(before, itself.is_some(), &unread);
                 }
                 if let Some(queue) = itself.and_then(|_| old.queues.remove(from)) {
                     queues.insert(of.stream.clone(), queue);
@@ -325,7 +354,7 @@ fn take_inputs(old: &mut Program, next: &mut Program, taking: &Taking) {
     }
 }
 
-fn take_sinks(old: &mut Program, next: &mut Program, taking: &Taking) {
+pub(super) fn take_sinks(old: &mut Program, next: &mut Program, taking: &Taking) {
     let Program { steps, nodes, .. } = next;
     for step in steps {
         let Step::Sink(node, outlet, _) = step else { continue };

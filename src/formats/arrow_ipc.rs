@@ -17,7 +17,7 @@ use crate::model::Schema;
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Indexed, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records};
 
 const LAYOUT: &[(&str, &str)] = &[("file", "with an index at the end"), ("stream", "batch after batch")];
 const CODEC: &[(&str, &str)] = &[("none", "not packed"), ("lz4", "quick"), ("zstd", "small")];
@@ -51,6 +51,9 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_all,
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts: |_| Vec::new(),
+        infer: Some(stream::inferred),
         open,
     }
 }

@@ -13,11 +13,11 @@ use arrow_avro::writer::format::AvroOcfFormat;
 
 use crate::formats::avro::messages::Messages;
 use crate::formats::no_columns;
-use crate::model::{Schema, Type};
+use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Conflict, Doc, FormatEntry, FormatUse, OptionKind, OptionSpec, Records};
 
 const CODEC: &[(&str, &str)] =
     &[("none", "not packed"), ("deflate", "small"), ("snappy", "quick"), ("zstd", "small, quick")];
@@ -51,6 +51,9 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts,
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts,
+        infer: Some(container::inferred),
         open,
     }
 }
@@ -61,6 +64,30 @@ fn accepts(ty: &Type) -> Result<(), String> {
         Type::Map(_, slot) | Type::List(slot) => accepts(&slot.ty),
         Type::Struct(columns) => columns.iter().try_for_each(|column| accepts(&column.slot.ty)),
         _ => Ok(()),
+    }
+}
+
+/// What Avro can name: letters, digits and `_`.
+fn conflicts(used: &FormatUse<'_>) -> Vec<Conflict> {
+    let columns = used.columns.filter(|_| used.way == Directions::Out).unwrap_or_default();
+    let wrong = columns.iter().find_map(|column| misnamed(column));
+    let conflict = |name: &str| {
+        let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let help = format!("rename it before:\n  |> rename `{name}` as {plain}");
+        Conflict::between("format", format!("format `avro` cannot hold a name such as `{name}`"), help)
+    };
+    wrong.map(conflict).into_iter().collect()
+}
+
+fn misnamed(column: &Column) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let name = column.name.as_str();
+    if !name.chars().all(plain) || !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        return Some(name);
+    }
+    match &column.slot.ty {
+        Type::Struct(columns) => columns.iter().find_map(misnamed),
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::model::{Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionSpec};
+use crate::plan::{Conflict, Doc, FormatEntry, FormatUse, OptionSpec, Records};
 
 /// The entry.
 pub fn entry() -> FormatEntry {
@@ -36,18 +36,25 @@ pub fn entry() -> FormatEntry {
             other => Err(format!("only bytes can be written as binary records, not {other}")),
         },
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts,
+        infer: None,
         open,
     }
 }
 
-fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
-    let [column] = &schema.columns[..] else {
-        return Err(NotRunnable("format `binary` holds a single column of bytes; select the one to write".into()));
+/// That columns of other types are not accepted is said of each.
+fn conflicts(used: &FormatUse<'_>) -> Vec<Conflict> {
+    let several = used.columns.is_some_and(|columns| columns.len() != 1);
+    let (option, help) = match used.way {
+        Directions::Out => ("format", "select the one to write before:\n  |> select value"),
+        _ => ("schema", "for example:\n  schema: { value: bytes }"),
     };
-    if column.slot.ty != Type::Bytes {
-        let problem = format!("format `binary` holds a column of bytes, but `{}` is none", column.name);
-        return Err(NotRunnable(problem));
-    }
+    let conflict = || Conflict::between(option, "format `binary` holds a single column of bytes", help);
+    several.then(conflict).into_iter().collect()
+}
+
+fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
     let length = call.settings.integer("record_length").and_then(|n| usize::try_from(n).ok());
     Ok(Box::new(Binary { schema: schema.to_arrow(), length, longest: usize::MAX }))
 }

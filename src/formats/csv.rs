@@ -10,12 +10,16 @@ use arrow::csv::{QuoteStyle, ReaderBuilder, WriterBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 
+use crate::formats::infer;
 use crate::formats::{accepts_flat, cells, lines, no_columns};
 use crate::model::Schema;
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Settings};
+use crate::plan::{Conflict, Doc, FormatEntry, FormatUse, OptionKind, OptionSpec, Records, Settings};
+
+/// What values that hold a delimiter stand in, where nothing else is said.
+const QUOTE: u8 = b'"';
 
 /// The entry of `csv`.
 pub fn entry() -> FormatEntry {
@@ -50,6 +54,9 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_flat,
         directions: Directions::Both,
+        records: |_| Records::VALUES,
+        conflicts,
+        infer: Some(infer::csv::infer),
         open,
     }
 }
@@ -61,6 +68,7 @@ pub fn tsv_entry() -> FormatEntry {
             "source users = files(\"data/*.tsv\") { format: tsv, schema: { user_id: string, country: string? } }",
         ),
         options: shared_options(),
+        infer: Some(infer::csv::infer_tabs),
         ..entry()
     }
 }
@@ -78,10 +86,10 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
     Ok(Box::new(Csv {
         schema: schema.to_arrow(),
         dialect: Dialect {
-            delimiter: character(settings, "delimiter")?.unwrap_or(if tabs { b'\t' } else { b',' }),
-            quote: character(settings, "quote")?.unwrap_or(b'"'),
-            escape: character(settings, "escape")?,
-            comment: character(settings, "comment")?,
+            delimiter: character(settings, "delimiter").unwrap_or(if tabs { b'\t' } else { b',' }),
+            quote: character(settings, "quote").unwrap_or(QUOTE),
+            escape: character(settings, "escape"),
+            comment: character(settings, "comment"),
             multiline: settings.flag("multiline"),
         },
         header: settings.get("header").is_none() || settings.flag("header"),
@@ -92,12 +100,26 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
     }))
 }
 
-fn character(settings: &Settings, name: &str) -> Result<Option<u8>, NotRunnable> {
-    match settings.text(name).map(str::as_bytes) {
-        None => Ok(None),
-        Some([one]) => Ok(Some(*one)),
-        Some(_) => Err(NotRunnable(format!("option `{name}` must be a single ASCII character"))),
+fn character(settings: &Settings, name: &str) -> Option<u8> {
+    match settings.text(name)?.as_bytes() {
+        [one] => Some(*one),
+        _ => None,
     }
+}
+
+fn conflicts(used: &FormatUse<'_>) -> Vec<Conflict> {
+    let settings = used.settings;
+    let longer = |name: &&'static str| settings.text(name).is_some_and(|text| text.len() != 1);
+    let longer = ["delimiter", "quote", "escape", "comment"].into_iter().filter(longer).map(|name| {
+        let help = format!("for example:\n  {name}: \";\"");
+        Conflict::value(name, format!("`{name}` is a single ASCII character"), help)
+    });
+    let quote = character(settings, "quote").unwrap_or(QUOTE);
+    let twice = character(settings, "delimiter").filter(|one| *one == quote).map(|_| {
+        let help = "one of the two must be another:\n  delimiter: \";\"";
+        Conflict::between("delimiter", "`delimiter` and `quote` are the same character", help)
+    });
+    longer.chain(twice).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -128,9 +150,8 @@ struct Csv {
 }
 
 impl FormatCodec for Csv {
-    fn forgive(&mut self) -> bool {
+    fn forgive(&mut self) {
         self.forgiving = true;
-        true
     }
 
     fn is_lines(&self) -> bool {

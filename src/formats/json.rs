@@ -11,12 +11,13 @@ use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{ReaderBuilder, WriterBuilder};
 use serde_json::Value;
 
+use crate::formats::infer;
 use crate::formats::{accepts_all, lines, no_columns};
 use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records, Settings};
 
 const LAYOUT: &[(&str, &str)] = &[("lines", "an object a line"), ("array", "one array of objects")];
 
@@ -44,13 +45,19 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_all,
         directions: Directions::Both,
+        records: |settings| if is_array(settings) { Records::OTHER } else { Records::VALUES },
+        conflicts: |_| Vec::new(),
+        infer: Some(infer::json::infer),
         open,
     }
 }
 
+fn is_array(settings: &Settings) -> bool {
+    settings.text("layout") == Some("array")
+}
+
 fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
-    let array = call.settings.text("layout") == Some("array");
-    Ok(Box::new(Json { array, ..Json::of(schema.clone()) }))
+    Ok(Box::new(Json { array: is_array(&call.settings), ..Json::of(schema.clone()) }))
 }
 
 struct Json {
@@ -66,9 +73,8 @@ struct Json {
 }
 
 impl FormatCodec for Json {
-    fn forgive(&mut self) -> bool {
-        self.forgiving = !self.array;
-        self.forgiving
+    fn forgive(&mut self) {
+        self.forgiving = true;
     }
 
     fn is_lines(&self) -> bool {
@@ -151,12 +157,16 @@ impl Json {
         let found = array::elements(piece, self.longest);
         let lines = Piece { bytes: &found.lines, last: true, ..*piece };
         let mut decoded = self.decode_lines(&lines);
-        // These lines are not those of the file.
-        decoded.bad.iter_mut().for_each(|bad| bad.bytes = None);
+        // These lines are not those of the file; each is an element.
+        for bad in &mut decoded.bad {
+            let place = usize::try_from(bad.line).ok().and_then(|line| found.places.get(line));
+            bad.bytes = place.map(|place| place.start as u64..place.end as u64);
+        }
         (decoded.used, decoded.over) = (found.used, found.over);
         if let Some(reason) = found.wrong {
             let text = BadRow::shown(&piece.bytes[found.at..]);
-            decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines, bytes: None });
+            let bytes = Some(found.at as u64..piece.bytes.len() as u64);
+            decoded.bad.push(BadRow { text, reason, place: String::new(), line: decoded.lines, bytes });
             decoded.lines += 1;
         }
         Ok(decoded)
@@ -400,6 +410,20 @@ mod tests {
         let (ids, bad) = reasons(&monstrous);
         assert_eq!((ids, bad.len()), (vec![1], 1));
         assert!(bad[0].starts_with("longer than 100 bytes"), "{bad:?}");
+    }
+
+    #[test]
+    fn a_bad_element_of_an_array_says_where_its_bytes_are() {
+        let mut codec = orders();
+        codec.array = true;
+        let text = " [ {\"id\": 1},\n  {\"id\":\n \"x\"}  , 7 , {\"id\": 3}";
+        let at = codec.header(text.as_bytes(), true).unwrap();
+        let (header, bytes) = text.as_bytes().split_at(at);
+        let piece = Piece { header, bytes, last: true, records: 99, threads: 1 };
+        let bad = codec.decode(&piece).unwrap().bad;
+        let range = |bad: &BadRow| bad.bytes.clone().map(|r| r.start as usize..r.end as usize).unwrap();
+        let texts: Vec<&str> = bad.iter().map(|bad| &text[at..][range(bad)]).collect();
+        assert_eq!(texts, ["{\"id\":\n \"x\"}", "7", "{\"id\": 3}"]);
     }
 
     #[test]

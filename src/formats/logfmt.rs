@@ -11,7 +11,7 @@ use crate::model::Schema;
 use crate::plan::catalog::Directions;
 use crate::plan::operator::TaskError;
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry};
+use crate::plan::{Doc, FormatEntry, Records};
 
 /// The entry.
 pub fn entry() -> FormatEntry {
@@ -28,6 +28,9 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_flat,
         directions: Directions::Both,
+        records: |_| Records::VALUES,
+        conflicts: |_| Vec::new(),
+        infer: None,
         open: |_, schema| Ok(Box::new(Logfmt::of(schema))),
     }
 }
@@ -79,9 +82,8 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 impl FormatCodec for Logfmt {
-    fn forgive(&mut self) -> bool {
+    fn forgive(&mut self) {
         self.forgiving = true;
-        true
     }
 
     fn is_lines(&self) -> bool {

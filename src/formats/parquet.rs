@@ -17,12 +17,13 @@ use bytes::Bytes;
 use crate::connect::COUNT;
 use crate::formats::conform::guarded;
 use crate::formats::parquet::file::{AnotherHandle, ParquetFile};
-use crate::formats::{accepts_all, no_columns};
-use crate::model::Schema;
+use crate::formats::{accepts_all, infer, no_columns};
+use crate::model::{Column, Schema};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
+use crate::plan::sample::Sample;
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Indexed, Limits, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records, Settings};
 
 const CODEC: &[(&str, &str)] =
     &[("snappy", "quick"), ("zstd", "small"), ("gzip", "small, for old readers"), ("none", "not packed")];
@@ -47,6 +48,9 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_all,
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts: |_| Vec::new(),
+        infer: Some(inferred),
         open,
     }
 }
@@ -101,6 +105,21 @@ impl FormatCodec for Parquet {
             .build();
         self.write(rows, properties, out).map_err(|e| TaskError::Bug(e.to_string()))
     }
+}
+
+/// The columns that a file's index names.
+fn inferred(_: &Settings, samples: &[Sample], _: usize) -> Result<Vec<Column>, String> {
+    infer::carried(samples, |sample| {
+        let index = match &sample.file {
+            Some(file) => guarded(|| ArrowReaderMetadata::load(file, Default::default()).map_err(|e| e.to_string())),
+            None if sample.whole => {
+                let bytes = Bytes::copy_from_slice(&sample.front);
+                guarded(|| ArrowReaderMetadata::load(&bytes, Default::default()).map_err(|e| e.to_string()))
+            }
+            None => return Err("what is packed as a whole is too large to look into".into()),
+        };
+        Ok(index.map_err(|why| format!("it is no whole Parquet file: {why}"))?.schema().clone())
+    })
 }
 
 impl Parquet {

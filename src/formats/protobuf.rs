@@ -3,7 +3,7 @@
 use crate::formats::{accepts_all, no_columns};
 use crate::plan::catalog::Directions;
 use crate::plan::operator::NotRunnable;
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec};
+use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Records};
 
 /// The entry.
 pub fn entry() -> FormatEntry {
@@ -19,6 +19,9 @@ pub fn entry() -> FormatEntry {
         columns: no_columns,
         accepts: accepts_all,
         directions: Directions::Both,
+        records: |_| Records::OTHER,
+        conflicts: |_| Vec::new(),
+        infer: None,
         open: |_, _| Err(NotRunnable::not_yet("format", "protobuf")),
     }
 }

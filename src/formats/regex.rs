@@ -11,7 +11,7 @@ use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry, OptionKind, OptionSpec, Settings};
+use crate::plan::{Conflict, Doc, FormatEntry, FormatUse, OptionKind, OptionSpec, Records, Settings};
 
 /// The entry.
 pub fn entry() -> FormatEntry {
@@ -32,6 +32,9 @@ pub fn entry() -> FormatEntry {
         columns: group_columns,
         accepts: accepts_flat,
         directions: Directions::In,
+        records: |_| Records::VALUES,
+        conflicts,
+        infer: None,
         open,
     }
 }
@@ -42,16 +45,38 @@ fn group_columns(settings: &Settings) -> Option<Vec<Column>> {
     (!columns.is_empty()).then_some(columns)
 }
 
+fn pattern(settings: &Settings) -> Result<Regex, Conflict> {
+    Regex::new(settings.text("pattern").unwrap_or_default()).map_err(|e| {
+        let why = e.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let help = "for example:\n  format: regex(r\"^(?<ip>\\S+) (?<status>\\d+)\")";
+        let wrong = Conflict::value("pattern", "the pattern is no regular expression", help);
+        Conflict { code: "invalid-regex", label: why, ..wrong }
+    })
+}
+
+fn group(pattern: &Regex, column: &Column) -> Result<usize, Conflict> {
+    let found = pattern.capture_names().position(|name| name == Some(&column.name));
+    found.ok_or_else(|| {
+        let help = format!("name the group:\n  (?<{}>...)", column.name);
+        Conflict::between("pattern", format!("the pattern has no group for column `{}`", column.name), help)
+    })
+}
+
+fn conflicts(used: &FormatUse<'_>) -> Vec<Conflict> {
+    match pattern(used.settings) {
+        Err(wrong) => vec![wrong],
+        Ok(pattern) => {
+            used.columns.unwrap_or_default().iter().filter_map(|column| group(&pattern, column).err()).collect()
+        }
+    }
+}
+
 fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotRunnable> {
-    let text = call.settings.text("pattern").unwrap_or_default();
-    let pattern = Regex::new(text).map_err(|e| NotRunnable(format!("`{text}` is no regular expression: {e}")))?;
-    let group = |column: &Column| {
-        let found = pattern.capture_names().position(|name| name == Some(&column.name));
-        found.ok_or_else(|| {
-            NotRunnable(format!("the pattern has no group for column `{0}`; write `(?<{0}>...)`", column.name))
-        })
-    };
-    let groups = schema.columns.iter().map(group).collect::<Result<_, _>>()?;
+    let refused = |conflict: Conflict| NotRunnable(conflict.message);
+    let pattern = pattern(&call.settings).map_err(refused)?;
+    let groups = schema.columns.iter().map(|column| group(&pattern, column));
+    let groups = groups.collect::<Result<_, _>>().map_err(refused)?;
     Ok(Box::new(Groups { schema: schema.to_arrow(), pattern, groups, longest: usize::MAX, forgiving: false }))
 }
 
@@ -66,9 +91,8 @@ struct Groups {
 }
 
 impl FormatCodec for Groups {
-    fn forgive(&mut self) -> bool {
+    fn forgive(&mut self) {
         self.forgiving = true;
-        true
     }
 
     fn is_lines(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::model::{Schema, Type};
 use crate::plan::catalog::Directions;
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry};
+use crate::plan::{Conflict, Doc, FormatEntry, FormatUse, Records};
 
 /// What a message consists of, in the order of the columns.
 const PARTS: [&str; 9] = ["facility", "severity", "time", "host", "app", "pid", "message_id", "data", "message"];
@@ -47,8 +47,22 @@ pub fn entry() -> FormatEntry {
         },
         accepts: accepts_flat,
         directions: Directions::In,
+        records: |_| Records::LINES,
+        conflicts,
+        infer: None,
         open: |_, schema| Ok(Box::new(Syslog::of(schema)?)),
     }
+}
+
+fn part(name: &str) -> Result<usize, Conflict> {
+    PARTS.iter().position(|part| *part == name).ok_or_else(|| {
+        let help = format!("leave `schema` out, or take some of\n  {}", PARTS.join(", "));
+        Conflict::between("schema", format!("a message of format `syslog` has no `{name}`"), help)
+    })
+}
+
+fn conflicts(used: &FormatUse<'_>) -> Vec<Conflict> {
+    used.columns.unwrap_or_default().iter().filter_map(|column| part(&column.name).err()).collect()
 }
 
 struct Syslog {
@@ -62,13 +76,8 @@ struct Syslog {
 
 impl Syslog {
     fn of(schema: &Schema) -> Result<Self, NotRunnable> {
-        let part = |name: &str| {
-            let found = PARTS.iter().position(|part| *part == name);
-            found.ok_or_else(|| {
-                NotRunnable(format!("format `syslog` has no column `{name}`; there are {}", PARTS.join(", ")))
-            })
-        };
-        let parts = schema.names().map(part).collect::<Result<_, _>>()?;
+        let parts = schema.names().map(part).collect::<Result<_, _>>();
+        let parts = parts.map_err(|conflict| NotRunnable(conflict.message))?;
         Ok(Syslog { schema: schema.to_arrow(), parts, longest: usize::MAX, now: AtomicI64::new(0) })
     }
 

@@ -113,3 +113,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_an_entry_says_of_its_records_is_what_its_codec_does() {
+    let array: &[(&str, &str)] = &[("layout", "array")];
+    let formats: [(fn() -> FormatEntry, _); 7] = [
+        (json::entry, &[][..]),
+        (json::entry, array),
+        (csv::entry, &[]),
+        (logfmt::entry, &[]),
+        (parquet::entry, &[]),
+        (avro::entry, &[]),
+        (arrow_ipc::entry, &[]),
+    ];
+    for (entry, options) in formats {
+        let mut settings = Settings::default();
+        options
+            .iter()
+            .for_each(|(name, value)| settings.set(*name, OptionValue::Text((*value).into()), <_>::default()));
+        let lines = (entry().records)(&settings).lines;
+        assert_eq!(codec(entry(), options).is_lines(), lines, "{} {options:?}", entry().doc.name);
+    }
+}

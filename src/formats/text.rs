@@ -12,7 +12,7 @@ use crate::model::{Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Decoded, FormatCodec, Piece};
-use crate::plan::{Doc, FormatEntry};
+use crate::plan::{Conflict, Doc, FormatEntry, FormatUse, Records};
 
 /// The entry.
 pub fn entry() -> FormatEntry {
@@ -25,10 +25,28 @@ pub fn entry() -> FormatEntry {
         columns: |_| Some(vec![required("line", Type::String)]),
         accepts: accepts_flat,
         directions: Directions::Both,
+        records: |_| Records::LINES,
+        conflicts,
+        infer: None,
         open: |_: &FormatCall, schema: &Schema| -> Result<Box<dyn FormatCodec>, NotRunnable> {
             Ok(Box::new(Text { schema: schema.to_arrow(), longest: usize::MAX }))
         },
     }
+}
+
+/// Written, there may be any columns.
+fn conflicts(used: &FormatUse<'_>) -> Vec<Conflict> {
+    let fits = match used.columns.unwrap_or_default() {
+        _ if used.way == Directions::Out => true,
+        [] => true,
+        [column] => matches!(column.slot.ty, Type::String | Type::Unknown),
+        _ => false,
+    };
+    let conflict = || {
+        let help = "leave `schema` out, or name the column:\n  schema: { line: string }";
+        Conflict::between("schema", "format `text` is read into a single column of type `string`", help)
+    };
+    (!fits).then(conflict).into_iter().collect()
 }
 
 struct Text {

@@ -24,6 +24,15 @@ impl Records {
         Records { disk, folder, seed, open: Mutex::new(None) }
     }
 
+    /// The file that a record lies in, and where, for messages; the folder of all where there is none.
+    #[must_use]
+    pub fn place(&self, entry: Option<&Entry>) -> (PathBuf, Option<u64>) {
+        match entry {
+            Some(entry) => (self.folder.join(segment_name(entry.segment)), Some(entry.offset)),
+            None => (self.folder.clone(), None),
+        }
+    }
+
     /// The payload of a record.
     pub fn read(&self, entry: &Entry) -> Result<Vec<u8>, Trouble> {
         let path = self.folder.join(segment_name(entry.segment));

@@ -135,7 +135,9 @@ impl Snapshots {
         self.disk.sync_folder(&self.folder).map_err(Trouble::broken(&self.folder))
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    /// Where a snapshot lies.
+    #[must_use]
+    pub fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:020}"))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use millstream_dsl::{Diagnostic, SourceMap};
+use millstream_dsl::{Diagnostic, Severity, SourceMap};
 
 /// What is wrong with a pipeline's text, or suspicious.
 #[derive(Debug)]
@@ -24,7 +24,11 @@ impl fmt::Display for Mistakes {
                 let place = file.line_column(span.start);
                 write!(f, "{}:{}:{}: ", file.name, place.line, place.column)?;
             }
-            let severity = if problem.is_error() { "error" } else { "warning" };
+            let severity = match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Note => "note",
+            };
             write!(f, "{severity}[{}]: {}", problem.code, problem.message)?;
             if let Some(help) = &problem.help {
                 write!(f, "\n  help: {}", help.replace('\n', "\n  "))?;

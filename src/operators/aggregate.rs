@@ -14,6 +14,7 @@ mod saved;
 mod sessions;
 mod shown;
 mod store;
+mod telling;
 mod tree;
 mod windows;
 
@@ -30,7 +31,7 @@ use crate::operators::{carry, input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
 use crate::plan::context::AggregateColumn;
 use crate::plan::edge::EventTime;
-use crate::plan::memory::{Memory, Moved};
+use crate::plan::memory::{Memory, Moved, Windows};
 use crate::plan::operator::{Distribution, NotRunnable, SavedTable, Task, TaskError};
 use crate::plan::seams::Window;
 use crate::plan::{Doc, Edge, Mode, Node, Operator, Planned, Properties, Scope, StageContext, StageEntry, TypedExpr};
@@ -392,6 +393,10 @@ impl Operator for Aggregate {
 
     fn memory(&self) -> Option<Memory> {
         self.remembered()
+    }
+
+    fn windows(&self) -> Option<Box<dyn Windows>> {
+        lifetime::windows(&self.lives)
     }
 
     fn migrated(&self, moved: &Moved, tables: Vec<SavedTable>) -> Result<Vec<SavedTable>, TaskError> {

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::operators::values::{Values, bug};
 use crate::plan::Port;
-use crate::plan::operator::{BatchTime, Evaluated, KeyedTask, SavedTable, StepTime, Task, TaskError};
+use crate::plan::operator::{BatchTime, Changes, Evaluated, KeyedTask, SavedTable, StepTime, Task, TaskError};
 
 /// What is done with the rows of one batch, by input.
 type Work = Box<dyn Fn(Vec<Vec<RecordBatch>>, &BatchTime) -> Result<Evaluated, TaskError> + Send>;
@@ -36,6 +36,10 @@ impl KeyedTask for Gathering {
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         Ok(Vec::new())
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        Ok(Changes::Some(Vec::new()))
     }
 
     fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {

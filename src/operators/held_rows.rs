@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
-use arrow::compute::interleave_record_batch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{interleave, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use crate::operators::values::bug;
@@ -23,23 +23,45 @@ pub(super) struct HeldRows {
     next: u32,
     held: usize,
     stored: usize,
+    /// What the next row is known by.
+    number: i64,
 }
 
 struct Block {
     rows: RecordBatch,
+    numbers: Numbers,
     held: usize,
+}
+
+/// What the rows of a block are known by, for as long as they are held.
+enum Numbers {
+    /// One behind the other.
+    From(i64),
+    Each(Vec<i64>),
 }
 
 impl HeldRows {
     pub(super) fn new(schema: SchemaRef) -> Self {
-        HeldRows { schema, blocks: BTreeMap::new(), next: 0, held: 0, stored: 0 }
+        HeldRows { schema, blocks: BTreeMap::new(), next: 0, held: 0, stored: 0, number: 0 }
     }
 
     /// Holds all rows of a block; gives the first of them, the others follow.
     pub(super) fn hold(&mut self, rows: RecordBatch) -> impl Fn(u32) -> HeldRow + use<> {
+        let numbers = Numbers::From(self.number);
+        self.number += rows.num_rows() as i64;
+        self.put(rows, numbers)
+    }
+
+    /// Holds rows that are known by these numbers already.
+    pub(super) fn hold_again(&mut self, rows: RecordBatch, numbers: Vec<i64>) -> impl Fn(u32) -> HeldRow + use<> {
+        self.number = numbers.iter().fold(self.number, |next, number| next.max(number.saturating_add(1)));
+        self.put(rows, Numbers::Each(numbers))
+    }
+
+    fn put(&mut self, rows: RecordBatch, numbers: Numbers) -> impl Fn(u32) -> HeldRow + use<> {
         let (block, count) = (self.next, rows.num_rows());
         if count > 0 {
-            self.blocks.insert(block, Block { rows, held: count });
+            self.blocks.insert(block, Block { rows, numbers, held: count });
             self.next += 1;
             self.held += count;
             self.stored += count;
@@ -60,6 +82,20 @@ impl HeldRows {
         }
     }
 
+    /// What a row is known by; new rows get larger numbers.
+    pub(super) fn number(&self, row: HeldRow) -> Result<i64, TaskError> {
+        match self.blocks.get(&row.block).map(|block| &block.numbers) {
+            Some(Numbers::From(first)) => Ok(first + i64::from(row.row)),
+            Some(Numbers::Each(numbers)) => Ok(numbers[row.row as usize]),
+            None => Err(bug("a row is not held")),
+        }
+    }
+
+    /// The number of the next row.
+    pub(super) fn next_number(&self) -> i64 {
+        self.number
+    }
+
     /// These rows, in this order.
     pub(super) fn rows(&self, rows: &[HeldRow]) -> Result<RecordBatch, TaskError> {
         let mut blocks: Vec<u32> = rows.iter().map(|row| row.block).collect();
@@ -77,6 +113,21 @@ impl HeldRows {
         interleave_record_batch(&sources, &picked).map_err(bug)
     }
 
+    /// These columns of rows.
+    pub(super) fn columns(&self, rows: &[HeldRow], columns: &[usize]) -> Result<Vec<ArrayRef>, TaskError> {
+        let mut blocks: Vec<u32> = rows.iter().map(|row| row.block).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        let place = |row: &HeldRow| (blocks.partition_point(|block| *block < row.block), row.row as usize);
+        let picked: Vec<_> = rows.iter().map(place).collect();
+        let column = |i: &usize| {
+            let of = |block: &u32| self.blocks.get(block).ok_or_else(|| bug("a row is not held"));
+            let sources = blocks.iter().map(|block| Ok(of(block)?.rows.column(*i).as_ref()));
+            interleave(&sources.collect::<Result<Vec<_>, TaskError>>()?, &picked).map_err(bug)
+        };
+        columns.iter().map(column).collect()
+    }
+
     /// Whether most of what is stored is held by nobody, so that [`HeldRows::compacted`] is worth while.
     pub(super) fn is_sparse(&self) -> bool {
         self.stored > 4 * self.held + SMALL || self.blocks.len() > MANY && self.blocks.len() * 64 > self.held
@@ -86,8 +137,10 @@ impl HeldRows {
     /// in the same order.
     pub(super) fn compacted(&mut self, rows: &[HeldRow]) -> Result<Vec<HeldRow>, TaskError> {
         let all = self.rows(rows)?;
+        let numbers = rows.iter().map(|row| self.number(*row)).collect::<Result<_, _>>()?;
         let mut compact = HeldRows::new(self.schema.clone());
-        let place = compact.hold(all);
+        let place = compact.hold_again(all, numbers);
+        compact.number = self.number;
         *self = compact;
         Ok((0..rows.len() as u32).map(place).collect())
     }
@@ -99,7 +152,11 @@ impl HeldRows {
 
     /// Memory, about.
     pub(super) fn bytes(&self) -> usize {
-        self.blocks.values().map(|block| block.rows.get_array_memory_size()).sum()
+        let numbers = |block: &Block| match &block.numbers {
+            Numbers::From(_) => 0,
+            Numbers::Each(numbers) => numbers.capacity() * size_of::<i64>(),
+        };
+        self.blocks.values().map(|block| block.rows.get_array_memory_size() + numbers(block)).sum()
     }
 }
 
@@ -136,5 +193,6 @@ mod tests {
         assert_eq!((held.len(), held.blocks.len()), (1, 1));
         let again = held.compacted(&[b(1)]).unwrap();
         assert_eq!((shown(&held.rows(&again).unwrap()), held.stored), (vec![5], 1));
+        assert_eq!((held.number(again[0]).unwrap(), held.next_number()), (4, 5), "a row keeps its number");
     }
 }

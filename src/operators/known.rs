@@ -91,6 +91,21 @@ impl Known {
         self.keys[number as usize].as_deref().unwrap_or_default()
     }
 
+    /// The number of a key by its bytes.
+    pub(super) fn number_of(&self, key: &[u8]) -> Option<u32> {
+        self.numbers.get(key).copied()
+    }
+
+    /// The bytes of a key, to be kept beyond its time.
+    pub(super) fn shared(&self, number: u32) -> Option<Arc<[u8]>> {
+        self.keys[number as usize].clone()
+    }
+
+    /// Keys as columns, of bytes that were theirs.
+    pub(super) fn decoded<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, TaskError> {
+        self.codec.decode(keys)
+    }
+
     /// The keys of these numbers, as columns.
     pub(super) fn columns(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>, TaskError> {
         self.codec.decode(numbers.iter().map(|number| self.key(*number)))

@@ -7,7 +7,9 @@ use millstream_dsl::{Diagnostic, Span, ast};
 
 use crate::model::time::show_duration;
 use crate::operators::input;
+use crate::operators::spans::Spans;
 use crate::plan::catalog::StageCall;
+use crate::plan::memory::Windows;
 use crate::plan::seams::Window;
 use crate::plan::{EventTime, StageContext};
 
@@ -41,6 +43,12 @@ impl fmt::Display for Lifetime {
             Lifetime::Running { ttl: None, .. } => f.write_str("running ttl forever"),
         }
     }
+}
+
+/// Where windows of event time lie that follow from time alone.
+pub(super) fn windows(lives: &Lifetime) -> Option<Box<dyn Windows>> {
+    let Lifetime::Window(window) = lives else { return None };
+    Some(Box::new(Spans::of(window)?))
 }
 
 /// What is remembered, for messages.

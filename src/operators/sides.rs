@@ -1,7 +1,7 @@
 //! What stages with two inputs that remember rows have in common: rows come in, late ones leave in envelopes, the others
 //! are kept with their time until it is up, and saved as rows.
 //!
-//! A side is saved as a table of its name: `_group`, `_time` (event time, or that of the row's batch), `_matched` (whether
+//! A side is saved as a table of its name: `_group`, `_number` (a running one), `_time` (event time, or that of the row's batch), `_matched` (whether
 //! the row has had a partner), `_fits` (whether it can have one), then the side's own columns. The key is among those.
 
 mod picking;
@@ -10,9 +10,11 @@ mod windowed;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt8Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt8Array};
 use arrow::compute::{concat_batches, filter_record_batch, not};
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 
 use crate::model::Schema;
 use crate::model::key_groups::key_groups;
@@ -20,7 +22,7 @@ use crate::operators::envelope::enclosed;
 use crate::operators::matching::KeyNumbers;
 use crate::operators::values::bug;
 use crate::plan::Port;
-use crate::plan::operator::{Evaluated, NotRunnable, SavedTable, TaskError};
+use crate::plan::operator::{Evaluated, NotRunnable, SavedTable, TableChange, TaskError};
 
 pub(super) use picking::{Pick, Picked, pick};
 pub(super) use waiting::{Arrivals, NOW, Waiting};
@@ -152,7 +154,7 @@ impl Side {
         };
         let due = fates.iter().zip(&fit).map(due).collect();
         out.partly_late += fates.iter().filter(|fate| matches!(fate, Some(Fate::Kept { partly: true, .. }))).count();
-        Ok(Arrivals { due, times, matched: vec![false; rows.num_rows()], fit, rows })
+        Ok(Arrivals { due, times, matched: vec![false; rows.num_rows()], fit, rows, numbers: None })
     }
 
     /// The column of event time.
@@ -165,14 +167,38 @@ impl Side {
     /// What waits, as rows.
     pub(super) fn save(&self, waiting: &Waiting) -> Result<SavedTable, TaskError> {
         let rows = waiting.rows()?;
-        let count = rows.num_rows();
-        let groups = if self.keys.is_empty() { vec![0; count] } else { key_groups(&self.key(&rows)).map_err(bug)? };
+        let groups =
+            if self.keys.is_empty() { vec![0; rows.num_rows()] } else { key_groups(&self.key(&rows)).map_err(bug)? };
+        let live: Vec<u32> = waiting.live().collect();
+        let rows = vec![self.saved(waiting, &live, &rows, groups)?];
+        Ok(SavedTable { name: self.name.to_owned(), identity: IDENTITY, rows })
+    }
+
+    /// What came of the rows that wait, since that was last asked.
+    pub(super) fn changes(&self, waiting: &mut Waiting) -> Result<TableChange, TaskError> {
+        let (touched, mut gone) = waiting.changes()?;
+        let gone = gone.take(NUMBER)?;
+        let rows = pick(waiting, &self.schema, &touched)?;
+        let rows = vec![self.saved(waiting, &touched, &rows, waiting.groups(&touched)?)?];
+        Ok(TableChange { name: self.name.to_owned(), identity: IDENTITY, gone, rows })
+    }
+
+    /// Rows that wait, with what is known of them.
+    fn saved(
+        &self,
+        waiting: &Waiting,
+        slots: &[u32],
+        rows: &RecordBatch,
+        groups: Vec<u8>,
+    ) -> Result<RecordBatch, TaskError> {
         let truth = |of: &dyn Fn(u32) -> bool| -> ArrayRef {
-            Arc::new(waiting.live().map(|slot| Some(of(slot))).collect::<BooleanArray>())
+            Arc::new(slots.iter().map(|slot| Some(of(*slot))).collect::<BooleanArray>())
         };
-        let times = TimestampMicrosecondArray::from_iter_values(waiting.live().map(|slot| waiting.time(slot)));
+        let times = TimestampMicrosecondArray::from_iter_values(slots.iter().map(|slot| waiting.time(*slot)));
+        let numbers = Int64Array::from_iter_values(slots.iter().map(|slot| waiting.number_of(*slot)));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt8Array::from(groups)),
+            Arc::new(numbers),
             Arc::new(times.with_timezone("UTC")),
             truth(&|slot| waiting.is_matched(slot)),
             truth(&|slot| waiting.fits(slot)),
@@ -181,6 +207,7 @@ impl Side {
         let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let mut fields = vec![
             Arc::new(Field::new("_group", DataType::UInt8, true)),
+            Arc::new(Field::new(NUMBER, DataType::Int64, false)),
             Arc::new(Field::new("_time", moment, false)),
             Arc::new(Field::new("_matched", DataType::Boolean, false)),
             Arc::new(Field::new("_fits", DataType::Boolean, false)),
@@ -188,8 +215,7 @@ impl Side {
         let own = fields.len();
         fields.extend(self.schema.fields().iter().cloned());
         debug_assert_eq!(own, OWN);
-        let rows = RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)?;
-        Ok(SavedTable { name: self.name.to_owned(), rows: vec![rows] })
+        RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)
     }
 
     /// Takes back what was saved; `due` says until when a row of a time is kept.
@@ -204,7 +230,8 @@ impl Side {
             if rows.num_columns() != OWN + self.schema.fields().len() {
                 return Err(wrong());
             }
-            let times = rows.column(1).as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?;
+            let numbers = rows.column(1).as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+            let times = rows.column(2).as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?;
             let truth = |i: usize| {
                 let column = rows.column(i).as_boolean_opt().ok_or_else(wrong)?;
                 Ok::<_, TaskError>(column.iter().map(|value| value == Some(true)).collect::<Vec<_>>())
@@ -214,8 +241,9 @@ impl Side {
                 rows: own,
                 times: times.values().to_vec(),
                 due: times.values().iter().map(|time| due(*time)).collect(),
-                matched: truth(2)?,
-                fit: truth(3)?,
+                matched: truth(3)?,
+                fit: truth(4)?,
+                numbers: Some(numbers.values().to_vec()),
             })?;
         }
         Ok(())
@@ -223,4 +251,7 @@ impl Side {
 }
 
 /// Where a side's own columns start in a saved table.
-const OWN: usize = 4;
+const OWN: usize = 5;
+/// Group and number.
+const IDENTITY: usize = 2;
+const NUMBER: &str = "_number";

@@ -13,8 +13,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema};
 use chrono::{DateTime, Datelike, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
+use crate::operators::touched::whole;
 use crate::operators::values::bug;
-use crate::plan::operator::{SavedTable, StepTime, TaskError};
+use crate::plan::memory::Windows;
+use crate::plan::operator::{SavedTable, StepTime, TableChange, TaskError};
 use crate::plan::seams::{Length, Window};
 
 const DAY: i64 = 86_400_000_000;
@@ -207,6 +209,30 @@ impl Spans {
     }
 }
 
+impl Windows for Spans {
+    fn next_start(&self, instant: i64) -> Option<i64> {
+        let before = instant.checked_sub(1)?;
+        match &self.grid {
+            Grid::Even { every, start, .. } => floor(before, *every, *start).checked_add(*every),
+            Grid::Growing { length, start, .. } => floor(before, *length, *start).checked_add(*length),
+            Grid::Calendar(calendar) => calendar.containing(before).map(|span| span.end),
+        }
+    }
+
+    fn all_ended(&self, before: i64) -> Option<i64> {
+        let last = before.checked_sub(1)?;
+        match &self.grid {
+            Grid::Even { length, every, start } => floor(last, *every, *start).checked_add(*length),
+            Grid::Growing { length, start, .. } => floor(last, *length, *start).checked_add(*length),
+            Grid::Calendar(calendar) => calendar.containing(last).map(|span| span.end),
+        }
+    }
+
+    fn back_to_back(&self) -> bool {
+        Spans::back_to_back(self)
+    }
+}
+
 /// The last instant at or before this one that is a multiple of `step` away from `origin`.
 fn floor(instant: i64, step: i64, origin: i64) -> i64 {
     let (instant, step, origin) = (i128::from(instant), i128::from(step.max(1)), i128::from(origin));
@@ -319,6 +345,8 @@ pub(super) struct Ticks {
     zero: Option<(i64, Spans)>,
     /// The time of the batch before.
     last: i64,
+    /// What was last told of it.
+    told: Option<(i64, i64)>,
 }
 
 /// What a batch means for windows of batch time.
@@ -337,7 +365,7 @@ pub(super) struct Tick {
 impl Ticks {
     /// For a pipeline with a batch every `interval`.
     pub(super) fn new(window: &Window, interval: i64) -> Self {
-        Ticks { window: window.clone(), interval, zero: None, last: 0 }
+        Ticks { window: window.clone(), interval, zero: None, last: 0, told: None }
     }
 
     /// Goes on to the next batch; the first one sets the zero time.
@@ -367,7 +395,7 @@ impl Ticks {
 
     /// The rows to save, of no group: every partition must know them. Empty before the first batch.
     pub(super) fn save(&self, name: &str) -> Result<SavedTable, TaskError> {
-        let times: Vec<(i64, i64)> = self.zero.iter().map(|(zero, _)| (*zero, self.last)).collect();
+        let times: Vec<(i64, i64)> = self.times().into_iter().collect();
         let group = UInt8Array::from(vec![None::<u8>; times.len()]);
         let zero: Int64Array = times.iter().map(|(zero, _)| *zero).collect::<Vec<_>>().into();
         let last: Int64Array = times.iter().map(|(_, last)| *last).collect::<Vec<_>>().into();
@@ -378,7 +406,25 @@ impl Ticks {
         ];
         let columns: Vec<Arc<dyn Array>> = vec![Arc::new(group), Arc::new(zero), Arc::new(last)];
         let rows = RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)?;
-        Ok(SavedTable { name: name.to_owned(), rows: vec![rows] })
+        Ok(SavedTable { name: name.to_owned(), identity: 1, rows: vec![rows] })
+    }
+
+    /// Begins to note what changes.
+    pub(super) fn track(&mut self) {
+        self.told = self.times();
+    }
+
+    /// What changed since it was last asked.
+    pub(super) fn changes(&mut self, name: &str) -> Result<Option<TableChange>, TaskError> {
+        let times = self.times();
+        if std::mem::replace(&mut self.told, times) == times {
+            return Ok(None);
+        }
+        self.save(name).map(whole).map(Some)
+    }
+
+    fn times(&self) -> Option<(i64, i64)> {
+        self.zero.as_ref().map(|(zero, _)| (*zero, self.last))
     }
 
     /// Takes over what [`Ticks::save`] gave.

@@ -14,7 +14,7 @@ use crate::operators::lifetime::{self, Lifetime, Remembered};
 use crate::operators::window::task::WindowTask;
 use crate::operators::{input, show};
 use crate::plan::catalog::{Arity, ClauseSpec, Names, StageCall};
-use crate::plan::memory::{Fact, Memory};
+use crate::plan::memory::{Fact, Memory, Windows};
 use crate::plan::operator::{Distribution, NotRunnable, Task};
 use crate::plan::seams::Window as Shape;
 use crate::plan::{Doc, Edge, EventTime, Operator, Planned, Properties, StageContext, StageEntry};
@@ -144,6 +144,10 @@ impl Operator for Window {
             Fact::columns("the columns of the rows that wait", &self.input.columns),
         ];
         Some(Memory { facts, ..Memory::default() })
+    }
+
+    fn windows(&self) -> Option<Box<dyn Windows>> {
+        lifetime::windows(&self.lives)
     }
 
     fn properties(&self) -> Properties {

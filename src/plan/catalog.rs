@@ -10,10 +10,12 @@ use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF};
 use millstream_dsl::ast;
 
 use crate::model::{Column, Slot, Type};
+use crate::plan::conflict::{Conflict, FormatUse, Records};
 use crate::plan::context::{Planned, StageContext};
 use crate::plan::edge::Mode;
 use crate::plan::expr::{Node, TypedExpr};
 use crate::plan::operator::NotRunnable;
+use crate::plan::sample::{Infer, Inferred, Look};
 use crate::plan::seams::{FormatCodec, Sink, Source};
 use crate::plan::settings::Settings;
 
@@ -234,6 +236,11 @@ pub struct StageEntry {
 pub type PlanStage = Arc<dyn Fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned> + Send + Sync>;
 
 impl StageEntry {
+    /// Options that it has because of what it remembers: every stage that takes `named`.
+    pub fn state_options(&self) -> &'static [OptionSpec] {
+        if self.clauses.iter().any(|clause| clause.word == "named") { STATE_OPTIONS } else { &[] }
+    }
+
     /// For the field `plan`.
     pub fn by(
         plan: impl Fn(&StageCall<'_>, &mut dyn StageContext) -> Option<Planned> + Send + Sync + 'static,
@@ -277,6 +284,11 @@ pub struct SourceEntry {
     pub mode: fn(&Settings) -> Mode,
     /// The cargo feature that brings its client, where it is not in the default set.
     pub feature: Option<Feature>,
+    /// What of its settings and format cannot stand as it is written.
+    pub conflicts: fn(&Endpoint) -> Vec<Conflict>,
+    /// What there is to infer columns from (`schema: infer`), given its settings and where relative paths start; none:
+    /// nothing is there before it runs.
+    pub sample: Option<Look>,
     /// Opens it; `Err` says in a plain sentence why it cannot be run (yet).
     pub open: Open<dyn Source>,
 }
@@ -341,6 +353,8 @@ pub struct SinkEntry {
     pub target: fn(&Settings) -> Option<String>,
     /// The cargo feature that brings its client, where it is not in the default set.
     pub feature: Option<Feature>,
+    /// What of its settings and format cannot stand as it is written.
+    pub conflicts: fn(&Endpoint) -> Vec<Conflict>,
     /// Opens it.
     pub open: Open<dyn Sink>,
 }
@@ -418,6 +432,12 @@ pub struct FormatEntry {
     pub accepts: fn(&Type) -> Result<(), String>,
     /// Whether sources read it and sinks write it.
     pub directions: Directions,
+    /// What its records are like, given its options.
+    pub records: fn(&Settings) -> Records,
+    /// What of its options cannot stand as it is written.
+    pub conflicts: fn(&FormatUse<'_>) -> Vec<Conflict>,
+    /// Finds the columns of samples; none where it has columns of its own or nothing can be seen.
+    pub infer: Option<Infer>,
     /// Makes the reader and writer.
     pub open: OpenFormat,
 }
@@ -556,7 +576,7 @@ pub struct WindowEntry {
 /// is one only where [`RowsFrom::Format`] says so.
 pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::optional("format", OptionKind::Format, "how bytes become rows"),
-    OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types"),
+    OptionSpec::optional("schema", OptionKind::Schema, "the columns and their types; `infer` finds them in files"),
     OptionSpec::optional("time", OptionKind::Column, "the column of event time"),
     OptionSpec::optional("watermark", OptionKind::Duration, "how late rows may come behind the newest event time"),
     OptionSpec::optional(
@@ -566,7 +586,29 @@ pub const SOURCE_OPTIONS: &[OptionSpec] = &[
     ),
     OptionSpec::optional("max_rows", OptionKind::Integer { min: 1, max: i64::MAX }, "at most so many rows a batch"),
     OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch"),
+    OptionSpec::optional(
+        "on_change",
+        OptionKind::Symbol(SOURCE_ON_CHANGE),
+        "what a saved edit does that makes another source of it; before what the pipeline says",
+    ),
 ];
+
+/// What a saved edit does with state that it gives another meaning.
+pub const ON_CHANGE: &[(&str, &str)] = &[
+    ("keep", "it goes on with what it has, where the layout is the same"),
+    ("reset", "it is put aside and begins anew"),
+    ("drain", "windows that are open end by the old text, later ones go by the new; where that cannot be, it waits"),
+];
+
+/// Options of every stage that remembers something.
+pub const STATE_OPTIONS: &[OptionSpec] = &[OptionSpec::optional(
+    "on_change",
+    OptionKind::Symbol(ON_CHANGE),
+    "what a saved edit does with its state when that would mean something else; before what the pipeline says",
+)];
+
+const SOURCE_ON_CHANGE: &[(&str, &str)] =
+    &[("keep", "it is read on from its old positions"), ("reset", "it starts as the text says")];
 
 /// Options of every table, beside those of a source.
 pub fn table_options() -> Vec<OptionSpec> {
@@ -615,6 +657,8 @@ pub struct Catalog {
     pub functions: Vec<Arc<FunctionEntry>>,
     /// By name.
     pub aggregates: Vec<Arc<AggregateEntry>>,
+    /// What was inferred of sources; the same in every clone.
+    pub inferred: Inferred,
 }
 
 /// An entry that can be looked up and listed.

@@ -51,6 +51,8 @@ pub struct PlanNode {
     pub outputs: BTreeMap<Port, Edge>,
     /// What happens to the rows of a port that nobody reads; counted and dropped where it is not said.
     pub fates: BTreeMap<Port, RowFate>,
+    /// What is written for edits that would give its state another meaning: `keep`, `reset`, `drain`.
+    pub on_change: Option<String>,
     /// How it is run; `optimize` says so.
     pub run: Running,
     /// Where it is written.

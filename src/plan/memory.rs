@@ -1,7 +1,8 @@
 //! What an operator remembers, as data: by this a changed text is compared with what runs, and state is carried over
 //! into an operator that remembers a little more or less. Knows nothing of how anything is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::model::Column;
 use crate::plan::Operator;
@@ -77,6 +78,33 @@ pub struct Taking {
     pub states: BTreeMap<String, (String, Option<Moved>)>,
     /// Sinks that go on as they are.
     pub sinks: BTreeMap<String, String>,
+    /// State that has given all it had: it is not even put aside.
+    pub over: BTreeSet<String>,
+    /// Stages whose open windows end by the old text: for these both texts run in one plan (`reload::drain`).
+    pub drains: BTreeSet<String>,
+}
+
+/// Where windows of event time lie: all that two texts must know of each other to share time between them.
+pub trait Windows: fmt::Debug + Send + Sync {
+    /// The first start of a window at or behind an instant.
+    fn next_start(&self, instant: i64) -> Option<i64>;
+
+    /// When all windows that start before an instant have ended.
+    fn all_ended(&self, before: i64) -> Option<i64>;
+
+    /// Whether every instant is in exactly one window.
+    fn back_to_back(&self) -> bool;
+}
+
+impl Taking {
+    /// The same where nothing goes on as it is, because the old program is only remembered: all is opened anew, sources
+    /// at their positions.
+    pub fn anew(mut self) -> Self {
+        self.positions.append(&mut self.sources);
+        self.tables.clear();
+        self.sinks.clear();
+        self
+    }
 }
 
 impl Fact {

@@ -10,7 +10,7 @@ use crate::model::Schema;
 use crate::plan::context::Port;
 use crate::plan::expr::TypedExpr;
 use crate::plan::measure::Measured;
-use crate::plan::memory::{Memory, Moved};
+use crate::plan::memory::{Memory, Moved, Windows};
 
 /// A transformation of a checked pipeline, without anything that runs.
 pub trait Operator: fmt::Debug + Send + Sync {
@@ -67,6 +67,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// What it remembers, where it does. None of an operator that remembers something: all that its `Debug` text
     /// tells, so that any other text is another state.
     fn memory(&self) -> Option<Memory> {
+        None
+    }
+
+    /// Where the windows lie that it makes of the time of rows, where all that it remembers belongs to such a window and
+    /// what comes out says in the column `window_start` to which.
+    fn windows(&self) -> Option<Box<dyn Windows>> {
         None
     }
 
@@ -212,6 +218,8 @@ pub struct Evaluated {
     pub handed: Option<usize>,
     /// Input rows that were late for some of their windows only; they are among `taken`.
     pub partly_late: usize,
+    /// Keys, rows or windows that were remembered and are not any more, because their time was over.
+    pub expired: usize,
     /// Rows among the bad ones that did not come in but were made here: lines of a program that are no rows.
     pub made_bad: usize,
     /// What the user measures of the batch.
@@ -263,7 +271,10 @@ pub enum Changes {
 pub struct TableChange {
     /// Which table.
     pub name: String,
-    /// Identities of rows that are gone: the first columns of the table. They go before `rows` come.
+    /// How many of its first columns identify a row, as in [`SavedTable::identity`].
+    pub identity: usize,
+    /// Identities of rows that are gone: the first columns of the table. Where these are fewer than identify a row, all
+    /// rows that begin with them are gone. They go before `rows` come.
     pub gone: Vec<RecordBatch>,
     /// Rows that are new, or take the place of the row with the same identity.
     pub rows: Vec<RecordBatch>,
@@ -281,10 +292,18 @@ pub struct Held {
 /// State as logical Arrow rows, independent of the algorithm that keeps it. The first column is called `_group`, a
 /// nullable `UInt8`: the key group of the row's key (`model::key_groups`), or null for what every partition must know
 /// (each saves the same such rows, one copy is kept).
+///
+/// The first `identity` columns tell a row from every other row of the table, in whatever number of partitions it was
+/// saved, and are the same for as long as the row is remembered, also when it was saved and loaded again: changes are
+/// told by them. Nulls are equal to each other there, floats are where their bits are. Rows that have nothing of that
+/// kind get a running number of their task: with the key group in front it is unique, because a group is in one
+/// partition, whose numbers go on behind the largest one that was loaded.
 #[derive(Debug, Clone)]
 pub struct SavedTable {
     /// What it holds: `keys`, `panes` ...
     pub name: String,
+    /// How many of the first columns identify a row, `_group` included.
+    pub identity: usize,
     /// The rows.
     pub rows: Vec<RecordBatch>,
 }

@@ -171,7 +171,9 @@ pub struct BadRow {
     pub place: String,
     /// The line in it, from 1, or the offset.
     pub line: u64,
-    /// The bytes in it, counted from 0 and unpacked where it is packed; none where that cannot be said.
+    /// The bytes in it, counted from 0 and unpacked where it is packed: of the line, of the element of an array, of the
+    /// block of an Avro file. None where that cannot be said: in Parquet and Arrow files the values of a row stand in as
+    /// many places as there are columns, and `line` is its number.
     pub bytes: Option<Range<u64>>,
 }
 
@@ -227,6 +229,11 @@ pub trait Sink: Send {
     fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
     /// Makes them visible, once, however often it is called.
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError>;
+    /// Everything that was committed is delivered: what is staged beside it belongs to batches that never were. Called
+    /// where a run goes on from a checkpoint, before its first batch.
+    fn sweep(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
     /// The last batch that is visible, as the sink itself knows it; none where it cannot know.
     fn cursor(&mut self) -> Result<Option<u64>, TaskError>;
     /// How long its target asked to be left alone when it was last tried: waited for before it is tried again.
@@ -281,11 +288,9 @@ pub trait FormatCodec: Send + Sync {
     fn limit(&mut self, longest: usize) {
         let _ = longest;
     }
-    /// A value that cannot be read is null where its column may be, instead of making the row bad (`bad null`). Whether
-    /// the format can do that. Called before anything is read.
-    fn forgive(&mut self) -> bool {
-        false
-    }
+    /// A value that cannot be read is null where its column may be, instead of making the row bad (`bad null`). Called
+    /// before anything is read, and only where the entry's `records` say that it can be done.
+    fn forgive(&mut self) {}
     /// What time it is, in microseconds since 1970 UTC, for formats whose times leave something out (the year). Whoever
     /// reads says it before each batch.
     fn now(&self, micros: i64) {

@@ -1,6 +1,7 @@
 //! Options after checking: `{ format: json, watermark: 30s }` as values an entry's build function can use.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
 
 use millstream_dsl::Span;
 
@@ -49,6 +50,15 @@ pub enum SecretRef {
     Env(String),
     /// `secret("name")`
     Named(String),
+}
+
+impl SecretRef {
+    /// Why no secret can have this name, as the end of a sentence about it; none where one can.
+    pub fn misnamed(name: &str) -> Option<&'static str> {
+        let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        let stays = !name.is_empty() && Path::new(name).components().all(plain);
+        (!stays).then_some("leaves the folder of secrets")
+    }
 }
 
 /// All options of a call by name, defaults put in, and the positional arguments by the names the entry gives them.

@@ -135,6 +135,7 @@ fn sources(catalog: &Catalog) -> Vec<Word<'_>> {
 fn stages(catalog: &Catalog) -> Vec<Word<'_>> {
     let words = catalog.stages.iter().map(|entry| Word {
         options: entry.options.iter().collect(),
+        shared: entry.state_options(),
         clauses: &entry.clauses,
         modifiers: entry.modifiers,
         ..Word::new(Kind::Stage, &entry.doc)

@@ -78,7 +78,7 @@ impl Answers {
     }
 
     fn of(&self, entry: &Entry) -> Option<(Answer, bool)> {
-        let own = self.given.get(&entry.name).map(|answer| (*answer, true));
+        let own = self.given.get(&entry.name).copied().or(entry.written).map(|answer| (answer, true));
         let other = || self.given.get("all").copied().or(self.otherwise).map(|answer| (answer, false));
         own.or_else(other)
     }
@@ -98,6 +98,10 @@ impl Changes {
                         continue;
                     }
                     Some((Answer::Reset, _)) if allowed.contains(&Answer::Reset) => Hand::Nothing,
+                    Some((Answer::Drain, _)) if allowed.contains(&Answer::Drain) => {
+                        taking.drains.insert(entry.name.clone());
+                        Hand::Nothing
+                    }
                     Some((Answer::Keep, _)) if allowed.contains(&Answer::Keep) => entry.hand.clone(),
                     Some((answer, own)) => {
                         if own || !allowed.contains(&answer) {
@@ -121,10 +125,10 @@ impl Entry {
     fn refuse(&self, answer: Answer) -> String {
         let instead = listed(&self.answers, "` or `");
         match answer {
-            Answer::Drain => format!(
-                "`drain` cannot be done yet for `{}`: let the windows close before the edit is saved, or answer `{instead}`",
-                self.name
-            ),
+            Answer::Drain => {
+                let why = self.hindrance.as_deref().unwrap_or("it has no open windows that could end by the old text");
+                format!("`{}` cannot be answered with `drain`: {why}; answer `{instead}`", self.name)
+            }
             Answer::Keep => {
                 format!("`{}` cannot be kept: its layout is another one now; answer `{instead}`", self.name)
             }

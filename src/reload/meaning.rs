@@ -64,7 +64,7 @@ pub(super) fn of_operator(operator: &dyn Operator) -> String {
 }
 
 /// Whether an operator hands on all rows as they are and is there for what it does beside that.
-fn passes(plan: &Plan, id: NodeId) -> bool {
+pub(super) fn passes(plan: &Plan, id: NodeId) -> bool {
     let Work::Operator(operator) = &plan.node(id).work else { return false };
     let properties = operator.properties();
     let width = plan.input_edge(id, 0).map_or(0, |edge| edge.schema.columns.len());
@@ -92,6 +92,11 @@ impl<'a> Meanings<'a> {
     pub(super) fn input(&self, id: NodeId) -> String {
         let input = |(from, port): (NodeId, &Port)| format!("{:x} {port:?}", self.known[&from]);
         self.plan.inputs(id).into_iter().map(input).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What leaves a node.
+    pub(super) fn output(&self, id: NodeId) -> u64 {
+        self.known[&id]
     }
 
     fn of(&self, id: NodeId) -> u64 {
@@ -161,7 +166,8 @@ pub(super) fn whole(plan: &Plan) -> BTreeSet<String> {
 /// A source, table or sink as named texts: what it is, every setting, its format and columns.
 pub(super) fn definition(endpoint: &Endpoint) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::from([("kind".to_owned(), endpoint.word.clone())]);
-    for (name, setting) in endpoint.settings.iter() {
+    // What edits do is no part of what it is.
+    for (name, setting) in endpoint.settings.iter().filter(|(name, _)| *name != "on_change") {
         parts.insert(name.to_owned(), value(setting));
     }
     if let Some(FormatCall { entry, settings }) = &endpoint.format {

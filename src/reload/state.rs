@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::memory::{Fact, Memory, Moved};
 use crate::reload::meaning::{Meanings, above, definition, of_operator, own};
-use crate::reload::{Answer, Aside, Entry, Hand, Kind, Verdict, changed, duration, remembers};
+use crate::reload::{Answer, Aside, Entry, Hand, Kind, Verdict, changed, drain, duration, remembers};
 
 /// A stage that remembers.
 struct Stateful<'a> {
@@ -82,8 +82,16 @@ fn judged(was: &Stateful<'_>, stage: &Stateful<'_>) -> Entry {
         if came_in {
             entry.says.push(upstream(was, stage));
         }
-        entry.says.extend(fits.then(|| "`keep` goes on with what it has; `reset` begins anew".into()));
         entry.answers = if fits { vec![Answer::Keep, Answer::Reset] } else { vec![Answer::Reset] };
+        entry.hindrance = drain::hindrance(was.plan, was.id, stage.plan, stage.id);
+        let drains = entry.hindrance.is_none();
+        entry.answers.extend(drains.then_some(Answer::Drain));
+        let keep = if fits { "`keep` goes on with what it has; " } else { "" };
+        let drain = if drains { "; `drain` ends open windows by the old text, later ones go by the new" } else { "" };
+        entry.says.extend((fits || drains).then(|| format!("{keep}`reset` begins anew{drain}")));
+        if let (true, Some(why)) = (drain::has_windows(was.plan, was.id), &entry.hindrance) {
+            entry.says.push(format!("`drain` is not possible: {why}"));
+        }
         return entry;
     }
     if !in_place {

@@ -66,6 +66,7 @@ fn common() -> SinkEntry {
         guarantee: |_: &Settings| "at least once (a batch may be shown again after a crash)".into(),
         target: shared,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|endpoint| Ok(open(endpoint, Box::new(io::stdout()), io::stdout().is_terminal()))),
     }
 }

@@ -20,6 +20,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "nothing is kept".into(),
         target: shared,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|_| Ok(Box::new(Discard))),
     }
 }

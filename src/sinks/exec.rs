@@ -16,7 +16,7 @@ use crate::model::time::show_duration;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
-use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SinkEntry};
+use crate::plan::{Conflict, Doc, OptionKind, OptionSpec, Settings, SinkEntry};
 use crate::sinks::{codec, shared, takes_anything};
 
 const PROCESS: &[(&str, &str)] = &[
@@ -37,6 +37,12 @@ pub fn entry() -> SinkEntry {
         OptionSpec::optional("env", OptionKind::Map(Box::new(OptionKind::Secret)), "variables of its environment"),
         OptionSpec::optional("folder", OptionKind::Path, "where it runs; the pipeline's own folder otherwise"),
         OptionSpec::with_default("process", OptionKind::Symbol(PROCESS), "per_batch", "how long a process lives"),
+        OptionSpec::with_default(
+            "announce",
+            OptionKind::Bool,
+            "false",
+            "whether a line before each batch says which one it is, to a program that is kept",
+        ),
         OptionSpec::with_default("timeout", OptionKind::Duration, "1m", "how long a batch may take"),
     ];
     options.extend(net::reconnecting());
@@ -49,7 +55,8 @@ pub fn entry() -> SinkEntry {
                  `MILLSTREAM_BATCH` and `MILLSTREAM_TIME` (microseconds since 1970) say which batch it is, so that the \
                  program can tell a repeated one.\n\
                  - `kept`: an empty line ends the batch, and the program answers with a line: `ok`, or what is wrong. \
-                 Rows are written as JSON, whose lines are never empty.\n\n\
+                 Rows are written as JSON, whose lines are never empty. With `announce: true` the first line of every batch \
+                 is `{\"batch\": 7, \"time\": 1767225600000000}`, so that this program too can tell a repeated one.\n\n\
                  What fails or takes longer than `timeout` is tried again, with the whole batch.",
             )
             .example("from orders |> into exec(\"./load.py\") { format: json }")
@@ -59,27 +66,43 @@ pub fn entry() -> SinkEntry {
         takes_changes: takes_anything,
         format: Some("json"),
         guarantee: |settings: &Settings| match settings.text("process") {
-            Some("kept") => "at least once".into(),
+            Some("kept") if !settings.flag("announce") => "at least once".into(),
             _ => "at least once (the batch's number is handed on)".into(),
         },
         target: shared,
         feature: None,
+        conflicts,
         open: SinkEntry::by(open),
     }
 }
 
+fn keeps(settings: &Settings) -> bool {
+    settings.text("process") == Some("kept")
+}
+
+fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let is_json = endpoint.format.as_ref().is_none_or(|format| format.entry.doc.name == "json");
+    let conflict = || {
+        let message = "`process: kept` wants `format: json`: an empty line ends a batch";
+        Conflict::between("process", message, "write:\n  format: json")
+    };
+    let announced = endpoint.settings.flag("announce") && !keeps(&endpoint.settings);
+    let announced = announced.then(|| {
+        let message =
+            "`announce` means nothing without `process: kept`: a program for each batch has `MILLSTREAM_BATCH`";
+        Conflict::between("announce", message, "leave it out, or write:\n  process: kept")
+    });
+    (keeps(&endpoint.settings) && !is_json).then(conflict).into_iter().chain(announced).collect()
+}
+
 fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     let settings = &endpoint.settings;
-    let keeps = settings.text("process") == Some("kept");
-    let is_json = endpoint.format.as_ref().is_none_or(|format| format.entry.doc.name == "json");
-    if keeps && !is_json {
-        return Err(NotRunnable("`process: kept` wants `format: json`: an empty line ends a batch".into()));
-    }
     Ok(Box::new(Exec {
         codec: codec(endpoint)?,
         call: Call::of(endpoint)?,
         timeout: backoff::time(settings, "timeout").unwrap_or(Duration::from_secs(60)),
-        keeps,
+        keeps: keeps(settings),
+        announces: settings.flag("announce"),
         kept: None,
     }))
 }
@@ -89,6 +112,8 @@ struct Exec {
     call: Call,
     timeout: Duration,
     keeps: bool,
+    /// A line before each batch says which one it is.
+    announces: bool,
     kept: Option<Kept>,
 }
 
@@ -114,7 +139,7 @@ impl Sink for Exec {
         }
         let runtime = runtime().map_err(|e| TaskError::Stop(format!("cannot start a thread: {e}")))?;
         let done = runtime.block_on(async {
-            if self.keeps { self.ask(&artifact.bytes).await } else { self.once(batch, &artifact.bytes).await }
+            if self.keeps { self.ask(batch, &artifact.bytes).await } else { self.once(batch, &artifact.bytes).await }
         });
         done.map_err(|why| TaskError::Retry(format!("program `{}` {why}", self.call.name)))?;
         Ok(Delivered::default())
@@ -158,14 +183,17 @@ impl Exec {
     }
 
     /// The program that is kept, started where there is none.
-    async fn ask(&mut self, rows: &[u8]) -> Result<(), String> {
+    async fn ask(&mut self, batch: &BatchTime, rows: &[u8]) -> Result<(), String> {
         let there = self.kept.as_mut().is_some_and(|kept| matches!(kept.child.try_wait(), Ok(None)));
         let mut kept = match self.kept.take().filter(|_| there) {
             Some(kept) => kept,
             None => self.keep()?,
         };
+        let (number, time) = (batch.number, batch.micros);
+        let first = self.announces.then(|| format!("{{\"batch\": {number}, \"time\": {time}}}\n")).unwrap_or_default();
         let Kept { input, output, .. } = &mut kept;
         let write = async {
+            input.write_all(first.as_bytes()).await?;
             input.write_all(rows).await?;
             input.write_all(b"\n").await?;
             input.flush().await
@@ -322,12 +350,24 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_program_learns_which_batch_comes_where_it_asks_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "while read line; do if [ -z \"$line\" ]; then echo ok; else echo \"$line\" >> out; fi; done";
+        let mut sink = program(script, "process: kept, announce: true", folder.path());
+        deliver(&mut *sink, 1, 1).unwrap();
+        deliver(&mut *sink, 2, 1).unwrap();
+        let out = fs::read_to_string(folder.path().join("out")).unwrap();
+        let firsts: Vec<&str> = out.lines().step_by(2).collect();
+        assert!(firsts[0].starts_with("{\"batch\": 1, \"time\": "), "{out}");
+        assert!(firsts[1].starts_with("{\"batch\": 2, \"time\": "), "{out}");
+        assert_eq!(out.lines().nth(1), Some("{\"id\":7,\"name\":\"a\"}"));
+    }
+
+    #[test]
     fn a_kept_program_that_says_nothing_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = program("cat > /dev/null", "process: kept, timeout: 100ms", folder.path());
         let failed = deliver(&mut *sink, 1, 1).unwrap_err();
         assert_eq!(failed, TaskError::Retry("program `sh` takes longer than 100ms".into()));
-        let text = "into exec(\"sh\") { process: kept, format: csv }";
-        assert!(crate::connect::tests::sink(text, folder.path()).err().unwrap().0.contains("wants `format: json`"));
     }
 }

@@ -45,6 +45,7 @@ pub fn entry() -> SinkEntry {
         guarantee,
         target: |settings| settings.text("path").map(|path| format!("files {path}")),
         feature: None,
+        conflicts: shelf::conflicts,
         open: SinkEntry::by(shelf::open),
     }
 }

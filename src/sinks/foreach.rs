@@ -26,6 +26,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "at least once (the batch's number is handed on)".into(),
         target: |settings| settings.text("name").map(|name| format!("foreach {name}")),
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|_| {
             Err(NotRunnable("sink `foreach` calls a function of a program that uses Millstream as a library".into()))
         }),

@@ -15,12 +15,12 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::connect::secrets::Secret;
-use crate::connect::tls::ClientTls;
+use crate::connect::tls::{self, ClientTls};
 use crate::connect::{COUNT, backoff, net};
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, Sink};
-use crate::plan::{Doc, OptionKind, OptionSpec, SinkEntry};
+use crate::plan::{Conflict, Doc, OptionKind, OptionSpec, OptionValue, Settings, SinkEntry};
 use crate::sinks::{shared, takes_anything};
 
 use parts::{Part, Staged, Writing};
@@ -72,31 +72,71 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "at least once (with an idempotency key)".into(),
         target: shared,
         feature: None,
+        conflicts,
         open: SinkEntry::by(open),
     }
 }
 
-fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
-    let settings = &endpoint.settings;
+fn uri(settings: &Settings) -> Result<Uri, Conflict> {
     let url = settings.text("url").unwrap_or_default();
     let parsed: Option<Uri> = url.parse().ok();
     let uri = parsed.filter(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
-    let uri = uri.ok_or_else(|| NotRunnable(format!("`{url}` is no URL such as \"https://example.org/orders\"")))?;
-    let header = |name: &str| {
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotRunnable(format!("`{name}` cannot name a header")))
-    };
+    uri.ok_or_else(|| {
+        let help = "for example:\n  http(\"https://example.org/orders\")";
+        Conflict::value("url", format!("`{url}` is no URL"), help)
+    })
+}
+
+fn header(option: &'static str, name: &str) -> Result<HeaderName, Conflict> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        let help = "a header's name consists of letters, digits and `-`:\n  \"X-Key\"";
+        Conflict::value(option, format!("`{name}` cannot name a header"), help)
+    })
+}
+
+fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let settings = &endpoint.settings;
+    let mut found = tls::client_conflicts(settings);
+    match uri(settings) {
+        Ok(uri) if uri.scheme_str() == Some("http") => {
+            found = tls::idle(
+                settings,
+                "`https://`",
+                "what is sent in the clear shows no certificates; write:\n  https://",
+            );
+        }
+        Ok(_) => {}
+        Err(wrong) => found.push(wrong),
+    }
+    if let Some(OptionValue::Map(headers)) = settings.get("headers") {
+        found.extend(headers.keys().filter_map(|name| header("headers", name).err()));
+    }
+    found.extend(header("idempotency_header", idempotency_header(settings)).err());
+    found.extend(parts::conflict(endpoint));
+    found
+}
+
+fn idempotency_header(settings: &Settings) -> &str {
+    settings.text("idempotency_header").unwrap_or("Idempotency-Key")
+}
+
+fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+    let settings = &endpoint.settings;
+    let refused = |conflict: Conflict| NotRunnable(conflict.message);
     let headers = Secret::map_of(endpoint, "headers")?.into_iter();
     let sink = Http {
         writing: Writing::of(endpoint)?,
-        uri,
+        uri: uri(settings).map_err(refused)?,
         method: match settings.text("method") {
             Some("put") => Method::PUT,
             Some("patch") => Method::PATCH,
             _ => Method::POST,
         },
-        headers: headers.map(|(name, value)| Ok((header(&name)?, value))).collect::<Result<_, _>>()?,
+        headers: headers
+            .map(|(name, value)| Ok((header("headers", &name).map_err(refused)?, value)))
+            .collect::<Result<_, _>>()?,
         token: Secret::of(endpoint, "token")?,
-        key_header: header(settings.text("idempotency_header").unwrap_or("Idempotency-Key"))?,
+        key_header: header("idempotency_header", idempotency_header(settings)).map_err(refused)?,
         key: format!("{}/{}", endpoint.pipeline, endpoint.name),
         timeout: backoff::time(settings, "timeout").unwrap_or(Duration::from_secs(30)),
         tls: ClientTls::of(endpoint)?,

@@ -1,6 +1,6 @@
 //! `kafka`: writes messages, with the batch's number in the same transaction.
 
-use crate::connect::{kafka, texts};
+use crate::connect::{kafka, texts, tls};
 use crate::model::Type;
 use crate::plan::catalog::Changes;
 use crate::plan::operator::NotRunnable;
@@ -47,6 +47,7 @@ pub fn entry() -> SinkEntry {
         },
         target: |_| None,
         feature: Some(kafka::FEATURE),
+        conflicts: |endpoint| tls::client_conflicts(&endpoint.settings),
         open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "kafka"))),
     }
 }

@@ -50,6 +50,7 @@ pub fn entry() -> SinkEntry {
             _ => None,
         },
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "postgres"))),
     }
 }

@@ -45,6 +45,7 @@ pub fn entry() -> SinkEntry {
         },
         target: |_| None,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "redis"))),
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::connect::dial::{Wire, connect};
-use crate::connect::tls::ClientTls;
+use crate::connect::tls::{self, ClientTls};
 use crate::connect::waiting::runtime;
 use crate::connect::{backoff, net};
 use crate::plan::catalog::Endpoint;
@@ -42,6 +42,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "at least once (the peer acknowledges nothing)".into(),
         target: shared,
         feature: None,
+        conflicts: |endpoint| tls::client_conflicts(&endpoint.settings),
         open: SinkEntry::by(open),
     }
 }

@@ -1,7 +1,5 @@
 //! `text_files`: a folder for every batch, as Spark's `saveAsTextFiles` does, but without empty files.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
@@ -10,7 +8,8 @@ use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
 use crate::plan::{Doc, OptionKind, OptionSpec, SinkEntry};
-use crate::sinks::{appends_only, publish};
+use crate::sinks::appends_only;
+use crate::sinks::publish::{self, Staging};
 
 /// The file in every folder, named as Spark does.
 const PART: &str = "part-00000";
@@ -36,6 +35,7 @@ pub fn entry() -> SinkEntry {
         guarantee: |_| "exactly once (published by batch)".into(),
         target: |settings| settings.text("prefix").map(|prefix| format!("text_files {prefix}")),
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(open),
     }
 }
@@ -44,16 +44,18 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     let settings = &endpoint.settings;
     let format = endpoint.format.as_ref().ok_or_else(|| NotRunnable("sink `text_files` has no format".into()))?;
     let suffix = settings.text("suffix").filter(|s| !s.is_empty());
+    let prefix = endpoint.base.join(settings.text("prefix").unwrap_or_default());
     Ok(Box::new(TextFiles {
-        base: endpoint.base.clone(),
-        prefix: settings.text("prefix").unwrap_or_default().to_owned(),
+        staging: Staging::new(prefix.parent().unwrap_or(&endpoint.base), endpoint),
+        prefix: prefix.to_string_lossy().into_owned(),
         suffix: suffix.map(|s| format!(".{s}")).unwrap_or_default(),
         codec: (format.entry.open)(format, &endpoint.schema)?,
     }))
 }
 
 struct TextFiles {
-    base: PathBuf,
+    staging: Staging,
+    /// The path that every folder's name starts with.
     prefix: String,
     /// With its point.
     suffix: String,
@@ -62,7 +64,12 @@ struct TextFiles {
 
 impl TextFiles {
     fn folder(&self, batch: &BatchTime) -> PathBuf {
-        self.base.join(format!("{}-{}{}", self.prefix, batch.micros / 1000, self.suffix))
+        format!("{}-{}{}", self.prefix, batch.micros / 1000, self.suffix).into()
+    }
+
+    fn staged(&self, batch: &BatchTime) -> PathBuf {
+        let folder = self.folder(batch);
+        self.staging.path(&folder.file_name().unwrap_or_default().to_string_lossy())
     }
 }
 
@@ -74,31 +81,28 @@ impl Sink for TextFiles {
         }
         let mut bytes = Vec::new();
         self.codec.encode(rows, &mut bytes)?;
-        let folder = publish::hidden(&self.folder(batch));
-        let written = publish::write(&folder.join(PART), &bytes);
-        written.map_err(|e| TaskError::Retry(format!("cannot write into `{}`: {e}", folder.display())))?;
+        let staged = self.staged(batch);
+        let written = publish::write(&staged.join(PART), &bytes);
+        // The folder's own name is to be durable too.
+        let written = written.and_then(|()| publish::sync(staged.parent().unwrap_or(&staged)));
+        written.map_err(|e| TaskError::Retry(format!("cannot write into `{}`: {e}", staged.display())))?;
         Ok(Artifact { bytes: Vec::new(), rows: count })
     }
 
     fn deliver(&mut self, batch: &BatchTime, artifact: &Artifact) -> Result<Delivered, TaskError> {
-        if artifact.rows == 0 {
-            return Ok(Delivered::default());
+        if artifact.rows > 0 {
+            publish::publish(&self.staged(batch), &self.folder(batch), Some(PART))?;
         }
-        let folder = self.folder(batch);
-        let staged = publish::hidden(&folder);
-        let retry = |e: io::Error| TaskError::Retry(format!("cannot publish `{}`: {e}", folder.display()));
-        if folder.exists() {
-            if staged.exists() {
-                if !publish::same(&staged.join(PART), &folder.join(PART)).unwrap_or(false) {
-                    return Err(publish::other(&folder));
-                }
-                fs::remove_dir_all(&staged).map_err(retry)?;
-            }
-            return Ok(Delivered::default());
-        }
-        fs::rename(&staged, &folder).map_err(retry)?;
-        publish::sync(folder.parent().unwrap_or(&self.base)).map_err(retry)?;
         Ok(Delivered::default())
+    }
+
+    fn sweep(&mut self) -> Result<(), TaskError> {
+        self.staging.sweep().map_err(|e| TaskError::Retry(format!("cannot clear up: {e}")))
+    }
+
+    fn finish(&mut self) -> Result<(), TaskError> {
+        self.staging.tidy();
+        Ok(())
     }
 
     fn cursor(&mut self) -> Result<Option<u64>, TaskError> {
@@ -108,6 +112,7 @@ impl Sink for TextFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -154,15 +159,17 @@ mod tests {
             let entries = fs::read_dir(base.path().join("out")).unwrap();
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
         };
-        assert_eq!(names(), [".words-1000.txt.tmp"]);
+        assert!(matches!(names().as_slice(), [only] if only.starts_with(".staged-")));
         for _ in 0..2 {
             sink.deliver(&batch, &artifact).unwrap();
+            sink.finish().unwrap();
             assert_eq!(names(), ["words-1000.txt"]);
         }
         assert_eq!(fs::read_to_string(base.path().join("out/words-1000.txt/part-00000")).unwrap(), "to\nbe\n");
         // After a crash the batch may be staged and delivered once more.
         let again = sink.stage(&batch, &[rows(&["to", "be"])]).unwrap();
         sink.deliver(&batch, &again).unwrap();
+        sink.finish().unwrap();
         assert_eq!(names(), ["words-1000.txt"]);
         let other = sink.stage(&batch, &[rows(&["not"])]).unwrap();
         assert!(matches!(sink.deliver(&batch, &other), Err(TaskError::Stop(_))));

@@ -51,6 +51,8 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(open),
     }
 }

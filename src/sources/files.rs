@@ -7,6 +7,7 @@ mod opened;
 mod pattern;
 mod place;
 mod reader;
+mod sample;
 mod tail;
 mod waiting;
 mod watch;
@@ -50,7 +51,8 @@ pub fn entry() -> SourceEntry {
              each told of once with its reason: names that start with `.` or `_` and names that end with `.tmp` or `~`, what \
              is no plain file, what may not be read. A file is read once it holds something and has been left alone for \
              `settle`; one that takes longer to write is better written elsewhere on the same disk and renamed into place. As \
-             a table, all files together are its rows.\n\nEach file is read once, by its path: what is \
+             a table, all files together are its rows.\n\nWith `schema: infer` the front of the first files says what the columns are \
+             (JSON, CSV, Parquet, Avro, Arrow); they are told once and stay until the process ends.\n\nEach file is read once, by its path: what is \
              appended to a file that was read, and another file of the same name, is left out and told of (with `after: \
              delete` or `move` a name is free again once its file is cleared away). A file that is not what it was when its \
              first part was read, or is gone, is given up, which is told of too. A file larger than a batch goes on in the \
@@ -84,6 +86,8 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: reader::conflicts,
+        sample: Some(sample::samples),
         open: SourceEntry::by(reader::open),
     }
 }

@@ -45,6 +45,8 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(open),
     }
 }

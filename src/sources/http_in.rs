@@ -19,11 +19,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::connect::net;
 use crate::connect::secrets::Secret;
-use crate::connect::tls::ServerTls;
+use crate::connect::tls::{self, ServerTls};
 use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::NotRunnable;
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Source};
-use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
+use crate::plan::{Conflict, Doc, OptionKind, OptionSpec, SourceEntry};
 use crate::sources::clients::{self, Door, Server};
 use crate::sources::receiver::{Feed, Once, Receiver, Reserved, whole};
 use crate::sources::{appends, cutter, nothing_extra};
@@ -72,17 +72,25 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts,
+        sample: None,
         open: SourceEntry::by(open),
     }
+}
+
+fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let path = endpoint.settings.text("path").filter(|path| !path.starts_with('/'));
+    let path = path.map(|path| {
+        let help = format!("a path starts at the root:\n  \"/{path}\"");
+        Conflict::value("path", format!("`{path}` is no path of a URL"), help)
+    });
+    path.into_iter().chain(tls::server_conflicts(&endpoint.settings)).collect()
 }
 
 fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     let settings = &endpoint.settings;
     let address = settings.text("address").unwrap_or_default().to_owned();
     let path = settings.text("path").unwrap_or("/");
-    if !path.starts_with('/') {
-        return Err(NotRunnable(format!("`{path}` is no path; write it as \"/{path}\"")));
-    }
     let codec = cutter::codec(endpoint, &endpoint.schema)?;
     let desk = Arc::new(Desk {
         codec: Arc::clone(&codec),

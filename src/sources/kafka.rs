@@ -1,11 +1,11 @@
 //! `kafka`: topics, read by offset. Everything that `check` needs; the client comes with the feature.
 
-use crate::connect::{COUNT, kafka, texts};
+use crate::connect::{COUNT, kafka, texts, tls};
 use crate::model::{Column, Slot, Type};
 use crate::plan::catalog::RowsFrom;
 use crate::plan::operator::NotRunnable;
 use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SourceEntry};
-use crate::sources::appends;
+use crate::sources::{appends, sole_records};
 
 const START: &[(&str, &str)] =
     &[("earliest", "with the oldest message that is kept"), ("latest", "with messages that come after the start")];
@@ -52,6 +52,8 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: Some(kafka::FEATURE),
+        conflicts: |endpoint| sole_records(endpoint).into_iter().chain(tls::client_conflicts(&endpoint.settings)).collect(),
+        sample: None,
         open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "kafka"))),
     }
 }

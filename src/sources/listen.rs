@@ -14,15 +14,15 @@ use tokio::net::UdpSocket;
 
 use crate::connect::dial::Wire;
 use crate::connect::net;
-use crate::connect::tls::ServerTls;
+use crate::connect::tls::{self, ServerTls};
 use crate::connect::waiting::{Told, Working, runtime};
 use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{BadRow, Source};
-use crate::plan::{Doc, OptionKind, OptionSpec, SourceEntry};
+use crate::plan::{Conflict, Doc, OptionKind, OptionSpec, SourceEntry};
 use crate::sources::clients::{self, Door, Server};
 use crate::sources::receiver::{Feed, Once, Peer, Receiver};
-use crate::sources::{appends, nothing_extra};
+use crate::sources::{appends, nothing_extra, sole_records};
 
 use forward::Messages;
 use framing::{Frame, Framer, Framing};
@@ -91,6 +91,8 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts,
+        sample: None,
         open: SourceEntry::by(open),
     }
 }
@@ -110,27 +112,44 @@ enum Records {
     Forward,
 }
 
+fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let settings = &endpoint.settings;
+    let mut found = tls::server_conflicts(settings);
+    let datagrams = settings.text("protocol") == Some("udp");
+    let framed = settings.text("framing").is_some_and(|framing| framing != "lines");
+    if datagrams && settings.is_written("tls_cert") {
+        let message = "`tls_cert` cannot be used with `protocol: udp`: datagrams are not encrypted";
+        found.push(Conflict::between("tls_cert", message, "leave it out, or write:\n  protocol: tcp"));
+    }
+    if datagrams && framed {
+        let message = "`framing` cannot be used with `protocol: udp`: each datagram is a record";
+        found.push(Conflict::between("framing", message, "leave it out, or write:\n  protocol: tcp"));
+    }
+    if datagrams || framed {
+        found.extend(sole_records(endpoint));
+    }
+    let written = settings.text("address").unwrap_or_default();
+    if settings.text("protocol") != Some("unix") && !has_port(written) {
+        let help = "write host and port:\n  \"0.0.0.0:9999\"";
+        found.push(Conflict::value("address", format!("`{written}` is no address to listen at"), help));
+    }
+    found
+}
+
+fn has_port(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
 fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     let settings = &endpoint.settings;
     let tls = ServerTls::of(endpoint)?.map(Arc::new);
-    let address = address(endpoint)?;
+    let address = address(endpoint);
     let records = match settings.text("framing") {
         Some("syslog") => Records::Framed(Framing::Syslog),
         Some("length") => Records::Framed(Framing::Length),
         Some("forward") => Records::Forward,
         _ => Records::Lines,
     };
-    let datagrams = matches!(address, Address::Udp(_));
-    if datagrams && tls.is_some() {
-        return Err(NotRunnable("`tls_cert` cannot be used with `protocol: udp`: datagrams are not encrypted".into()));
-    }
-    if datagrams && settings.is_written("framing") && !matches!(records, Records::Lines) {
-        return Err(NotRunnable("`framing` cannot be used with `protocol: udp`: each datagram is a record".into()));
-    }
-    let names = endpoint.format.as_ref().is_some_and(|format| format.settings.flag("header"));
-    if names && (datagrams || !matches!(records, Records::Lines)) {
-        return Err(NotRunnable("records that come one by one have no line of names; write `header: false`".into()));
-    }
     let longest = settings.size("max_record").unwrap_or(u64::MAX);
     let most = Server::most(settings);
     Receiver::open(endpoint, Once::TakesWhatCame, move |feed| {
@@ -147,17 +166,12 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     })
 }
 
-fn address(endpoint: &Endpoint) -> Result<Address, NotRunnable> {
+fn address(endpoint: &Endpoint) -> Address {
     let written = endpoint.settings.text("address").unwrap_or_default().to_owned();
-    let protocol = endpoint.settings.text("protocol").unwrap_or("tcp");
-    if protocol == "unix" {
-        return Ok(Address::Unix(endpoint.base.join(Path::new(&written))));
-    }
-    let has_port = written.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    match has_port {
-        false => Err(NotRunnable(format!("`{written}` is no address; write it as \"0.0.0.0:9999\""))),
-        true if protocol == "udp" => Ok(Address::Udp(written)),
-        true => Ok(Address::Tcp(written)),
+    match endpoint.settings.text("protocol") {
+        Some("unix") => Address::Unix(endpoint.base.join(Path::new(&written))),
+        Some("udp") => Address::Udp(written),
+        _ => Address::Tcp(written),
     }
 }
 

@@ -40,6 +40,8 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|_| {
             Err(NotRunnable("source `queue` is filled by a program that uses Millstream as a library".into()))
         }),

@@ -46,6 +46,8 @@ pub fn entry() -> SourceEntry {
         table: true,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "redis"))),
     }
 }

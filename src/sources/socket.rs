@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::connect::backoff::Backoff;
 use crate::connect::dial::connect;
 use crate::connect::net;
-use crate::connect::tls::ClientTls;
+use crate::connect::tls::{self, ClientTls};
 use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::{NotRunnable, TaskError};
@@ -55,6 +55,8 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts: |endpoint| tls::client_conflicts(&endpoint.settings),
+        sample: None,
         open: SourceEntry::by(open),
     }
 }
@@ -229,7 +231,5 @@ mod tests {
         assert!(refused.contains("certificate"), "{refused}");
         assert_eq!(read("tls: true, tls_ca: \"ca.pem\"").unwrap(), ["one"]);
         serve.join().unwrap();
-        let idle = source(&format!("source x = socket(\"{address}\") {{ tls_ca: \"ca.pem\" }}"), folder.path());
-        assert_eq!(idle.err().unwrap().0, "`tls_ca` means nothing without `tls: true`");
     }
 }

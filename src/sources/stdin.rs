@@ -33,6 +33,8 @@ pub fn entry() -> SourceEntry {
         table: false,
         mode: appends,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|endpoint| Receiver::open(endpoint, Once::WaitsForTheEnd, start)),
     }
 }

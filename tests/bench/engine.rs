@@ -105,7 +105,7 @@ fn plan_of(text: &str, base: &Path) -> Plan {
     let parsed = parse::file(id, text);
     let path = base.join("bench.stream");
     let file = ProgramFile { id, path, tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = check(&program, &builtins::catalog(), &Overrides::new());
     let mistakes: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
     assert!(mistakes.is_empty(), "{mistakes:?}");

@@ -69,7 +69,11 @@ fn front_half(text: &str, catalog: &Catalog) {
     assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
     assert_eq!(print::file(&parsed.tree), text, "the text is laid out already");
     let file = ProgramFile { id, path: "bench".into(), tree: parsed.tree, imports: Vec::new() };
-    let checked = check(&Program { sources, files: vec![file], incomplete: false }, catalog, &Overrides::new());
+    let checked = check(
+        &Program { sources, files: vec![file], incomplete: false, ..Program::default() },
+        catalog,
+        &Overrides::new(),
+    );
     assert!(checked.problems.is_empty(), "{:?}", checked.problems.first());
 }
 

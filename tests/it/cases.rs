@@ -1,7 +1,9 @@
 //! Case files: `tests/cases/run/*.case`. A comment that says what the case is about, a pipeline, then sections that
 //! move it and sections that say what came of it (`out X`, `counts`), which `BLESS=1` writes anew. Every case is run
-//! three ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
-//! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`.
+//! four ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
+//! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`; the same
+//! with state that is followed by its changes, held against what would be saved after every batch, and gone on with
+//! after every third one.
 //!
 //! | section | does |
 //! | --- | --- |
@@ -29,6 +31,7 @@ use millstream::optimize::optimize_watched;
 use millstream::plan::catalog::{FormatCall, find};
 use millstream::plan::seams::{FormatCodec, Piece};
 use millstream::plan::{Catalog, Plan, Settings};
+use millstream::reload::drain::{self, Beside, Until};
 use millstream::reload::{Answers, compare};
 use millstream::trial::START;
 use millstream::trial::value::Value;
@@ -46,13 +49,21 @@ enum Way {
     Straight,
     Saved,
     Optimized,
+    Followed,
 }
 
 impl Way {
     /// A pipeline, made ready for it.
     fn plan(self, text: &Section) -> Result<Plan, String> {
-        let plan = text.plan()?;
-        Ok(if self == Way::Optimized { optimize_watched(plan, &|_| true, &mut |_, _| {}).plan } else { plan })
+        text.plan().map(|plan| self.made(plan))
+    }
+
+    fn made(self, plan: Plan) -> Plan {
+        if matches!(self, Way::Optimized | Way::Followed) {
+            optimize_watched(plan, &|_| true, &mut |_, _| {}).plan
+        } else {
+            plan
+        }
     }
 }
 
@@ -116,7 +127,7 @@ impl Section {
         };
         let files = vec![ProgramFile { id, path: PathBuf::from("case"), tree: parsed.tree, imports: Vec::new() }];
         let incomplete = parsed.problems.iter().any(Diagnostic::is_error);
-        let program = Program { sources, files, incomplete };
+        let program = Program { sources, files, incomplete, ..Program::default() };
         let checked = check(&program, &CATALOG, &Overrides::new());
         let errors: Vec<_> = parsed
             .problems
@@ -141,6 +152,10 @@ struct Run {
     tables: BTreeMap<String, Vec<RecordBatch>>,
     gave: BTreeMap<String, Vec<RecordBatch>>,
     counts: Vec<OperatorCount>,
+    /// When windows of the text before have ended.
+    until: Vec<Until>,
+    /// What was saved, put together from changes, and after how many batches.
+    followed: (Vec<u8>, usize),
 }
 
 impl Run {
@@ -149,13 +164,16 @@ impl Run {
         let partitions = match way {
             Way::Straight => 1,
             Way::Saved => 2,
-            Way::Optimized => 3,
+            Way::Optimized | Way::Followed => 3,
         };
-        let session = open(&plan, partitions)?;
+        let mut session = open(&plan, partitions)?;
+        let followed = if way == Way::Followed { session.follow().map_err(said)? } else { Vec::new() };
+        let followed = (followed, 0);
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts })
+        let until = Vec::new();
+        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, followed, until })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -175,7 +193,6 @@ impl Run {
             ["watermark", time] => self.mark(None, time)?,
             ["watermark", time, "of", source] => self.mark(Some(source), time)?,
             ["crash"] => {
-                self.partitions = if self.way == Way::Optimized { 5 - self.partitions } else { self.partitions };
                 self.restore()?;
             }
             ["edit", ref answers @ ..] => self.edit(section, answers)?,
@@ -183,6 +200,7 @@ impl Run {
                 self.clock += self.interval();
                 let done = self.session.close(self.clock).map_err(said)?;
                 self.took(done);
+                self.follow()?;
             }
             ["out", stream] => return self.out(stream, false).map(Some),
             ["out", stream, "in", "order"] => return self.out(stream, true).map(Some),
@@ -200,9 +218,41 @@ impl Run {
         }
         let changes = compare(&self.text.plan()?, &text.plan()?);
         let taking = changes.settled(&given).map_err(|pending| format!("{pending:?}"))?;
-        let plan = self.way.plan(text)?;
+        if !self.until.is_empty() {
+            return Err("windows of the text before are still open".into());
+        }
+        let newest = |source: &str| self.session.newest(source);
+        let Beside { plan, taking, until } = drain::beside(self.text.plan()?, text.plan()?, &taking, &newest)?;
+        let plan = self.way.made(plan);
         self.session.switch(&plan, &taking).map_err(said)?;
-        (self.text, self.plan) = (text.clone(), plan);
+        (self.text, self.plan, self.until) = (text.clone(), plan, until);
+        self.follow_anew()
+    }
+
+    /// What is saved by changes begins with everything, where another plan runs.
+    fn follow_anew(&mut self) -> Result<(), String> {
+        if self.way == Way::Followed {
+            self.followed.0 = self.session.follow().map_err(said)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on by the new text alone once the windows of the old one have ended.
+    fn drained(&mut self) -> Result<(), String> {
+        if self.until.is_empty()
+            || !self.until.iter().all(|until| until.is_over(&|identity| self.session.mark(identity)))
+        {
+            return Ok(());
+        }
+        let plan = self.text.plan()?;
+        let taking = drain::alone(&plan, &std::mem::take(&mut self.until));
+        let plan = self.way.made(plan);
+        let switched = self.session.switch(&plan, &taking).map_err(said)?;
+        if !switched.aside.is_empty() {
+            return Err(format!("{:?} are left over", switched.aside));
+        }
+        self.plan = plan;
+        self.follow_anew()?;
         Ok(())
     }
 
@@ -242,7 +292,21 @@ impl Run {
         self.clock += self.interval();
         let done = self.session.step(self.clock).map_err(said)?;
         self.took(done);
-        if self.way == Way::Saved { self.restore() } else { Ok(()) }
+        self.follow()?;
+        self.drained()?;
+        match self.way {
+            Way::Saved => self.restore(),
+            Way::Followed if self.followed.1.is_multiple_of(3) => self.restore(),
+            _ => Ok(()),
+        }
+    }
+
+    fn follow(&mut self) -> Result<(), String> {
+        if self.way == Way::Followed {
+            self.followed.0 = self.session.followed(&self.followed.0).map_err(said)?;
+            self.followed.1 += 1;
+        }
+        Ok(())
     }
 
     fn took(&mut self, done: Stepped) {
@@ -261,6 +325,7 @@ impl Run {
             sum.late += more.late;
             sum.partly_late += more.partly_late;
             sum.bad += more.bad;
+            sum.expired += more.expired;
         }
     }
 
@@ -270,9 +335,19 @@ impl Run {
     }
 
     fn restore(&mut self) -> Result<(), String> {
-        let saved = self.session.save().map_err(said)?;
+        let saved = match self.way {
+            Way::Followed => self.followed.0.clone(),
+            _ => self.session.save().map_err(said)?,
+        };
+        if matches!(self.way, Way::Optimized | Way::Followed) {
+            self.partitions = 5 - self.partitions;
+        }
         self.session = open(&self.plan, self.partitions)?;
         self.session.restore(&saved).map_err(said)?;
+        if self.way == Way::Followed {
+            // Changes go on from what was put together, not from what is saved again.
+            self.session.follow().map_err(said)?;
+        }
         for (table, rows) in &self.tables {
             self.session.give(table, rows.clone());
         }
@@ -297,7 +372,7 @@ impl Run {
     /// A line a stage. Stages that saw no row are left out.
     fn counts(&mut self) -> String {
         let mut text = String::new();
-        for c in std::mem::take(&mut self.counts).iter().filter(|c| c.rows_in + c.rows_out > 0) {
+        for c in std::mem::take(&mut self.counts).iter().filter(|c| c.rows_in + c.rows_out + c.expired > 0) {
             let numbers = [
                 (c.rows_in, "in"),
                 (c.rows_out, "out"),
@@ -306,6 +381,7 @@ impl Run {
                 (c.late, "late"),
                 (c.partly_late, "partly late"),
                 (c.bad, "bad"),
+                (c.expired, "expired"),
             ];
             let shown: Vec<_> = numbers.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             text.push_str(&format!("{} {}: {}\n", c.stream, c.word, shown.join(", ")));
@@ -345,7 +421,7 @@ fn complaint(path: &Path) -> Option<String> {
         Ok(answers) => answers,
         Err(why) => return Some(format!("{name}: {why}")),
     };
-    for way in [Way::Saved, Way::Optimized] {
+    for way in [Way::Saved, Way::Optimized, Way::Followed] {
         match case.run(way) {
             Ok(answers) => {
                 let is_out = |i: &usize| case.sections[*i].head.starts_with("out ");

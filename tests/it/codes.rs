@@ -19,7 +19,7 @@ fn problems(example: Example) -> Vec<Diagnostic> {
     let files = vec![ProgramFile { id, path: PathBuf::from(name), tree: parsed.tree, imports: Vec::new() }];
     let mut problems = parsed.problems;
     let incomplete = problems.iter().any(Diagnostic::is_error);
-    let program = Program { sources, files, incomplete };
+    let program = Program { sources, files, incomplete, ..Program::default() };
     problems.extend(check(&program, &builtins::catalog(), &Overrides::new()).problems);
     problems
 }

@@ -91,7 +91,7 @@ fn plan() -> millstream::plan::Plan {
     let mut sources = SourceMap::new();
     let id = sources.add("day.stream", PIPELINE);
     let file = ProgramFile { id, path: "day.stream".into(), tree: parse::file(id, PIPELINE).tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = check(&program, &builtins::catalog(), &Overrides::new());
     let mistakes: Vec<_> = checked.problems.iter().filter(|p| p.severity == Severity::Error).collect();
     assert!(mistakes.is_empty(), "{mistakes:?}");

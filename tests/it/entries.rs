@@ -87,7 +87,7 @@ fn mistakes(catalog: &Catalog, text: &str) -> Vec<Diagnostic> {
     let parsed = millstream_dsl::parse::file(id, text);
     let mut problems = parsed.problems;
     let file = ProgramFile { id, path: "example".into(), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     problems.extend(check(&program, catalog, &Overrides::new()).problems);
     // Examples show one thing and leave out where the rows go; a feature may not be part of this build.
     problems.retain(|problem| problem.is_error() && !["no-output", "missing-feature"].contains(&problem.code));

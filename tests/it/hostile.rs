@@ -16,7 +16,7 @@ fn codes(rest: &str) -> Vec<&'static str> {
     let parsed = parse::file(id, &text);
     assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
     let files = vec![ProgramFile { id, path: PathBuf::from("hostile.stream"), tree: parsed.tree, imports: Vec::new() }];
-    let program = Program { sources, files, incomplete: false };
+    let program = Program { sources, files, incomplete: false, ..Program::default() };
     check(&program, &builtins::catalog(), &Overrides::new()).problems.iter().map(|p| p.code).collect()
 }
 

@@ -71,6 +71,18 @@ fn every_format_that_is_written_is_read_back() {
     }
 }
 
+/// What other programs write: quotes where nothing says so.
+#[test]
+fn quotes_of_csv_hold_delimiters_and_quotes_without_an_option() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.csv"), "id,name\n1,\"a,b\"\n2,\"say \"\"x\"\"\"\n").unwrap();
+    let text = "source a = files(\"a.csv\") { format: csv, schema: { id: int64, name: string } } bad fail\n\
+        from a |> into files(\"out\")\n";
+    run(folder.path(), "p.stream", text);
+    let rows = "{\"id\":1,\"name\":\"a,b\"}\n{\"id\":2,\"name\":\"say \\\"x\\\"\"}\n";
+    assert_eq!(content(&folder.path().join("out")), rows);
+}
+
 #[test]
 fn an_archive_of_packed_files_and_folders_is_written_by_region() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,8 +12,15 @@ use crate::oracle::program::{Emit, Program, Scope, Stage, changes};
 use crate::oracle::run::{Case, Course, Seen, Trouble, seen};
 use crate::oracle::value::{Row, Value, engine_order, show};
 
-const PLAIN: Course =
-    Course { partitions: 1, threads: 1, block_rows: 65_536, optimized: false, restarts: vec![], pieces: 1 };
+const PLAIN: Course = Course {
+    partitions: 1,
+    threads: 1,
+    block_rows: 65_536,
+    optimized: false,
+    restarts: vec![],
+    pieces: 1,
+    followed: false,
+};
 
 fn config() -> ProptestConfig {
     let cases = u32::try_from(asked("LAWS_CASES", 64)).unwrap();

@@ -10,6 +10,7 @@ mod documents;
 mod endurance;
 mod entries;
 mod examples;
+mod faults;
 mod files;
 mod forms;
 mod hostile;

@@ -116,7 +116,7 @@ impl KeyedTask for HighestTask {
         let columns = [("_group", groups), ("key", rows.column(0).clone()), ("highest", rows.column(1).clone())];
         let saved =
             RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, name == "_group")));
-        Ok(vec![SavedTable { name: "keys".into(), rows: vec![saved.unwrap()] }])
+        Ok(vec![SavedTable { name: "keys".into(), identity: 2, rows: vec![saved.unwrap()] }])
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

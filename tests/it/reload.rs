@@ -1,6 +1,8 @@
 //! What saved edits mean: cases of an old text, a new one, and the table that is printed; and pipelines that are edited
 //! while they run.
 
+mod against;
+mod draining;
 mod failing;
 mod load;
 
@@ -56,11 +58,19 @@ struct Running {
 
 impl Running {
     fn start(text: &str, more: &[(&str, &str)]) -> Self {
+        let files: Vec<_> = more.iter().copied().chain([("p.stream", text)]).collect();
+        Self::start_with(&files, &[])
+    }
+
+    /// Of these files, `p.stream` among them, with these arguments.
+    fn start_with(files: &[(&str, &str)], args: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        for (name, text) in more.iter().chain(&[("p.stream", text)]) {
-            fs::write(folder.path().join(name), text).unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
-        let mut child = command(folder.path(), &["run", "p.stream"]).spawn().unwrap();
+        let mut child = command(folder.path(), &[&["run", "p.stream"], args].concat()).spawn().unwrap();
         let said = heard(child.stderr.take().unwrap());
         let out = heard(child.stdout.take().unwrap());
         let running = Running { folder, child, said, out };
@@ -288,7 +298,7 @@ fn a_decision_waits_until_it_is_answered() {
         "{}",
         asked.out
     );
-    assert!(decide(&["total=drain"]).err.contains("`drain` cannot be done yet"));
+    assert!(decide(&["total=drain"]).err.contains("has no windows of event time that end by themselves"));
     assert!(decide(&["other=keep"]).err.contains("`other` is not asked for; asked is `total`"));
     let before = numbers(&running.out()).len();
     running.until("more batches", || numbers(&running.out()).len() > before + 3);

@@ -62,7 +62,7 @@ fn checked(text: &str) -> (Plan, Vec<millstream_dsl::Diagnostic>) {
     let parsed = millstream_dsl::parse::file(id, text);
     assert_eq!(parsed.problems, Vec::new(), "{text}");
     let file = ProgramFile { id, path: "stages.stream".into(), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = check(&program, &millstream::builtins::catalog(), &Overrides::new());
     (checked.plan, checked.problems)
 }

@@ -75,7 +75,8 @@ pub(super) fn default_value(text: &str, kind: &OptionKind) -> Option<OptionValue
         }),
         OptionKind::Column => Some(OptionValue::Column(text.to_owned())),
         OptionKind::Text | OptionKind::Path | OptionKind::Address | OptionKind::Name => {
-            Some(OptionValue::Text(text.trim_matches('"').to_owned()))
+            let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+            Some(OptionValue::Text(quoted.replace("\\\"", "\"").replace("\\\\", "\\")))
         }
         _ => None,
     }

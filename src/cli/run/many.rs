@@ -11,7 +11,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Around, is_well, one};
-use crate::builtins;
 use crate::cli::args::Run;
 use crate::cli::findings;
 use crate::cli::terminal::Terminal;
@@ -107,7 +106,7 @@ fn started(file: &Path, args: &Run, around: &Around, terminal: &mut Terminal) ->
     let look = looks(file);
     let (stop, again): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
     let overrides = args.set.iter().cloned().collect();
-    let found = findings::find(file, &builtins::catalog(), &overrides);
+    let found = findings::find(file, &around.catalog, &overrides);
     let well = is_well(file, &found, terminal);
     let exit = found.exit(false);
     let own = Around { stop: Arc::clone(&stop), again: Arc::clone(&again), ..around.clone() };

@@ -69,16 +69,18 @@ fn object(batch: &BatchReport, name: &str, run: &str, passed: f64) -> Value {
         "processedRowsPerSecond": rate(rows_in, batch.took.as_secs_f64()),
         "durationMs": {
             "getBatch": millis(phases.intake),
-            "addBatch": millis(phases.compute + phases.deliver),
+            "addBatch": millis(phases.compute + phases.stage + phases.deliver),
+            "walCommit": millis(phases.commit),
             "commitOffsets": millis(phases.settle),
             "triggerExecution": millis(batch.took),
             "compute": millis(phases.compute),
+            "stage": millis(phases.stage),
             "deliver": millis(phases.deliver),
         },
         "schedulingDelayMs": millis(batch.delay),
         "skippedTicks": batch.skipped,
         "eventTime": event_time,
-        "stateOperators": batch.operators.iter().filter(|o| o.held.keys > 0).map(state).collect::<Vec<_>>(),
+        "stateOperators": batch.operators.iter().filter(|o| o.held.keys > 0 || o.expired > 0).map(state).collect::<Vec<_>>(),
         "sources": batch.sources.iter().map(|of| source(of, batch, passed)).collect::<Vec<_>>(),
         "sinks": batch.sinks.iter().map(|sink| json!({
             "description": format!("{} |> into {}", sink.stream, sink.word),
@@ -125,6 +127,7 @@ fn state(of: &OperatorCount) -> Value {
         "operatorName": of.word,
         "stream": of.stream,
         "numRowsTotal": of.held.keys,
+        "numRowsRemoved": of.expired,
         "numRowsDroppedByWatermark": of.late,
         "memoryUsedBytes": of.held.bytes,
     })
@@ -140,6 +143,7 @@ fn operator(of: &OperatorCount) -> Value {
         "taken": of.taken,
         "late": of.late,
         "partlyLate": of.partly_late,
+        "expired": of.expired,
         "bad": of.bad,
         "durationMs": millis(of.took),
     })

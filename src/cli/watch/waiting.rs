@@ -9,8 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::reload::{Answer, Answers, Changes};
 
-/// The folder of both, beside the pipeline.
-const FOLDER: &str = ".millstream";
+/// The folder beside a pipeline in which lies what processes tell each other of it.
+pub(in crate::cli) const FOLDER: &str = ".millstream";
+
+/// The file of a pipeline file in that folder.
+pub(in crate::cli) fn beside(file: &Path, ending: &str) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.parent().unwrap_or(Path::new("")).join(FOLDER).join(format!("{name}.{ending}"))
+}
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +27,9 @@ pub(in crate::cli) struct Question {
     pub(in crate::cli) says: Vec<String>,
     /// What can be answered.
     pub(in crate::cli) answers: Vec<String>,
+    /// Why `drain` is not among them.
+    #[serde(default)]
+    pub(in crate::cli) hindrance: Option<String>,
 }
 
 /// Where the two files of a pipeline lie.
@@ -32,17 +41,16 @@ pub(in crate::cli) struct Desk {
 impl Desk {
     /// Of a pipeline file.
     pub(in crate::cli) fn of(file: &Path) -> Self {
-        let folder = file.parent().unwrap_or(Path::new("")).join(FOLDER);
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        Desk { questions: folder.join(format!("{name}.waiting")), answers: folder.join(format!("{name}.decide")) }
+        Desk { questions: beside(file, "waiting"), answers: beside(file, "decide") }
     }
 
     /// Lays questions out.
-    pub(super) fn ask(&self, changes: &Changes) -> io::Result<()> {
+    pub(in crate::cli) fn ask(&self, changes: &Changes) -> io::Result<()> {
         let question = |entry: &&crate::reload::Entry| Question {
             name: entry.name.clone(),
             says: entry.says.clone(),
             answers: entry.answers.iter().map(Answer::to_string).collect(),
+            hindrance: entry.hindrance.clone(),
         };
         let questions: Vec<_> = changes.asked().iter().map(question).collect();
         // An answer to an older question is none to this one.
@@ -51,7 +59,7 @@ impl Desk {
     }
 
     /// Takes the questions away.
-    pub(super) fn clear(&self) {
+    pub(in crate::cli) fn clear(&self) {
         // Where there are none there is nothing to do.
         let _ = fs::remove_file(&self.questions);
         self.forget_answers();
@@ -77,7 +85,7 @@ impl Desk {
     }
 
     /// Takes the answers that were laid down. `Err` says what is wrong with them.
-    pub(super) fn answers(&self) -> Option<Result<Answers, String>> {
+    pub(in crate::cli) fn answers(&self) -> Option<Result<Answers, String>> {
         let text = fs::read_to_string(&self.answers).ok()?;
         self.forget_answers();
         let mut answers = Answers::default();

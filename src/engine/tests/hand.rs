@@ -174,6 +174,7 @@ fn add(plan: &mut Plan, stream: &str, work: Work, outputs: BTreeMap<Port, Edge>)
         work,
         outputs,
         fates: BTreeMap::new(),
+        on_change: None,
         run,
         span: Span::default(),
     })
@@ -217,6 +218,8 @@ fn add_source_of(plan: &mut Plan, batches: &[&[&str]], edge: Edge) -> NodeId {
         table: false,
         mode: |_| Mode::Append,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(|endpoint| Ok(Box::new(Given::of(&endpoint.settings)))),
     };
     settings.set("times", OptionValue::Bool(edge.time.is_some()), Span::default());
@@ -247,6 +250,7 @@ fn add_sink(plan: &mut Plan, schema: &Schema, refuses: bool) -> (NodeId, Caught)
         guarantee: |_| String::new(),
         target: |_| None,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(|endpoint| Ok(Box::new(Catch::of(&endpoint.settings)))),
     };
     let sink = endpoint("catch", EndpointEntry::Sink(Arc::new(entry)), settings, schema.clone());

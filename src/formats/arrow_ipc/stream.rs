@@ -1,15 +1,20 @@
 //! A stream, message by message. A file is one as well, between its magic and its index.
 
+use std::io::Cursor;
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
-use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::reader::{StreamDecoder, StreamReader};
 use arrow::ipc::{MessageHeader, root_as_message};
 
 use crate::formats::arrow_ipc::MAGIC;
 use crate::formats::conform::{conform, guarded};
+use crate::formats::infer;
+use crate::model::Column;
+use crate::plan::Settings;
+use crate::plan::sample::Sample;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 /// A batch that says it has more is taken for damaged.
@@ -51,6 +56,15 @@ fn next(bytes: &[u8]) -> Next {
         return Next::Damaged("a batch is damaged".into());
     }
     Next::Message { length: before + length + body, rows, kind: message.header_type() }
+}
+
+/// The columns that the first message names, of a file as well.
+pub(super) fn inferred(_: &Settings, samples: &[Sample], _: usize) -> Result<Vec<Column>, String> {
+    infer::carried(samples, |sample| {
+        let messages = sample.front.get(start(&sample.front)..).unwrap_or_default();
+        let reader = guarded(|| StreamReader::try_new(Cursor::new(messages), None).map_err(|e| e.to_string()));
+        Ok(reader.map_err(|why| format!("it is no Arrow file: {why}"))?.schema())
+    })
 }
 
 /// Where the stream starts: behind a file's magic, which is filled up with zeros.

@@ -11,6 +11,10 @@ use twox_hash::XxHash3_64;
 
 use crate::formats::avro::messages::Messages;
 use crate::formats::conform::{conform, guarded};
+use crate::formats::infer;
+use crate::model::Column;
+use crate::plan::Settings;
+use crate::plan::sample::Sample;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
 const MAGIC: &[u8] = b"Obj\x01";
@@ -81,6 +85,20 @@ impl<'a> Header<'a> {
     fn packed(&self) -> &'a [u8] {
         self.about.get(&b"avro.codec"[..]).copied().unwrap_or(b"null")
     }
+}
+
+/// The columns that a file's header names.
+pub(super) fn inferred(settings: &Settings, samples: &[Sample], _: usize) -> Result<Vec<Column>, String> {
+    if settings.get("avro_schema").is_some() {
+        return Err("messages do not carry a schema".into());
+    }
+    infer::carried(samples, |sample| {
+        if !sample.front.starts_with(MAGIC) {
+            return Err("it is no Avro container file".into());
+        }
+        let reader = guarded(|| ReaderBuilder::new().build(Cursor::new(&sample.front)).map_err(|e| e.to_string()))?;
+        Ok(reader.schema())
+    })
 }
 
 /// The length of the header; nothing where there is none.
@@ -154,7 +172,7 @@ pub(super) fn decode(piece: &Piece<'_>, schema: &SchemaRef) -> Decoded {
                 let rows = unpacked(header.packed(), &bytes[block.bytes.clone()])
                     .and_then(|data| read(&header, &layout, block.records, &data))
                     .and_then(|batches| shaped(&batches, schema, records));
-                add(rows, records, &mut decoded);
+                add(rows, records, range(start, block.end), &mut decoded);
                 decoded.used = block.end;
             }
             Some(block) if !sound(&block) => skip(&header, piece, &mut decoded),
@@ -174,25 +192,33 @@ fn skip(header: &Header<'_>, piece: &Piece<'_>, decoded: &mut Decoded) {
     let next = memchr::memmem::find(rest, header.mark).map(|at| at + MARK);
     let lost = next.unwrap_or(rest.len());
     let reason = format!("{lost} bytes cannot be read: a block is damaged or not whole");
-    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines, bytes: None });
+    let bytes = Some(range(decoded.used, decoded.used + lost));
+    decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line: decoded.lines, bytes });
     decoded.lines += 1;
     decoded.used += lost;
     decoded.over = next.is_none();
 }
 
+fn range(start: usize, end: usize) -> Range<u64> {
+    start as u64..end as u64
+}
+
 type Rows = (Vec<RecordBatch>, Vec<BadRow>);
 
-fn add(rows: Result<Rows, String>, records: u64, decoded: &mut Decoded) {
+/// What a block held; `bytes` is where it stands. A row of it that does not fit says no more than that.
+fn add(rows: Result<Rows, String>, records: u64, bytes: Range<u64>, decoded: &mut Decoded) {
     let line = decoded.lines;
     match rows {
         Ok((blocks, bad)) => {
             decoded.blocks.extend(blocks);
-            decoded.bad.extend(bad.into_iter().map(|row| BadRow { line: line + row.line, ..row }));
+            let of_block = |row: BadRow| BadRow { line: line + row.line, bytes: Some(bytes.clone()), ..row };
+            decoded.bad.extend(bad.into_iter().map(of_block));
             decoded.lines += records;
         }
         Err(reason) => {
             let reason = format!("{records} records cannot be read: {reason}");
-            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line, bytes: None });
+            let bytes = Some(bytes);
+            decoded.bad.push(BadRow { text: String::new(), reason, place: String::new(), line, bytes });
             decoded.lines += 1;
         }
     }

@@ -1,5 +1,7 @@
 //! The elements of an array, found without reading them.
 
+use std::ops::Range;
+
 use crate::formats::lines::too_long;
 use crate::plan::seams::{BadRow, Decoded, Piece};
 
@@ -30,6 +32,8 @@ pub(super) fn no_array(piece: &Piece<'_>) -> Decoded {
 pub(super) struct Elements {
     /// Every element on a line of its own.
     pub(super) lines: Vec<u8>,
+    /// Where each stands in the piece.
+    pub(super) places: Vec<Range<usize>>,
     /// Bytes of the piece that they were.
     pub(super) used: usize,
     /// What is wrong at the end of the array.
@@ -55,6 +59,8 @@ pub(super) fn elements(piece: &Piece<'_>, longest: usize) -> Elements {
         match end_of(&bytes[start..]) {
             End::Element(length) => {
                 append(&bytes[start..start + length], &mut found.lines);
+                let trimmed = bytes[start..start + length].trim_ascii_end().len();
+                found.places.push(start..start + trimmed);
                 count += 1;
                 start += length;
                 found.used = start;

@@ -31,6 +31,7 @@ pub fn sink(
         guarantee: |_| "at least once (the batch's number is handed on)".into(),
         target: |_| None,
         feature: None,
+        conflicts: |_| Vec::new(),
         open: SinkEntry::by(move |_| Ok(Box::new(Own { body: Arc::clone(&body) }))),
     }
 }

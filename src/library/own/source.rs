@@ -23,6 +23,8 @@ pub fn source(
         table: true,
         mode: |_| Mode::Append,
         feature: None,
+        conflicts: |_| Vec::new(),
+        sample: None,
         open: SourceEntry::by(move |endpoint| open(endpoint).map_err(NotRunnable)),
     }
 }

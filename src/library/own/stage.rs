@@ -11,7 +11,7 @@ use millstream_dsl::Diagnostic;
 use crate::model::Schema;
 use crate::plan::catalog::{Arity, Names, StageCall};
 use crate::plan::operator::{
-    BatchTime, Distribution, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
+    BatchTime, Changes, Distribution, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
 };
 use crate::plan::{Doc, Edge, Mode, Operator, Planned, Port, Properties, StageContext, StageEntry};
 
@@ -146,6 +146,10 @@ impl KeyedTask for OwnTask {
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         Ok(Vec::new())
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        Ok(Changes::Some(Vec::new()))
     }
 
     fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {

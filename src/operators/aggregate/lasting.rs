@@ -15,13 +15,16 @@ use crate::operators::aggregate::results::Results;
 use crate::operators::aggregate::sessions;
 use crate::operators::aggregate::shown::{Pace, Shown};
 use crate::operators::aggregate::store::Store;
+use crate::operators::aggregate::telling::Told;
 use crate::operators::aggregate::windows::Windows;
 use crate::operators::aggregate::{Aggregate, Emit};
 use crate::operators::known::Timers;
 use crate::operators::lifetime::Lifetime;
 use crate::operators::spans::{Spans, Tick, Ticks, TimeSpan};
 use crate::operators::values::{bug, take_rows};
-use crate::plan::operator::{BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{
+    BatchTime, Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError,
+};
 use crate::plan::seams::Window;
 
 /// The task.
@@ -40,6 +43,8 @@ pub(super) struct Lasting {
     pub(super) changed: Vec<u32>,
     /// Some aggregate came later than others, so that there are results it knows nothing of.
     pub(super) partial: bool,
+    /// What was told of its changes, where somebody asks.
+    pub(super) told: Option<Told>,
 }
 
 /// What the cells are, and when they are forgotten.
@@ -159,8 +164,8 @@ impl Lasting {
         };
         let (scope, results) = (Scope::new(of)?, Results::new(of)?);
         let pace = Pace::new(every);
-        let (changed, partial) = (Vec::new(), false);
-        Ok(Lasting { store, scope, reader, results, plain, schema, emit: of.emit, pace, shown, changed, partial })
+        let (changed, partial, told) = (Vec::new(), false, None);
+        Ok(Lasting { store, scope, reader, results, plain, schema, emit: of.emit, pace, shown, changed, partial, told })
     }
 
     /// Takes a block in.
@@ -239,6 +244,7 @@ impl Lasting {
             Scope::RunningByBatches(ttl, timers) => of_keys(&mut self.store, None, *ttl, timers, pieces),
         };
         self.note_before(&cells, batch)?;
+        cells.iter().for_each(|cell| self.store.touched.note(*cell));
         self.store.merge(states, &cells.iter().map(|cell| *cell as usize).collect::<Vec<_>>())?;
         for (cell, piece) in cells.iter().zip(pieces) {
             let head = &mut self.store.heads[*cell as usize];
@@ -348,7 +354,7 @@ fn of_keys(
         let head = &mut store.heads[cell as usize];
         head.end = head.end.max(piece.end);
         if let Some(over) = known.filter(|_| !goes_on) {
-            store.forget(over);
+            store.expire(over);
             if let Some(shown) = &mut shown {
                 shown.settle((0, over));
             }
@@ -376,12 +382,21 @@ impl KeyedTask for Lasting {
             Scope::Windows(..) | Scope::BatchWindows(..) => self.give_windows(&moment, &mut out)?,
             _ => self.give_cells(&moment, &mut out)?,
         }
+        out.expired = self.store.expired();
         self.compact()?;
         Ok(out)
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         self.saved()
+    }
+
+    fn track(&mut self) {
+        self.begin_to_tell();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        self.tell()
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

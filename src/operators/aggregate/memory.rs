@@ -87,14 +87,18 @@ impl Aggregate {
                 name => match name.strip_prefix("rows_").and_then(|n| n.parse::<usize>().ok()) {
                     Some(old) => {
                         let new = moved.parts.iter().position(|from| *from == Some(old));
-                        carried.extend(new.map(|new| SavedTable { name: format!("rows_{new}"), rows: table.rows }));
+                        carried.extend(new.map(|new| SavedTable {
+                            name: format!("rows_{new}"),
+                            identity: table.identity,
+                            rows: table.rows,
+                        }));
                     }
                     None => carried.push(table),
                 },
             }
         }
         if moved.parts.iter().any(Option::is_none) {
-            carried.push(SavedTable { name: PARTIAL.into(), rows: Vec::new() });
+            carried.push(SavedTable { name: PARTIAL.into(), identity: 1, rows: Vec::new() });
         }
         Ok(carried)
     }
@@ -128,7 +132,7 @@ impl Aggregate {
 
     /// Results that readers hold for true, in the columns that come out now.
     fn given_out(&self, moved: &Moved, rows: &RecordBatch) -> Result<RecordBatch, TaskError> {
-        let first = rows.schema().index_of("at").map_err(bug)? + 1;
+        let first = rows.schema().index_of("nth").map_err(bug)? + 1;
         let columns = self.output.columns.iter().filter(|column| column.name != OP);
         let values = columns.map(|column| {
             let ty = column.slot.ty.to_arrow();

@@ -23,13 +23,15 @@ pub(super) struct Shown {
     codec: RowBytes,
     /// By window, then key or cell. More than one row where several results have become one.
     rows: BTreeMap<i64, HashMap<u32, Rows>>,
+    /// Places where something else is shown now, each with how many rows were shown there before; none: nobody asks.
+    touched: Option<Vec<(Place, usize)>>,
 }
 
 impl Shown {
     pub(super) fn new(schema: SchemaRef) -> Result<Self, TaskError> {
         let fields = schema.fields();
         let types: Vec<_> = fields[..fields.len() - 1].iter().map(|f| f.data_type().clone()).collect();
-        Ok(Shown { schema, codec: RowBytes::new(&types)?, rows: BTreeMap::new() })
+        Ok(Shown { schema, codec: RowBytes::new(&types)?, rows: BTreeMap::new(), touched: None })
     }
 
     /// The changes that lead from what is shown to these results, which are shown from now on; a result that is the
@@ -40,6 +42,9 @@ impl Shown {
         for (i, (end, number)) in places.iter().enumerate() {
             let new = encoded.row(i);
             let rows = self.rows.entry(*end).or_default().entry(*number).or_default();
+            if let Some(touched) = &mut self.touched {
+                touched.push(((*end, *number), rows.len()));
+            }
             let mut same = false;
             for old in rows.drain(..) {
                 if *old == *new && !same {
@@ -62,7 +67,11 @@ impl Shown {
     pub(super) fn note(&mut self, places: &[Place], results: &RecordBatch) -> Result<(), TaskError> {
         let encoded = self.codec.encode(results.columns(), results.num_rows())?;
         for (i, (end, number)) in places.iter().enumerate() {
-            self.rows.entry(*end).or_default().entry(*number).or_default().push(encoded.row(i).into());
+            let rows = self.rows.entry(*end).or_default().entry(*number).or_default();
+            if let Some(touched) = &mut self.touched {
+                touched.push(((*end, *number), rows.len()));
+            }
+            rows.push(encoded.row(i).into());
         }
         Ok(())
     }
@@ -71,11 +80,15 @@ impl Shown {
     pub(super) fn move_to(&mut self, (end, from): Place, to: u32) {
         let Some(rows) = self.rows.get_mut(&end) else { return };
         if let Some(moved) = rows.remove(&from) {
-            rows.entry(to).or_default().extend(moved);
+            let rows = rows.entry(to).or_default();
+            if let Some(touched) = &mut self.touched {
+                touched.push(((end, to), rows.len()));
+            }
+            rows.extend(moved);
         }
     }
 
-    /// What is shown there stays in force for ever.
+    /// What is shown there stays in force for ever, and its cell is forgotten.
     pub(super) fn settle(&mut self, (end, number): Place) {
         if let Some(rows) = self.rows.get_mut(&end) {
             rows.remove(&number);
@@ -87,13 +100,16 @@ impl Shown {
         while let Some(first) = self.rows.first_entry()
             && *first.key() <= end
         {
-            first.remove();
+            let (end, rows) = first.remove_entry();
+            note_all(&mut self.touched, end, &rows);
         }
     }
 
     /// Everything stays in force for ever.
     pub(super) fn settle_all(&mut self) {
-        self.rows.clear();
+        for (end, rows) in std::mem::take(&mut self.rows) {
+            note_all(&mut self.touched, end, &rows);
+        }
     }
 
     /// Cells got new numbers.
@@ -102,6 +118,32 @@ impl Shown {
             let old = std::mem::take(rows);
             rows.extend(old.into_iter().filter_map(|(cell, kept)| Some((renumbered[cell as usize]?, kept))));
         }
+        if let Some(touched) = &mut self.touched {
+            let old = std::mem::take(touched);
+            let new = |((end, cell), rows): (Place, usize)| Some(((end, renumbered[cell as usize]?), rows));
+            touched.extend(old.into_iter().filter_map(new));
+        }
+    }
+
+    /// Begins to note where something else is shown.
+    pub(super) fn track(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// Where something else is shown since that was last asked, each with how many rows were shown there before. A
+    /// place may be there more than once: the first says how many there were.
+    pub(super) fn touched(&mut self) -> Vec<(Place, usize)> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The rows that are shown in a place.
+    pub(super) fn at(&self, (end, number): Place) -> &[Box<[u8]>] {
+        self.rows.get(&end).and_then(|rows| rows.get(&number)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Rows as columns.
+    pub(super) fn decoded<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, TaskError> {
+        self.codec.decode(rows)
     }
 
     /// About how much memory it takes.
@@ -110,25 +152,24 @@ impl Shown {
         self.rows.values().flat_map(HashMap::values).map(|rows| of(rows) + size_of::<(u32, Rows)>()).sum()
     }
 
-    /// Everything as columns, by place: for each row its place, and its values.
-    pub(super) fn to_save(&self) -> Result<(Vec<Place>, Vec<ArrayRef>), TaskError> {
-        let mut rows: Vec<(Place, &[u8])> = Vec::new();
-        for (end, by_number) in &self.rows {
-            let mut numbers: Vec<_> = by_number.keys().copied().collect();
-            numbers.sort_unstable();
-            for number in numbers {
-                let shown = by_number.get(&number).into_iter().flatten();
-                rows.extend(shown.map(|row| ((*end, number), row.as_ref())));
-            }
-        }
-        let columns = self.codec.decode(rows.iter().map(|(_, row)| *row))?;
-        Ok((rows.iter().map(|(place, _)| *place).collect(), columns))
+    /// Where something is shown.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let places = self.rows.iter().flat_map(|(end, rows)| rows.keys().map(move |number| (*end, *number)));
+        let mut places: Vec<_> = places.collect();
+        places.sort_unstable();
+        places
     }
 
     /// The columns of a result, without `op`.
     pub(super) fn fields(&self) -> Vec<Field> {
         let fields = self.schema.fields();
         fields[..fields.len() - 1].iter().map(|f| f.as_ref().clone()).collect()
+    }
+}
+
+fn note_all(touched: &mut Option<Vec<(Place, usize)>>, end: i64, rows: &HashMap<u32, Rows>) {
+    if let Some(touched) = touched {
+        touched.extend(rows.iter().map(|(number, rows)| ((end, *number), rows.len())));
     }
 }
 

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, Int64Array, UInt8Array};
 use arrow::compute::concat;
 use datafusion_common::HashMap;
 
 use crate::operators::aggregate::kept::Kept;
 use crate::operators::cells::Cells;
 use crate::operators::groups::{CompiledCall, CompiledGrouping, explained};
-use crate::operators::known::Known;
+use crate::operators::known::{Known, groups};
+use crate::operators::touched::Touched;
 use crate::operators::values::bug;
 use crate::plan::operator::{Held, TaskError};
 
@@ -26,11 +27,23 @@ pub(super) struct Store {
     lasting: Vec<Option<Box<dyn Cells>>>,
     kept: Vec<Option<Kept>>,
     dead: usize,
+    /// How many cells were forgotten since somebody asked, because their time was over.
+    expired: usize,
+    /// What the next cell is known by.
+    next: i64,
+    /// Cells from this number on were made since changes were last asked for.
+    told: i64,
+    /// Cells that changed.
+    pub(super) touched: Touched,
+    /// Older cells that were forgotten: the bytes of their keys, and their numbers.
+    gone: Vec<(Arc<[u8]>, i64)>,
 }
 
 /// Where a cell belongs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
+    /// What the cell is known by when it is saved, with the group of its key.
+    pub(super) number: i64,
     /// The number of its key.
     pub(super) key: u32,
     /// Where its stretch starts.
@@ -71,7 +84,21 @@ impl Store {
         let kept = grouping.calls().iter().map(|c| keeps(c).then(|| Kept::new(c)).transpose());
         let kept = kept.collect::<Result<_, _>>()?;
         let known = Known::new(&grouping.key_types())?;
-        Ok(Store { grouping, known, heads: Vec::new(), of_key: Vec::new(), lasting, kept, dead: 0 })
+        let (heads, of_key, touched, gone) = (Vec::new(), Vec::new(), Touched::default(), Vec::new());
+        Ok(Store {
+            grouping,
+            known,
+            heads,
+            of_key,
+            lasting,
+            kept,
+            dead: 0,
+            expired: 0,
+            next: 0,
+            told: 0,
+            touched,
+            gone,
+        })
     }
 
     /// The aggregates whose partial results are kept.
@@ -104,8 +131,14 @@ impl Store {
 
     /// A new cell.
     pub(super) fn add(&mut self, key: u32, start: i64, end: i64) -> u32 {
+        self.add_known(self.next, key, start, end)
+    }
+
+    /// A cell that was saved under this number.
+    pub(super) fn add_known(&mut self, number: i64, key: u32, start: i64, end: i64) -> u32 {
+        self.next = self.next.max(number.saturating_add(1));
         let cell = self.heads.len() as u32;
-        self.heads.push(Head { key, start, end, rows: 0, alive: true, changed: false });
+        self.heads.push(Head { number, key, start, end, rows: 0, alive: true, changed: false });
         if self.of_key.len() <= key as usize {
             self.of_key.resize_with(key as usize + 1, Vec::new);
         }
@@ -122,13 +155,52 @@ impl Store {
         if !std::mem::replace(&mut head.alive, false) {
             return;
         }
-        let key = head.key;
+        let (key, number) = (head.key, head.number);
+        if self.touched.is_on() && number < self.told {
+            self.gone.extend(self.known.shared(key).map(|key| (key, number)));
+        }
         self.dead += 1;
         let cells = &mut self.of_key[key as usize];
         cells.retain(|other| *other != cell);
         if cells.is_empty() {
             self.known.forget(key);
         }
+    }
+
+    /// Forgets a cell whose time is over.
+    pub(super) fn expire(&mut self, cell: u32) {
+        self.expired += usize::from(self.heads[cell as usize].alive);
+        self.forget(cell);
+    }
+
+    /// How many cells were forgotten since this was last asked, because their time was over.
+    pub(super) fn expired(&mut self) -> usize {
+        std::mem::take(&mut self.expired)
+    }
+
+    /// Begins to note what changes.
+    pub(super) fn track(&mut self) {
+        self.touched.start();
+        self.gone.clear();
+        self.told = self.next;
+        self.keeping().for_each(|(_, _, kept)| kept.track());
+    }
+
+    /// What changed since that was last asked: living cells, in the order of their making; groups and numbers of those
+    /// that were forgotten.
+    pub(super) fn changes(&mut self) -> Result<(Vec<u32>, UInt8Array, Int64Array), TaskError> {
+        self.told = self.next;
+        let mut touched = self.touched.take();
+        touched.retain(|cell| self.heads[*cell as usize].alive);
+        let (keys, numbers): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gone).into_iter().unzip();
+        let columns = self.known.decoded(keys.iter().map(AsRef::as_ref))?;
+        Ok((touched, groups(&columns, keys.len())?, Int64Array::from(numbers)))
+    }
+
+    /// The key groups of cells.
+    pub(super) fn groups(&self, cells: &[u32]) -> Result<UInt8Array, TaskError> {
+        let keys: Vec<u32> = cells.iter().map(|cell| self.heads[*cell as usize].key).collect();
+        groups(&self.key_columns(&keys)?, keys.len())
     }
 
     /// Living cells, in the order of their making.
@@ -264,6 +336,7 @@ impl Store {
         let new = |cell: &u32| renumbered[*cell as usize];
         self.of_key.iter_mut().for_each(|cells| *cells = cells.iter().filter_map(new).collect());
         self.dead = 0;
+        self.touched.renumber(|cell| renumbered[cell as usize]);
         Ok(Some(renumbered))
     }
 

@@ -1,5 +1,7 @@
 //! Aggregates with memory, stepped without an engine.
 
+use proptest::prelude::*;
+
 use crate::operators::stepping::{Bench, Line, SECOND, row};
 use crate::plan::operator::StepTime;
 
@@ -322,6 +324,51 @@ fn both_halves_are_the_whole_whatever_the_partitions() {
             assert_eq!(sorted(whole.out(&rows)), sorted(parts.out(&rows)), "{scope}");
             if batch == 5 {
                 parts.restart();
+            }
+        }
+    }
+}
+
+const SCOPES: [&str; 12] = [
+    "over tumbling(10s)",
+    "over sliding(20s, every 5s)",
+    "over sliding(20s, every 5s) emit changes every 2s",
+    "over sliding(4s, every 2s) on batch time",
+    "over cumulative(20s, every 5s) emit changes",
+    "over session(gap 4s)",
+    "over session(gap 4s) emit changes",
+    "over session(gap 4s) emit changes every 3s",
+    "over count(3)",
+    "running ttl 6s emit changes every 2s",
+    "running ttl 3s on batch time emit changes",
+    "running ttl forever emit all",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
+
+    /// Benches restart from what changes make of the state, and hold it against what would be saved with every step.
+    #[test]
+    fn state_that_is_made_of_changes_goes_on_like_state_that_stayed(
+        scope in prop::sample::select(SCOPES.to_vec()),
+        batches in prop::collection::vec(
+            (prop::collection::vec((0u8..3, 0i64..4, 0i64..14), 0..6), 0i64..6, prop::option::weighted(0.6, 1usize..4)),
+            1..10,
+        ),
+    ) {
+        let stage = format!(
+            "aggregate array_agg(n) as l, count(distinct n) as d, sum(n) as s, stddev(x) as v, first_value(n) as f by k {scope}"
+        );
+        let (mut straight, mut restarted) = (Bench::timed(&stage), Bench::timed(&stage));
+        let mut second = 100;
+        for (i, (rows, on, restart)) in batches.iter().enumerate() {
+            let rows: Vec<_> = rows.iter().map(|(k, n, at)| row(&format!("k{k}"), *n, second + at)).collect();
+            second += on;
+            let mark = if i + 1 == batches.len() { END } else { mark(second) };
+            let (one, other) = (straight.step(&rows, mark), restarted.step(&rows, mark));
+            prop_assert_eq!(one.sorted(), other.sorted());
+            if let Some(partitions) = restart {
+                restarted.restart(*partitions);
             }
         }
     }

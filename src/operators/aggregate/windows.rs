@@ -184,7 +184,7 @@ impl Windows {
             && spans.last_end(first.get().start).is_none_or(|end| end <= until)
         {
             let (number, pane) = first.remove_entry();
-            pane.cells.iter().for_each(|cell| store.forget(*cell));
+            pane.cells.iter().for_each(|cell| store.expire(*cell));
             self.tree.changed(number);
         }
     }

@@ -9,7 +9,7 @@ use crate::operators::gathering::gathering;
 use crate::operators::sides::{Judge, Waiting, Windowed, pick};
 use crate::operators::values::bug;
 use crate::plan::Port;
-use crate::plan::operator::{Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError};
+use crate::plan::operator::{Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError};
 
 /// Why a row is late.
 const LATE: &str = "came when every window of its time had closed";
@@ -83,6 +83,7 @@ impl KeyedTask for InWindows {
         }
         self.left.expire(closing.until);
         self.right.expire(closing.until);
+        out.expired = self.left.expired() + self.right.expired();
         self.tidy()?;
         Ok(out)
     }
@@ -91,6 +92,19 @@ impl KeyedTask for InWindows {
         let mut saved = vec![self.lists.sides.0.save(&self.left)?, self.lists.sides.1.save(&self.right)?];
         saved.extend(self.windows.save()?);
         Ok(saved)
+    }
+
+    fn track(&mut self) {
+        self.left.track();
+        self.right.track();
+        self.windows.track();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        let Lists { sides: (left, right), .. } = &self.lists;
+        let mut changes = vec![left.changes(&mut self.left)?, right.changes(&mut self.right)?];
+        changes.extend(self.windows.changes()?);
+        Ok(Changes::Some(changes))
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

@@ -8,9 +8,12 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema, Schema
 use crate::operators::dedupe::Dedupe;
 use crate::operators::known::{Known, Timers, groups};
 use crate::operators::lateness::{LateRows, TimeColumn};
+use crate::operators::touched::{Forgotten, Touched};
 use crate::operators::values::{batch_of, bug, take_batch};
 use crate::plan::Port;
-use crate::plan::operator::{Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{
+    Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TableChange, TaskError,
+};
 
 /// Why a row is late.
 const LATE: &str = "older than any key that is remembered";
@@ -32,6 +35,9 @@ pub(super) struct DedupeTask {
     /// By number: from when on a row of the key passes again. [`FREE`] where the number is nobody's.
     until: Vec<i64>,
     timers: Timers,
+    /// Numbers whose keys have another time now.
+    touched: Touched,
+    gone: Forgotten,
 }
 
 const FREE: i64 = i64::MIN;
@@ -50,6 +56,8 @@ impl DedupeTask {
             known,
             until: Vec::new(),
             timers: Timers::default(),
+            touched: Touched::default(),
+            gone: Forgotten::default(),
         })
     }
 
@@ -103,6 +111,7 @@ impl DedupeTask {
             self.timers.set(self.needed_until(until), number);
         }
         self.until[number as usize] = until;
+        self.touched.note(number);
     }
 
     /// From when on a key is of no use. Rows of event time may come out of order: one that is not late can be older
@@ -111,21 +120,41 @@ impl DedupeTask {
         if self.time.is_some() { until.saturating_add(self.within) } else { until }
     }
 
-    fn forget(&mut self, now: i64) {
+    /// Forgets what is of no use any more; how many keys.
+    fn forget(&mut self, now: i64) -> usize {
+        let before = self.known.len();
         for number in self.timers.take(now) {
             let needed = self.needed_until(self.until[number as usize]);
             if needed > now {
                 self.timers.set(needed, number);
             } else {
                 self.until[number as usize] = FREE;
+                if self.touched.is_on() {
+                    self.gone.note(&self.known, number);
+                }
                 self.known.forget(number);
             }
         }
+        before - self.known.len()
+    }
+
+    /// The keys of these numbers that are remembered, as rows.
+    fn rows_of(&self, mut numbers: Vec<u32>) -> Result<RecordBatch, TaskError> {
+        numbers.retain(|number| self.until[*number as usize] != FREE);
+        let keys = self.known.columns(&numbers)?;
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(groups(&keys, numbers.len())?)];
+        columns.extend(keys);
+        columns.push(Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| self.until[*n as usize]))));
+        batch_of(&self.saved_schema(), columns, numbers.len())
+    }
+
+    fn saved_keys(&self) -> impl Iterator<Item = Field> {
+        self.key.iter().map(|i| self.schema.field(*i)).map(saved_field)
     }
 
     fn saved_schema(&self) -> SchemaRef {
         let mut fields = vec![Field::new("_group", DataType::UInt8, true)];
-        fields.extend(self.key.iter().map(|i| self.schema.field(*i)).map(saved_field));
+        fields.extend(self.saved_keys());
         fields.push(Field::new(UNTIL, DataType::Int64, false));
         Arc::new(ArrowSchema::new(fields))
     }
@@ -164,19 +193,27 @@ impl KeyedTask for DedupeTask {
         }
         let now = if self.time.is_some() { time.mark_after } else { Some(time.batch.micros) };
         if let Some(now) = now {
-            self.forget(now);
+            out.expired = self.forget(now);
         }
         Ok(out)
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
-        let numbers: Vec<u32> = (0..self.known.end() as u32).filter(|n| self.until[*n as usize] != FREE).collect();
-        let keys = self.known.columns(&numbers)?;
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(groups(&keys, numbers.len())?)];
-        columns.extend(keys);
-        columns.push(Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| self.until[*n as usize]))));
-        let rows = batch_of(&self.saved_schema(), columns, numbers.len())?;
-        Ok(vec![SavedTable { name: TABLE.into(), rows: vec![rows] }])
+        let rows = self.rows_of((0..self.until.len() as u32).collect())?;
+        Ok(vec![SavedTable { name: TABLE.into(), identity: 1 + self.key.len(), rows: vec![rows] }])
+    }
+
+    fn track(&mut self) {
+        self.touched.start();
+        self.gone = Forgotten::default();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        let fields: Vec<_> = self.saved_keys().collect();
+        let gone = self.gone.take(&self.known, fields.into_iter())?;
+        let touched = self.touched.take();
+        let rows = vec![self.rows_of(touched)?];
+        Ok(Changes::Some(vec![TableChange { name: TABLE.into(), identity: 1 + self.key.len(), gone, rows }]))
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

@@ -9,7 +9,7 @@ use crate::model::Schema;
 use crate::operators::fold::task::{FoldTask, UNKNOWN};
 use crate::operators::known::groups;
 use crate::operators::values::{batch_of, bug};
-use crate::plan::operator::{SavedTable, TaskError};
+use crate::plan::operator::{Changes, SavedTable, TableChange, TaskError};
 
 /// The name and the layout of what is saved: `_group`, a `key.NAME` for each column of the key, a `state.NAME` for
 /// each field of the record, and `last`, when it was last stepped, in microseconds ([`UNKNOWN`] where no time is known
@@ -25,23 +25,46 @@ impl FoldTask {
         if self.per_batch {
             return Ok(Vec::new());
         }
-        let numbers = self.living();
-        let keys = self.known.columns(&numbers)?;
+        let rows = vec![self.rows_of(&self.living())?];
+        let mut tables = vec![SavedTable { name: RECORDS.into(), identity: self.identity(), rows }];
+        if self.begun {
+            tables.push(SavedTable { name: BEGUN.into(), identity: 1, rows: vec![begun()?] });
+        }
+        Ok(tables)
+    }
+
+    /// What changed in it.
+    pub(super) fn changed(&mut self) -> Result<Changes, TaskError> {
+        if self.per_batch {
+            return Ok(Changes::Some(Vec::new()));
+        }
+        let schema = self.saved_schema();
+        let fields = schema.fields()[1..self.identity()].iter().map(|field| field.as_ref().clone());
+        let gone = self.gone.take(&self.known, fields)?;
+        let mut touched = self.touched.take();
+        touched.retain(|number| self.records[*number as usize].is_some());
+        let rows = vec![self.rows_of(&touched)?];
+        let mut tables = vec![TableChange { name: RECORDS.into(), identity: self.identity(), gone, rows }];
+        if self.begun && !std::mem::replace(&mut self.begun_told, true) {
+            tables.push(TableChange { name: BEGUN.into(), identity: 1, gone: Vec::new(), rows: vec![begun()?] });
+        }
+        Ok(Changes::Some(tables))
+    }
+
+    /// Group and key.
+    fn identity(&self) -> usize {
+        1 + self.keys.columns.len()
+    }
+
+    /// The records of these numbers, as rows.
+    fn rows_of(&self, numbers: &[u32]) -> Result<RecordBatch, TaskError> {
+        let keys = self.known.columns(numbers)?;
         let last = numbers.iter().filter_map(|number| self.records[*number as usize].as_ref()).map(|r| r.last);
         let mut columns: Vec<ArrayRef> = vec![Arc::new(groups(&keys, numbers.len())?)];
         columns.extend(keys);
-        columns.extend(self.fields(&numbers)?);
+        columns.extend(self.fields(numbers)?);
         columns.push(Arc::new(Int64Array::from_iter_values(last)));
-        let rows = batch_of(&self.saved_schema(), columns, numbers.len())?;
-        let mut tables = vec![SavedTable { name: RECORDS.into(), rows: vec![rows] }];
-        if self.begun {
-            let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new(BEGUN, DataType::Boolean, false)];
-            let columns: Vec<ArrayRef> =
-                vec![Arc::new(UInt8Array::from(vec![None::<u8>])), Arc::new(BooleanArray::from(vec![true]))];
-            let rows = batch_of(&Arc::new(ArrowSchema::new(fields)), columns, 1)?;
-            tables.push(SavedTable { name: BEGUN.into(), rows: vec![rows] });
-        }
-        Ok(tables)
+        batch_of(&self.saved_schema(), columns, numbers.len())
     }
 
     /// Takes over what was saved.
@@ -85,4 +108,12 @@ impl FoldTask {
         }
         Ok(())
     }
+}
+
+/// The row that says that the table's records have been taken over.
+fn begun() -> Result<RecordBatch, TaskError> {
+    let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new(BEGUN, DataType::Boolean, false)];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(UInt8Array::from(vec![None::<u8>])), Arc::new(BooleanArray::from(vec![true]))];
+    batch_of(&Arc::new(ArrowSchema::new(fields)), columns, 1)
 }

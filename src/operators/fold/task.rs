@@ -15,8 +15,11 @@ use crate::operators::fold::rounds::{After, Before, Course, Rounds, Stepper, ord
 use crate::operators::known::{Known, RowBytes, Timers};
 use crate::operators::lateness::TimeColumn;
 use crate::operators::lifetime::Lifetime;
+use crate::operators::touched::{Forgotten, Touched};
 use crate::operators::values::{batch_of, bug};
-use crate::plan::operator::{BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{
+    BatchTime, Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError,
+};
 use crate::plan::{Edge, Port, TypedExpr};
 
 /// When a record was last stepped that came from the table before any time was known.
@@ -70,6 +73,11 @@ pub(super) struct FoldTask {
     pub(super) timers: Timers,
     /// Records from the table whose time begins with the first watermark.
     pub(super) waiting: Vec<u32>,
+    /// Numbers whose records changed.
+    pub(super) touched: Touched,
+    pub(super) gone: Forgotten,
+    /// Whether it was told that the table's records were taken over.
+    pub(super) begun_told: bool,
 }
 
 impl FoldTask {
@@ -112,6 +120,9 @@ impl FoldTask {
             bytes: 0,
             timers: Timers::default(),
             waiting: Vec::new(),
+            touched: Touched::default(),
+            gone: Forgotten::default(),
+            begun_told: false,
         })
     }
 
@@ -137,6 +148,7 @@ impl FoldTask {
         let course = Course { batch, times: &times, ttl, fresh: &fresh };
         let before = self.before(&rounds.keys, &fresh)?;
         let after = self.stepper.run(&rounds, &in_rounds, before, &course)?;
+        out.expired += after.expired.len();
         self.keep(&rounds.keys, &after)?;
         self.hand_on(rows, &rounds, &after, batch, out)
     }
@@ -213,6 +225,7 @@ impl FoldTask {
         self.bytes -= slot.as_ref().map_or(0, |record| record.fields.len());
         self.bytes += fields.len();
         *slot = Some(Record { fields: fields.into(), last });
+        self.touched.note(number);
         if self.clock != Clock::Still && !timed && last != UNKNOWN {
             self.timers.set(last.saturating_add(self.ttl), number);
         }
@@ -221,12 +234,15 @@ impl FoldTask {
     fn drop(&mut self, number: u32) {
         if let Some(record) = self.records[number as usize].take() {
             self.bytes -= record.fields.len();
+            if self.touched.is_on() {
+                self.gone.note(&self.known, number);
+            }
         }
         self.known.forget(number);
     }
 
     /// Drops the records whose time is over, and says what comes out for them: what was over first comes first.
-    fn expire(&mut self, now: i64, batch: &BatchTime) -> Result<Option<(Port, RecordBatch)>, TaskError> {
+    fn expire(&mut self, now: i64, batch: &BatchTime, out: &mut Evaluated) -> Result<(), TaskError> {
         let mut over = Vec::new();
         for number in self.timers.take(now) {
             let Some(record) = &self.records[number as usize] else { continue };
@@ -239,12 +255,12 @@ impl FoldTask {
         }
         over.sort_by(|a, b| (a.0, self.known.key(a.1)).cmp(&(b.0, self.known.key(b.1))));
         let numbers: Vec<u32> = over.into_iter().map(|(_, number)| number).collect();
-        let out = match self.expiry.is_some() && !numbers.is_empty() {
-            true => Some((Port::Out, self.of_numbers(self.expiry.as_ref(), &numbers, batch)?)),
-            false => None,
-        };
+        if self.expiry.is_some() && !numbers.is_empty() {
+            out.rows.push((Port::Out, self.of_numbers(self.expiry.as_ref(), &numbers, batch)?));
+        }
+        out.expired += numbers.len();
         numbers.into_iter().for_each(|number| self.drop(number));
-        Ok(out)
+        Ok(())
     }
 
     fn of_numbers(
@@ -298,6 +314,7 @@ impl FoldTask {
                 && record.last == UNKNOWN
             {
                 record.last = now;
+                self.touched.note(number);
                 self.timers.set(now.saturating_add(self.ttl), number);
             }
         }
@@ -319,14 +336,14 @@ impl KeyedTask for FoldTask {
         }
         self.begin(&table, batch)?;
         if self.clock == Clock::Batches {
-            out.rows.extend(self.expire(batch.micros, batch)?);
+            self.expire(batch.micros, batch, &mut out)?;
         }
         if rows.num_rows() > 0 {
             self.rows(&rows, &table, batch, &mut out)?;
         }
         if let (Clock::Rows(_), Some(mark)) = (self.clock, time.mark_after) {
             self.start_clocks(mark);
-            out.rows.extend(self.expire(mark, batch)?);
+            self.expire(mark, batch, &mut out)?;
         }
         if self.every_batch {
             out.handed = Some(0);
@@ -336,7 +353,7 @@ impl KeyedTask for FoldTask {
         }
         // Behind the last batch the time of every record is over.
         if self.clock == Clock::Batches && time.mark_after == Some(StepTime::END) {
-            out.rows.extend(self.expire(StepTime::END, batch)?);
+            self.expire(StepTime::END, batch, &mut out)?;
         }
         if self.per_batch {
             self.living().into_iter().for_each(|number| self.drop(number));
@@ -346,6 +363,15 @@ impl KeyedTask for FoldTask {
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         self.saved()
+    }
+
+    fn track(&mut self) {
+        self.touched.start();
+        (self.gone, self.begun_told) = (Forgotten::default(), self.begun);
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        self.changed()
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

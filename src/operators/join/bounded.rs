@@ -15,7 +15,7 @@ use crate::operators::join::recipe::Recipe;
 use crate::operators::join::truth::is_true;
 use crate::operators::matching::NONE;
 use crate::operators::sides::{Fate, Judge, Waiting};
-use crate::plan::operator::{Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
 
 /// Why a row is late.
 pub(super) const LATE: &str = "came behind the watermark, when partners had been given up";
@@ -147,11 +147,20 @@ impl KeyedTask for Bounded {
         self.match_new(New::Left, left.clone(), right.start, time, &mut out)?;
         self.match_new(New::Right, right, left.end, time, &mut out)?;
         self.expire(time.mark_after, &mut out)?;
+        out.expired = self.meeting.expired();
         Ok(out)
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         self.meeting.save()
+    }
+
+    fn track(&mut self) {
+        self.meeting.track();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        self.meeting.changes().map(Changes::Some)
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

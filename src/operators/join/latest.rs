@@ -20,7 +20,7 @@ use crate::operators::matching::NONE;
 use crate::operators::sides::{Judge, Pick, Picked};
 use crate::operators::values::{bug, take_batch};
 use crate::plan::operator::{
-    BatchTime, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
+    BatchTime, Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError,
 };
 
 /// How many pairs are looked at in one go, about.
@@ -239,7 +239,7 @@ impl Latest {
             self.followed.pop();
             let rows = &mut self.by_time[key as usize];
             let old = rows.partition_point(|row| row.0 <= until).saturating_sub(1);
-            rows.drain(..old).for_each(|(_, slot)| self.meeting.right.forget(slot));
+            rows.drain(..old).for_each(|(_, slot)| self.meeting.right.outlived(slot));
         }
     }
 }
@@ -266,11 +266,20 @@ impl KeyedTask for Latest {
         self.sort_in(right);
         self.answer(time.mark_after, batch, &mut out)?;
         self.expire(time.mark_after)?;
+        out.expired = self.meeting.expired();
         Ok(out)
     }
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         self.meeting.save()
+    }
+
+    fn track(&mut self) {
+        self.meeting.track();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        self.meeting.changes().map(Changes::Some)
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

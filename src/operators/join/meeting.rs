@@ -14,7 +14,7 @@ use crate::operators::matching::NONE;
 use crate::operators::sides::{Judge, Pick, Picked, Side, Waiting, pick};
 use crate::operators::values::bug;
 use crate::plan::Port;
-use crate::plan::operator::{BatchTime, Evaluated, Held, NotRunnable, SavedTable, TaskError};
+use crate::plan::operator::{BatchTime, Evaluated, Held, NotRunnable, SavedTable, TableChange, TaskError};
 
 /// How many pairs are looked at in one go, about.
 const PAIRS: usize = 32_768;
@@ -187,6 +187,11 @@ impl Meeting {
         Ok(())
     }
 
+    /// How many rows were given up since this was last asked, because their time was up.
+    pub(super) fn expired(&mut self) -> usize {
+        self.left.expired() + self.right.expired()
+    }
+
     /// Hands on rows by their slots.
     pub(super) fn hand_on(&self, left: &[u32], right: &[u32], out: &mut Evaluated) -> Result<(), TaskError> {
         if !left.is_empty() {
@@ -198,6 +203,17 @@ impl Meeting {
     /// Both sides as rows.
     pub(super) fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         Ok(vec![self.recipe.left.rows.save(&self.left)?, self.recipe.right.rows.save(&self.right)?])
+    }
+
+    /// From now on both note what changes.
+    pub(super) fn track(&mut self) {
+        self.left.track();
+        self.right.track();
+    }
+
+    /// What changed on both sides.
+    pub(super) fn changes(&mut self) -> Result<Vec<TableChange>, TaskError> {
+        Ok(vec![self.recipe.left.rows.changes(&mut self.left)?, self.recipe.right.rows.changes(&mut self.right)?])
     }
 
     /// Takes back both; until when a left row of a time is kept, and a right one.

@@ -11,7 +11,7 @@ use crate::operators::matching::{Buckets, NONE};
 use crate::operators::sides::{Judge, Waiting, Windowed, pick};
 use crate::operators::spans::TimeSpan;
 use crate::plan::Port;
-use crate::plan::operator::{Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
 
 /// Why a row is late.
 const LATE: &str = "came when every window of its time had closed";
@@ -105,6 +105,7 @@ impl KeyedTask for InWindows {
         }
         self.meeting.left.expire(closing.until);
         self.meeting.right.expire(closing.until);
+        out.expired = self.meeting.expired();
         self.tidy()?;
         Ok(out)
     }
@@ -113,6 +114,17 @@ impl KeyedTask for InWindows {
         let mut saved = self.meeting.save()?;
         saved.extend(self.windows.save()?);
         Ok(saved)
+    }
+
+    fn track(&mut self) {
+        self.meeting.track();
+        self.windows.track();
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        let mut changes = self.meeting.changes()?;
+        changes.extend(self.windows.changes()?);
+        Ok(Changes::Some(changes))
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

@@ -11,9 +11,10 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Int8Type, I
 
 use crate::operators::groups::{CompiledGrouping, Grouping};
 use crate::operators::meter::Meter;
+use crate::operators::touched::whole;
 use crate::operators::values::{Values, batch_of, bug};
 use crate::plan::measure::{Measure, Measured};
-use crate::plan::operator::{BatchTime, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{BatchTime, Changes, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
 use crate::plan::{Node, Port, TypedExpr};
 
 /// The name and the layout of what is saved, a row for each meter that has a value: `_group` (0: there is one task),
@@ -32,6 +33,8 @@ pub(super) struct MeterTask {
     results: Values,
     meters: Vec<(String, bool)>,
     so_far: Vec<Option<Measure>>,
+    /// What was last told of them.
+    told: Vec<Option<Measure>>,
 }
 
 impl MeterTask {
@@ -48,6 +51,7 @@ impl MeterTask {
             results: Values::new(of.meters.iter().map(|(_, value)| value), &results)?,
             meters: of.meters.iter().map(|(name, value)| (name.clone(), adds_up(value, &of.grouping))).collect(),
             so_far: vec![None; of.meters.len()],
+            told: vec![None; of.meters.len()],
         })
     }
 
@@ -136,7 +140,20 @@ impl KeyedTask for MeterTask {
             Field::new("micros", DataType::Int64, true),
         ];
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(bug)?;
-        Ok(vec![SavedTable { name: TABLE.into(), rows: vec![rows] }])
+        Ok(vec![SavedTable { name: TABLE.into(), identity: 2, rows: vec![rows] }])
+    }
+
+    fn track(&mut self) {
+        self.told.clone_from(&self.so_far);
+    }
+
+    /// All meters, where one has another value: there are as many as the text has, and none goes.
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        if self.told == self.so_far {
+            return Ok(Changes::Some(Vec::new()));
+        }
+        self.told.clone_from(&self.so_far);
+        Ok(Changes::Some(self.save()?.into_iter().map(whole).collect()))
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

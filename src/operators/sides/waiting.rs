@@ -9,8 +9,10 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_
 use arrow::compute::{concat_batches, filter_record_batch, interleave, take};
 use arrow::datatypes::SchemaRef;
 
+use crate::model::key_groups::key_groups;
 use crate::operators::matching::{KeyNumbers, NONE};
 use crate::operators::sides::picking::{Pick, Picked};
+use crate::operators::touched::{GoneRows, Touched};
 use crate::operators::values::bug;
 use crate::plan::operator::{StepTime, TaskError};
 
@@ -34,9 +36,22 @@ pub(in crate::operators) struct Waiting {
     /// Rows by the time at which they are given up.
     due: BinaryHeap<Reverse<(i64, u32)>>,
     live: usize,
+    /// The number of the next row. Numbers rise from slot to slot, but for rows that were loaded.
+    next: i64,
+    /// Rows from this number on came since changes were last asked for.
+    told: i64,
+    /// How many rows were given up since somebody asked, because their time was up.
+    expired: usize,
+    /// Slots of rows that came or had their first partner.
+    touched: Touched,
+    /// Slots of rows that went, and the groups and numbers of those that went before slots were given anew.
+    gone: Vec<u32>,
+    gone_before: GoneRows,
 }
 
 struct Slot {
+    /// What the row is known by, with the group of its key.
+    number: i64,
     time: i64,
     due: i64,
     key: u32,
@@ -64,6 +79,8 @@ pub(in crate::operators) struct Arrivals {
     pub matched: Vec<bool>,
     /// Whether they can have partners.
     pub fit: Vec<bool>,
+    /// What they are known by; none: they are new.
+    pub numbers: Option<Vec<i64>>,
 }
 
 impl Waiting {
@@ -78,6 +95,12 @@ impl Waiting {
             chunks: Vec::new(),
             due: BinaryHeap::new(),
             live: 0,
+            next: 0,
+            told: 0,
+            expired: 0,
+            touched: Touched::default(),
+            gone: Vec::new(),
+            gone_before: GoneRows::default(),
         }
     }
 
@@ -93,7 +116,10 @@ impl Waiting {
             let slot = (start + row) as u32;
             let key = if rows.fit[row] { key } else { NONE };
             let (due, matched) = (rows.due[row], rows.matched[row]);
-            self.slots.push(Slot { time: rows.times[row], due, key, next: NONE, matched, live: true });
+            let number = rows.numbers.as_ref().map_or(self.next, |numbers| numbers[row]);
+            self.next = self.next.max(number.saturating_add(1));
+            self.slots.push(Slot { number, time: rows.times[row], due, key, next: NONE, matched, live: true });
+            self.touched.note(slot);
             self.due.push(Reverse((due, slot)));
             self.link(key, slot);
         }
@@ -148,7 +174,11 @@ impl Waiting {
 
     /// Notes that a row has a partner; whether it had none before.
     pub(in crate::operators) fn matched(&mut self, slot: u32) -> bool {
-        !std::mem::replace(&mut self.slots[slot as usize].matched, true)
+        let first = !std::mem::replace(&mut self.slots[slot as usize].matched, true);
+        if first {
+            self.touched.note(slot);
+        }
+        first
     }
 
     /// Whether a row has had a partner.
@@ -168,6 +198,9 @@ impl Waiting {
             return;
         }
         self.live -= 1;
+        if self.touched.is_on() && gone.number < self.told {
+            self.gone.push(slot);
+        }
         if gone.key != NONE {
             // Rows mostly go in the order they came: the chain then starts with one that is still here.
             let first = &mut self.chains[gone.key as usize].0;
@@ -186,11 +219,23 @@ impl Waiting {
             }
             self.due.pop();
             if self.is_live(slot) {
+                self.expired += usize::from(due != NOW);
                 self.forget(slot);
                 gone.push(slot);
             }
         }
         gone
+    }
+
+    /// Gives up a row that is of no use any more.
+    pub(in crate::operators) fn outlived(&mut self, slot: u32) {
+        self.expired += 1;
+        self.forget(slot);
+    }
+
+    /// How many rows were given up since this was last asked, because their time was up.
+    pub(in crate::operators) fn expired(&mut self) -> usize {
+        std::mem::take(&mut self.expired)
     }
 
     /// Whether a row can have partners.
@@ -223,11 +268,13 @@ impl Waiting {
     }
 
     fn renumber(&mut self) -> Result<Vec<u32>, TaskError> {
+        self.settle_gone()?;
         let kept = self.rows()?;
         let mut moved = vec![NONE; self.slots.len()];
         self.live().enumerate().for_each(|(new, old)| moved[old as usize] = new as u32);
         let mut old_slots = std::mem::take(&mut self.slots);
         old_slots.retain(|slot| slot.live);
+        self.touched.renumber(|old| Some(moved[old as usize]).filter(|new| *new != NONE));
         self.due = old_slots.iter().enumerate().map(|(i, slot)| Reverse((slot.due, i as u32))).collect();
         self.due.shrink_to_fit();
         self.numbers.clear();
@@ -244,6 +291,49 @@ impl Waiting {
             self.chunks.push(Chunk { start: 0, rows: kept });
         }
         Ok(moved)
+    }
+
+    /// Begins to note what comes and goes.
+    pub(in crate::operators) fn track(&mut self) {
+        self.touched.start();
+        self.gone.clear();
+        self.told = self.next;
+        self.gone_before = GoneRows::default();
+    }
+
+    /// What came of rows since that was last asked: the slots of those that are new or have had their first partner,
+    /// in the order they came, and what those were known by that went.
+    pub(in crate::operators) fn changes(&mut self) -> Result<(Vec<u32>, GoneRows), TaskError> {
+        self.settle_gone()?;
+        self.told = self.next;
+        let mut touched = self.touched.take();
+        touched.retain(|slot| self.is_live(*slot));
+        Ok((touched, std::mem::take(&mut self.gone_before)))
+    }
+
+    /// Notes what rows that went are known by, as long as they are there.
+    fn settle_gone(&mut self) -> Result<(), TaskError> {
+        let gone = std::mem::take(&mut self.gone);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let groups = self.groups(&gone)?;
+        self.gone_before.groups.extend(groups);
+        let numbers = gone.iter().map(|slot| self.slots[*slot as usize].number);
+        self.gone_before.numbers.extend(numbers);
+        Ok(())
+    }
+
+    /// The key groups of rows.
+    pub(in crate::operators) fn groups(&self, slots: &[u32]) -> Result<Vec<u8>, TaskError> {
+        let picked = Picked::new(slots);
+        let key = self.keys.iter().map(|i| self.column(*i, &picked)).collect::<Result<Vec<_>, _>>()?;
+        if key.is_empty() { Ok(vec![0; slots.len()]) } else { key_groups(&key).map_err(bug) }
+    }
+
+    /// What a row is known by, with the group of its key.
+    pub(in crate::operators) fn number_of(&self, slot: u32) -> i64 {
+        self.slots[slot as usize].number
     }
 
     /// Every row that is here, in the order they came.

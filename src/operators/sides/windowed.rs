@@ -11,8 +11,9 @@ use crate::operators::lifetime::Lifetime;
 use crate::operators::matching::NONE;
 use crate::operators::sides::{Fate, Waiting};
 use crate::operators::spans::{Spans, Ticks, TimeSpan};
+use crate::operators::touched::whole;
 use crate::operators::values::bug;
-use crate::plan::operator::{NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{NotRunnable, SavedTable, StepTime, TableChange, TaskError};
 
 /// Open windows with the rows in them.
 pub(in crate::operators) struct Windowed {
@@ -21,6 +22,8 @@ pub(in crate::operators) struct Windowed {
     closed: Option<i64>,
     /// Rows of the left and of the right input, in the order they came.
     open: BTreeMap<TimeSpan, [Vec<u32>; 2]>,
+    /// What was last told of `closed`.
+    told: Option<i64>,
 }
 
 enum Clock {
@@ -46,7 +49,7 @@ impl Windowed {
             Lifetime::Batch | Lifetime::Running { .. } => None,
         };
         let clock = clock.ok_or_else(|| NotRunnable(format!("`{lives}` has no windows that two inputs share")))?;
-        Ok(Windowed { clock, closed: None, open: BTreeMap::new() })
+        Ok(Windowed { clock, closed: None, open: BTreeMap::new(), told: None })
     }
 
     /// Goes on to the next batch.
@@ -153,16 +156,41 @@ impl Windowed {
 
     /// What every partition must know: `closed` says up to where windows have closed, `ticks` when batches began.
     pub(in crate::operators) fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
+        let mut saved = vec![self.saved_mark()?];
+        if let Clock::Batches(ticks) = &self.clock {
+            saved.push(ticks.save("ticks")?);
+        }
+        Ok(saved)
+    }
+
+    /// Begins to note what changes.
+    pub(in crate::operators) fn track(&mut self) {
+        self.told = self.closed;
+        if let Clock::Batches(ticks) = &mut self.clock {
+            ticks.track();
+        }
+    }
+
+    /// What changed in that since it was last asked.
+    pub(in crate::operators) fn changes(&mut self) -> Result<Vec<TableChange>, TaskError> {
+        let mut changes = Vec::new();
+        if self.told != self.closed {
+            self.told = self.closed;
+            changes.push(whole(self.saved_mark()?));
+        }
+        if let Clock::Batches(ticks) = &mut self.clock {
+            changes.extend(ticks.changes("ticks")?);
+        }
+        Ok(changes)
+    }
+
+    fn saved_mark(&self) -> Result<SavedTable, TaskError> {
         let marks: Vec<i64> = self.closed.into_iter().collect();
         let groups: ArrayRef = Arc::new(UInt8Array::from(vec![None::<u8>; marks.len()]));
         let fields = vec![Field::new("_group", DataType::UInt8, true), Field::new("mark", DataType::Int64, false)];
         let columns = vec![groups, Arc::new(Int64Array::from(marks)) as ArrayRef];
         let rows = RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(bug)?;
-        let mut saved = vec![SavedTable { name: "closed".into(), rows: vec![rows] }];
-        if let Clock::Batches(ticks) = &self.clock {
-            saved.push(ticks.save("ticks")?);
-        }
-        Ok(saved)
+        Ok(SavedTable { name: "closed".into(), identity: 1, rows: vec![rows] })
     }
 
     /// Takes that back. The rows are to be entered behind it.

@@ -11,6 +11,7 @@ use arrow::json::{ReaderBuilder, WriterBuilder, writer::LineDelimited};
 use millstream_dsl::SourceMap;
 
 use crate::check::{Overrides, Program, ProgramFile};
+use crate::engine::tables::{equal, merged};
 use crate::engine::{self, EngineError, Opening, Session};
 use crate::model::key_groups::{key_groups, partition_of};
 use crate::plan::graph::Work;
@@ -51,6 +52,40 @@ pub(in crate::operators) struct Bench {
     pub(in crate::operators) start: Vec<String>,
     pub(in crate::operators) batch: BatchTime,
     pub(in crate::operators) mark: Option<i64>,
+    followed: Followed,
+}
+
+/// What tasks saved when they were made, kept up with by what they say has changed since.
+pub(in crate::operators) struct Followed(Vec<Vec<SavedTable>>);
+
+impl Followed {
+    pub(in crate::operators) fn of(tasks: &mut [Box<dyn KeyedTask>]) -> Self {
+        tasks.iter_mut().for_each(|task| task.track());
+        Followed(tasks.iter().map(|task| task.save().unwrap()).collect())
+    }
+
+    /// Behind a step: what changes make is what would be saved.
+    pub(in crate::operators) fn step(&mut self, tasks: &mut [Box<dyn KeyedTask>]) {
+        for (tables, task) in self.0.iter_mut().zip(tasks) {
+            *tables = merged(std::mem::take(tables), task.changes().unwrap()).unwrap();
+            let saved = task.save().unwrap();
+            equal(tables, &saved).unwrap();
+            // What comes out in the order in which rows came is held in it.
+            let whole = |tables: &[SavedTable], name: &str| {
+                let table = tables.iter().find(|table| table.name == name)?;
+                let schema = table.rows.first()?.schema();
+                concat_batches(&schema, &table.rows).ok().filter(|rows| rows.num_rows() > 0)
+            };
+            for name in ["cells", "rows", "left", "right"] {
+                assert_eq!(whole(tables, name), whole(&saved, name));
+            }
+        }
+    }
+
+    /// The tables of all tasks.
+    pub(in crate::operators) fn tables(&self) -> Vec<SavedTable> {
+        self.0.iter().flatten().cloned().collect()
+    }
 }
 
 /// The checked plan of a text, which must have no mistakes.
@@ -60,7 +95,7 @@ pub(in crate::operators) fn checked(text: &str) -> Plan {
     let parsed = crate::load::parse(text, id, crate::load::Form::Stream);
     assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
     let file = ProgramFile { id, path: PathBuf::from("test.stream"), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = crate::check::check(&program, &crate::builtins::catalog(), &Overrides::default());
     let errors: Vec<_> = checked.problems.iter().filter(|p| p.is_error()).collect();
     assert!(errors.is_empty(), "{errors:#?}");
@@ -99,8 +134,10 @@ impl Bench {
             start: Vec::new(),
             batch: BatchTime { number: 0, micros: 1_000 * SECOND },
             mark: None,
+            followed: Followed(Vec::new()),
         };
         bench.tasks = bench.fresh(partitions);
+        bench.followed = Followed::of(&mut bench.tasks);
         bench
     }
 
@@ -137,18 +174,20 @@ impl Bench {
             let shares = inputs.iter().enumerate().map(mine).collect();
             became += all.add(task.step(shares, &time).unwrap());
         }
+        self.followed.step(&mut self.tasks);
         assert_eq!(count, became, "rows in, and what became of them: {all:?}");
         all
     }
 
-    /// Saves everything and goes on with new tasks.
+    /// Goes on with new tasks from what changes made.
     pub(in crate::operators) fn restart(&mut self, partitions: usize) {
-        let saved: Vec<SavedTable> = self.tasks.iter().flat_map(|task| task.save().unwrap()).collect();
+        let saved = self.followed.tables();
         self.tasks = self.fresh(partitions);
         let count = self.tasks.len();
         for (i, task) in self.tasks.iter_mut().enumerate() {
             task.load(split(&saved, i, count)).unwrap();
         }
+        self.followed = Followed::of(&mut self.tasks);
     }
 
     pub(in crate::operators) fn keys(&self) -> usize {
@@ -161,7 +200,7 @@ impl Bench {
 }
 
 /// So many tasks of the plan's only operator, and how rows are brought together for them.
-fn tasks(plan: &Plan, count: usize) -> (Vec<Box<dyn KeyedTask>>, Distribution) {
+pub(in crate::operators) fn tasks(plan: &Plan, count: usize) -> (Vec<Box<dyn KeyedTask>>, Distribution) {
     let operator = plan.ordered().into_iter().find_map(|id| match &plan.node(id).work {
         Work::Operator(operator) => Some(operator),
         _ => None,
@@ -196,7 +235,7 @@ fn split(saved: &[SavedTable], partition: usize, partitions: usize) -> Vec<Saved
             };
             let mine = (0..rows.num_rows()).filter(mine).map(|row| row as u32);
             let rows = take_record_batch(rows, &UInt32Array::from_iter_values(mine)).unwrap();
-            tables.push(SavedTable { name: table.name.clone(), rows: vec![rows] });
+            tables.push(SavedTable { name: table.name.clone(), identity: table.identity, rows: vec![rows] });
         }
     }
     tables

@@ -7,7 +7,7 @@ use crate::operators::through::Through;
 use crate::operators::through::program::{Call, Program};
 use crate::operators::values::bug;
 use crate::plan::Port;
-use crate::plan::operator::{BatchTime, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{BatchTime, Changes, Evaluated, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece};
 
 /// Gives every batch to a program.
@@ -91,6 +91,10 @@ impl KeyedTask for ThroughTask {
 
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         Ok(Vec::new())
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        Ok(Changes::Some(Vec::new()))
     }
 
     fn load(&mut self, _: Vec<SavedTable>) -> Result<(), TaskError> {

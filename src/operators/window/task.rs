@@ -10,23 +10,29 @@ use crate::operators::known::groups;
 use crate::operators::lateness::{LateRows, TimeColumn};
 use crate::operators::lifetime::Lifetime;
 use crate::operators::spans::{Spans, Ticks, TimeSpan};
+use crate::operators::touched::GoneRows;
 use crate::operators::values::{batch_of, bug, take_batch};
 use crate::operators::window::Window;
 use crate::operators::window::by_key::{Counted, Sessions};
 use crate::operators::window::by_time::Panes;
 use crate::plan::Port;
-use crate::plan::operator::{Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TaskError};
+use crate::plan::operator::{
+    Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TableChange, TaskError,
+};
 use crate::plan::seams::Window as Shape;
 
 /// Why a row is late.
 const LATE: &str = "all windows of the row have closed";
 
-/// The names and the layout of what is saved. Of each row that waits: `_group`, the instant that says which windows it
-/// belongs to, and its columns as `row.NAME`, in the order in which rows came in. Of batch time also what [`Ticks`]
+/// The names and the layout of what is saved. Of each row that waits: `_group`, a running number, the instant that says
+/// which windows it belongs to, and its columns as `row.NAME`, in the order in which rows came in. Of batch time also what [`Ticks`]
 /// saves. Fixed: state of older versions has it.
 const ROWS: &str = "rows";
+const NUMBER: &str = "number";
 const INSTANT: &str = "instant";
 const TICKS: &str = "ticks";
+/// Group and number.
+const IDENTITY: usize = 2;
 
 /// What tells which windows a row belongs to.
 enum Clock {
@@ -55,6 +61,17 @@ pub(super) struct WindowTask {
     clock: Clock,
     waiting: Waiting,
     held: HeldRows,
+    news: Option<News>,
+}
+
+/// What happened to rows since it was last asked.
+#[derive(Default)]
+struct News {
+    /// Rows from this number on came since then; those that are still here, with their instants.
+    told: i64,
+    came: Vec<(i64, HeldRow)>,
+    /// The others that went.
+    gone: GoneRows,
 }
 
 /// Windows that close, each with its rows.
@@ -94,6 +111,7 @@ impl WindowTask {
             waiting,
             held: HeldRows::new(input.clone()),
             input,
+            news: None,
         })
     }
 
@@ -129,7 +147,8 @@ impl WindowTask {
             true => block.clone(),
             false => take_batch(block, &UInt32Array::from(kept))?,
         };
-        self.wait(rows, &instants, full)
+        let place = self.held.hold(rows.clone());
+        self.wait(&rows, &instants, place, full)
     }
 
     /// When the first and the last window of a row end; none where it is in no window.
@@ -149,10 +168,16 @@ impl WindowTask {
     }
 
     /// Has rows wait for their windows; windows that are full close at once.
-    fn wait(&mut self, rows: RecordBatch, instants: &[i64], full: &mut Vec<Closing>) -> Result<(), TaskError> {
+    fn wait(
+        &mut self,
+        rows: &RecordBatch,
+        instants: &[i64],
+        place: impl Fn(u32) -> HeldRow,
+        full: &mut Vec<Closing>,
+    ) -> Result<(), TaskError> {
         let keys: Vec<_> = self.key.iter().map(|i| rows.column(*i).clone()).collect();
-        let place = self.held.hold(rows);
         let places: Vec<_> = (0..instants.len() as u32).map(place).collect();
+        self.note(instants, &places)?;
         match (&mut self.waiting, &self.clock) {
             (Waiting::Time(spans, panes), _) => panes.add(spans, instants, &places),
             (Waiting::Batches(panes), Clock::Batches(ticks)) => {
@@ -188,12 +213,76 @@ impl WindowTask {
         let mut rows: Vec<HeldRow> = self.waiting.rows().into_iter().map(|(_, row)| row).collect();
         rows.sort_unstable();
         let places = self.held.compacted(&rows)?;
-        self.waiting.moved(&|old| rows.binary_search(&old).map_or(old, |i| places[i]));
+        let moved = |old| rows.binary_search(&old).map_or(old, |i| places[i]);
+        self.waiting.moved(&moved);
+        if let Some(news) = &mut self.news {
+            news.came.iter_mut().for_each(|(_, row)| *row = moved(*row));
+        }
         Ok(())
     }
 
+    /// Notes rows that came, each with the instant that it is saved with.
+    fn note(&mut self, instants: &[i64], rows: &[HeldRow]) -> Result<(), TaskError> {
+        let Some(news) = &mut self.news else { return Ok(()) };
+        let spans = match (&self.waiting, &self.clock) {
+            (Waiting::Time(spans, _), _) => Some(spans),
+            (_, Clock::Batches(ticks)) => ticks.spans(),
+            _ => None,
+        };
+        for (instant, row) in instants.iter().zip(rows) {
+            let saved = match (&self.waiting, spans) {
+                (Waiting::Counts(_), _) => 0,
+                (_, Some(spans)) => spans.pane(*instant).ok_or_else(|| bug("a row is in no window"))?.start,
+                (_, None) => *instant,
+            };
+            news.came.push((saved, *row));
+        }
+        Ok(())
+    }
+
+    /// Notes rows that nobody waits for any more.
+    fn note_gone(&mut self, rows: &[HeldRow]) -> Result<(), TaskError> {
+        let Some(news) = &mut self.news else { return Ok(()) };
+        let numbers = rows.iter().map(|row| self.held.number(*row)).collect::<Result<Vec<_>, _>>()?;
+        let (mut old, mut young) = (Vec::new(), Vec::new());
+        for (row, number) in rows.iter().zip(numbers) {
+            if number < news.told {
+                old.push(*row);
+                news.gone.numbers.push(number);
+            } else {
+                young.push(*row);
+            }
+        }
+        if !young.is_empty() {
+            young.sort_unstable();
+            news.came.retain(|(_, row)| young.binary_search(row).is_err());
+        }
+        if !old.is_empty() {
+            let keys = self.held.columns(&old, &self.key)?;
+            news.gone.groups.extend(groups(&keys, old.len())?.values());
+        }
+        Ok(())
+    }
+
+    /// Rows that wait, each with its instant, as rows to save.
+    fn saved(&self, waiting: &[(i64, HeldRow)]) -> Result<RecordBatch, TaskError> {
+        let places: Vec<_> = waiting.iter().map(|(_, row)| *row).collect();
+        let rows = self.held.rows(&places)?;
+        let keys: Vec<_> = self.key.iter().map(|i| rows.column(*i).clone()).collect();
+        let numbers = places.iter().map(|row| self.held.number(*row)).collect::<Result<Vec<_>, _>>()?;
+        let instants = waiting.iter().map(|(instant, _)| *instant);
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(groups(&keys, rows.num_rows())?),
+            Arc::new(Int64Array::from(numbers)),
+            Arc::new(Int64Array::from_iter_values(instants)),
+        ];
+        columns.extend(rows.columns().iter().cloned());
+        batch_of(&self.saved_schema(), columns, rows.num_rows())
+    }
+
     fn saved_schema(&self) -> SchemaRef {
-        let mut fields = vec![Field::new("_group", DataType::UInt8, true), Field::new(INSTANT, DataType::Int64, false)];
+        let number = |name| Field::new(name, DataType::Int64, false);
+        let mut fields = vec![Field::new("_group", DataType::UInt8, true), number(NUMBER), number(INSTANT)];
         fields.extend(self.input.fields().iter().map(|f| f.as_ref().clone().with_name(format!("row.{}", f.name()))));
         Arc::new(ArrowSchema::new(fields))
     }
@@ -203,10 +292,12 @@ impl WindowTask {
             |name: &str| saved.column_by_name(name).cloned().ok_or_else(|| bug(format!("saved rows lack `{name}`")));
         let columns = self.input.fields().iter().map(|field| column(&format!("row.{}", field.name())));
         let rows = batch_of(&self.input, columns.collect::<Result<_, _>>()?, saved.num_rows())?;
-        let instants = column(INSTANT)?;
+        let (instants, numbers) = (column(INSTANT)?, column(NUMBER)?);
         let instants = instants.as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved times are no times"))?;
+        let numbers = numbers.as_primitive_opt::<Int64Type>().ok_or_else(|| bug("saved rows have no numbers"))?;
         let mut full = Vec::new();
-        self.wait(rows, instants.values(), &mut full)?;
+        let place = self.held.hold_again(rows.clone(), numbers.values().to_vec());
+        self.wait(&rows, instants.values(), place, &mut full)?;
         if full.is_empty() { Ok(()) } else { Err(bug("a window was full when it was saved")) }
     }
 }
@@ -271,6 +362,8 @@ impl KeyedTask for WindowTask {
         if let Waiting::Sessions(_) | Waiting::Counts(_) = self.waiting {
             done.extend(closing.into_iter().flat_map(|window| window.rows));
         }
+        out.expired = done.len();
+        self.note_gone(&done)?;
         self.held.release(&done);
         self.compact()?;
         Ok(out)
@@ -279,18 +372,31 @@ impl KeyedTask for WindowTask {
     fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         let mut waiting = self.waiting.rows();
         waiting.sort_unstable_by_key(|(_, row)| *row);
-        let rows = self.held.rows(&waiting.iter().map(|(_, row)| *row).collect::<Vec<_>>())?;
-        let keys: Vec<_> = self.key.iter().map(|i| rows.column(*i).clone()).collect();
-        let instants = waiting.iter().map(|(instant, _)| *instant);
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(groups(&keys, rows.num_rows())?), Arc::new(Int64Array::from_iter_values(instants))];
-        columns.extend(rows.columns().iter().cloned());
-        let rows = batch_of(&self.saved_schema(), columns, rows.num_rows())?;
-        let mut tables = vec![SavedTable { name: ROWS.into(), rows: vec![rows] }];
+        let rows = vec![self.saved(&waiting)?];
+        let mut tables = vec![SavedTable { name: ROWS.into(), identity: IDENTITY, rows }];
         if let Clock::Batches(ticks) = &self.clock {
             tables.push(ticks.save(TICKS)?);
         }
         Ok(tables)
+    }
+
+    fn track(&mut self) {
+        self.news = Some(News { told: self.held.next_number(), ..News::default() });
+        if let Clock::Batches(ticks) = &mut self.clock {
+            ticks.track();
+        }
+    }
+
+    fn changes(&mut self) -> Result<Changes, TaskError> {
+        let next = News { told: self.held.next_number(), ..News::default() };
+        let mut news = self.news.replace(next).ok_or_else(|| bug("nobody noted what changed"))?;
+        let gone = news.gone.take(NUMBER)?;
+        let rows = vec![self.saved(&news.came)?];
+        let mut changes = vec![TableChange { name: ROWS.into(), identity: IDENTITY, gone, rows }];
+        if let Clock::Batches(ticks) = &mut self.clock {
+            changes.extend(ticks.changes(TICKS)?);
+        }
+        Ok(Changes::Some(changes))
     }
 
     fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {

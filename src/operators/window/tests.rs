@@ -117,8 +117,7 @@ fn what_is_saved_has_this_layout() {
     bench.step(&[row("a", 7, 100)], mark(100));
     let saved = bench.saved();
     assert_eq!((saved.len(), saved[0].name.as_str()), (1, "rows"));
-    let expected =
-        r#"{"_group":31,"instant":100000000,"row.k":"a","row.n":7,"row.m":{},"row.ts":"1970-01-01T00:01:40Z"}"#;
+    let expected = r#"{"_group":31,"number":0,"instant":100000000,"row.k":"a","row.n":7,"row.m":{},"row.ts":"1970-01-01T00:01:40Z"}"#;
     assert_eq!(json(&saved[0].rows[0]), [expected]);
 }
 

@@ -37,8 +37,9 @@ impl Index {
                 self.append(&path, entry)?;
             }
         }
-        if self.latest && published == Published::Now {
-            publish::replace(&self.folder.join("_latest"), format!("{}\n", entry.file).as_bytes())?;
+        let path = self.folder.join("_latest");
+        if self.latest && (published == Published::Now || fs::read_to_string(&path).is_ok_and(|of| *of < *entry.file)) {
+            publish::replace(&path, format!("{}\n", entry.file).as_bytes())?;
         }
         Ok(())
     }

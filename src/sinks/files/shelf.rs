@@ -10,34 +10,50 @@ use crate::model::Schema;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, FormatCodec, Sink};
-use crate::plan::{OptionValue, Settings};
+use crate::plan::{Conflict, OptionValue, Settings};
 use crate::sinks::files::index::{Entry, Index};
 use crate::sinks::files::partition;
 use crate::sinks::files::spool::{Roll, Spool};
-use crate::sinks::publish;
+use crate::sinks::publish::{self, Staging};
 
 /// Formats that pack their own contents and whose readers expect them as they are.
 const PACK_THEMSELVES: [&str; 3] = ["parquet", "avro", "arrow"];
+
+/// What of its options does not go together.
+pub(super) fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let settings = &endpoint.settings;
+    let by = settings.texts("partition_by");
+    let mut found = Vec::new();
+    if !by.is_empty() && endpoint.schema.names().all(|name| by.contains(&name)) {
+        let message = "`partition_by` names all columns, so nothing is left to write into the files";
+        found.push(Conflict::between("partition_by", message, "leave one of them out"));
+    }
+    let own = endpoint.format.as_ref().map(|format| format.entry.doc.name.as_str());
+    if let Some(name) = own.filter(|name| PACK_THEMSELVES.contains(name) && Packed::of(settings) != Packed::No) {
+        let message = format!("`compression` packs whole files, but files of format `{name}` are packed inside");
+        let help = match settings.text("compression") {
+            Some("zstd") => "write instead:\n  codec: zstd",
+            _ => "write `codec` instead of `compression`",
+        };
+        found.push(Conflict::between("compression", message, help));
+    }
+    let prefix = settings.text("prefix").unwrap_or_default();
+    if prefix.contains(|c: char| c == '/' || c.is_control()) || prefix.starts_with(['.', '_']) {
+        let help = "use letters:\n  prefix: \"part\"";
+        found.push(Conflict::value("prefix", format!("`{prefix}` cannot be the start of a file's name"), help));
+    }
+    found
+}
 
 pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     let settings = &endpoint.settings;
     let by: Vec<usize> = settings.texts("partition_by").iter().filter_map(|c| endpoint.schema.position(c)).collect();
     let kept: Vec<usize> = (0..endpoint.schema.columns.len()).filter(|i| !by.contains(i)).collect();
-    if kept.is_empty() {
-        return Err(NotRunnable("`partition_by` names all columns, so nothing is left to write into the files".into()));
-    }
     let written = Schema::new(kept.iter().map(|i| endpoint.schema.columns[*i].clone()).collect());
     let format = endpoint.format.as_ref().ok_or_else(|| NotRunnable("sink `files` has no format".into()))?;
     let name = format.entry.doc.name.as_str();
     let packed = Packed::of(settings);
-    if packed != Packed::No && PACK_THEMSELVES.contains(&name) {
-        let instead = format!("format `{name}` packs its own contents; write `codec` instead of `compression`");
-        return Err(NotRunnable(instead));
-    }
     let prefix = settings.text("prefix").unwrap_or("part").to_owned();
-    if prefix.contains(|c: char| c == '/' || c.is_control()) || prefix.starts_with(['.', '_']) {
-        return Err(NotRunnable(format!("`prefix: \"{prefix}\"` cannot be the start of a file's name; use letters")));
-    }
     let folder = endpoint.base.join(settings.text("path").unwrap_or_default());
     let roll = match settings.get("roll") {
         Some(OptionValue::Size(bytes)) => Some(Roll::Size(*bytes)),
@@ -50,6 +66,7 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
         index: Index { folder: folder.clone(), manifest: settings.flag("manifest"), latest: settings.flag("latest") },
         ending: format!("{}{}", ending(name), packed.ending()),
         codec: (format.entry.open)(format, &written)?,
+        staging: Staging::new(&folder, endpoint),
         folder,
         prefix,
         packed,
@@ -117,6 +134,8 @@ struct Shelf {
     by: Vec<usize>,
     /// Columns that are written.
     kept: Vec<usize>,
+    /// Where files wait for their names.
+    staging: Staging,
     index: Index,
     /// Rows wait for a file to be full.
     spool: Option<Spool>,
@@ -165,8 +184,15 @@ impl Sink for Shelf {
         self.spool.as_ref().is_some_and(Spool::waits_for_time)
     }
 
+    fn sweep(&mut self) -> Result<(), TaskError> {
+        let swept = self.staging.sweep().and_then(|()| self.spool.as_ref().map_or(Ok(()), Spool::sweep));
+        swept.map_err(|e| TaskError::Retry(format!("cannot clear up in `{}`: {e}", self.folder.display())))
+    }
+
     fn finish(&mut self) -> Result<(), TaskError> {
-        self.roll(None)
+        self.roll(None)?;
+        self.staging.tidy();
+        Ok(())
     }
 }
 
@@ -193,14 +219,15 @@ impl Shelf {
         self.codec.encode(rows, &mut bytes)?;
         let name = format!("{}-{:013}-{:06}.{}", self.prefix, batch.micros / 1000, batch.number, self.ending);
         let path = Path::new(folder).join(name);
-        let hidden = publish::hidden(&self.folder.join(&path));
-        let written = self.packed.pack(bytes).and_then(|bytes| publish::write(&hidden, &bytes));
-        written.map_err(|e| TaskError::Retry(format!("cannot write `{}`: {e}", path.display())))?;
-        Ok(path.to_string_lossy().into_owned())
+        let path = path.to_string_lossy().into_owned();
+        let staged = self.staging.path(&path);
+        let written = self.packed.pack(bytes).and_then(|bytes| publish::write(&staged, &bytes));
+        written.map_err(|e| TaskError::Retry(format!("cannot write `{path}`: {e}")))?;
+        Ok(path)
     }
 
     fn publish(&self, path: &str, rows: u64, batch: &BatchTime) -> Result<(), TaskError> {
-        let published = publish::publish(&self.folder.join(path))?;
+        let published = publish::publish(&self.staging.path(path), &self.folder.join(path), None)?;
         let told = self.index.add(&Entry { file: path, rows, batch }, published);
         told.map_err(|e| TaskError::Retry(format!("cannot list `{path}`: {e}")))
     }

@@ -117,6 +117,19 @@ impl Spool {
         below.into_iter().try_for_each(|name| self.load(folder, name))
     }
 
+    /// Takes away what is staged and will not be delivered.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for folder in self.parts.keys() {
+            for entry in fs::read_dir(self.root.join(folder))? {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().ends_with(".rows.tmp") {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, folder: &str, segment: Segment) -> PathBuf {
         self.root.join(folder).join(segment.name())
     }

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 
+use crate::plan::Conflict;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::FormatCodec;
@@ -41,6 +42,16 @@ pub(super) struct Staged<'a> {
     packed: &'a [u8],
 }
 
+/// What of its options does not go together.
+pub(super) fn conflict(endpoint: &Endpoint) -> Option<Conflict> {
+    let name = &endpoint.format.as_ref().filter(|format| format.entry.doc.name != "json")?.entry.doc.name;
+    let is_array = endpoint.settings.text("body") == Some("array");
+    is_array.then(|| {
+        let message = format!("`body: array` wants `format: json`, not `{name}`");
+        Conflict::between("body", message, "write `format: json`, or leave `body` out")
+    })
+}
+
 impl Writing {
     pub(super) fn of(endpoint: &Endpoint) -> Result<Self, NotRunnable> {
         let settings = &endpoint.settings;
@@ -48,9 +59,6 @@ impl Writing {
         let name = format.map_or("json", |format| format.entry.doc.name.as_str());
         let is_array = format.is_some_and(|format| format.settings.text("layout") == Some("array"));
         let shape = match settings.text("body") {
-            Some("array") if name != "json" => {
-                return Err(NotRunnable(format!("`body: array` wants `format: json`, not `{name}`")));
-            }
             Some("array") if !is_array => Shape::Array,
             Some("single") => Shape::Single,
             _ => Shape::Plain,

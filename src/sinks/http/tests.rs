@@ -170,17 +170,6 @@ fn an_answer_that_does_not_come_is_given_up() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused_before_the_start() {
-    let refused = |text: &str| sink(text, Path::new(".")).err().expect("it is refused").0;
-    assert!(refused("into http(\"example.org/x\")").contains("is no URL"));
-    assert!(refused("into http(\"ftp://example.org/x\")").contains("is no URL"));
-    let array = refused("into http(\"http://example.org/x\") { body: array, format: csv }");
-    assert_eq!(array, "`body: array` wants `format: json`, not `csv`");
-    let header = refused("into http(\"http://example.org/x\") { idempotency_header: \"a b\" }");
-    assert_eq!(header, "`a b` cannot name a header");
-}
-
-#[test]
 fn the_peer_of_http_in_takes_it_over_tls_with_certificates_on_both_sides() {
     use crate::connect::tests::{ALL, Reading, certificates, source};
     let folder = tempfile::tempdir().unwrap();

@@ -4,8 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::plan::Settings;
-use crate::plan::operator::NotRunnable;
+use crate::plan::{Conflict, Settings};
 use crate::sources::files::place::Identity;
 
 /// What becomes of it.
@@ -21,12 +20,26 @@ pub(super) enum After {
 
 impl After {
     /// `root`: the folder that all files are below.
-    pub(super) fn of(settings: &Settings, base: &Path, root: PathBuf) -> Result<Self, NotRunnable> {
+    pub(super) fn of(settings: &Settings, base: &Path, root: PathBuf) -> Self {
         match (settings.text("after"), settings.text("move_to")) {
-            (Some("delete"), _) => Ok(After::Delete),
-            (Some("move"), Some(folder)) => Ok(After::Move { to: base.join(folder), below: root }),
-            (Some("move"), None) => Err(NotRunnable("`after: move` needs `move_to`, the folder to move to".into())),
-            _ => Ok(After::Keep),
+            (Some("delete"), _) => After::Delete,
+            (Some("move"), Some(folder)) => After::Move { to: base.join(folder), below: root },
+            _ => After::Keep,
+        }
+    }
+
+    /// What of its options does not go together.
+    pub(super) fn conflict(settings: &Settings) -> Option<Conflict> {
+        match (settings.text("after"), settings.is_written("move_to")) {
+            (Some("move"), false) => {
+                let help = "name it:\n  move_to: \"done\"";
+                Some(Conflict::between("after", "`after: move` needs `move_to`, the folder to move to", help))
+            }
+            (after, true) if after != Some("move") => {
+                let help = "write it too:\n  after: move";
+                Some(Conflict::between("move_to", "`move_to` means nothing without `after: move`", help))
+            }
+            _ => None,
         }
     }
 

@@ -74,16 +74,6 @@ impl Columns {
         Ok(columns)
     }
 
-    /// Some format of its files.
-    pub(super) fn is_lines(&mut self) -> Result<bool, NotRunnable> {
-        let every = if self.hive {
-            self.path_columns(self.endpoint.settings.text("path").unwrap_or_default())
-        } else {
-            Vec::new()
-        };
-        self.codec(every).map(|codec| codec.is_lines())
-    }
-
     /// Nobody reads these.
     pub(super) fn leave_out(&mut self, unread: &BTreeSet<usize>) {
         self.unread = unread.clone();
@@ -118,10 +108,6 @@ impl Columns {
 
     fn own_position(&self, name: &str) -> Option<usize> {
         self.endpoint.schema.position(name).filter(|at| *at < self.own())
-    }
-
-    fn path_columns(&self, path: &str) -> Vec<usize> {
-        pairs(path).filter_map(|(key, _)| self.own_position(key)).collect()
     }
 
     fn codec(&mut self, mut from_path: Vec<usize>) -> Result<Arc<dyn FormatCodec>, NotRunnable> {
@@ -190,7 +176,7 @@ impl Columns {
 }
 
 /// The folders of a path that are named `key=value`.
-fn pairs(path: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(path: &str) -> impl Iterator<Item = (&str, &str)> {
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
     folders.split('/').filter_map(|folder| folder.split_once('='))
 }

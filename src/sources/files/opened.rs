@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use flate2::bufread::MultiGzDecoder;
 
+use crate::plan::Settings;
 use crate::plan::operator::TaskError;
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Indexed, Limits};
 use crate::sources::cutter::{Cutter, Skips};
@@ -24,6 +25,16 @@ pub(super) enum Packed {
 }
 
 impl Packed {
+    /// What the options say of all files; none where each file's name does.
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        match settings.text("compression") {
+            Some("none") => Some(Packed::No),
+            Some("gzip") => Some(Packed::Gzip),
+            Some("zstd") => Some(Packed::Zstd),
+            _ => None,
+        }
+    }
+
     /// By the ending of the name.
     pub(super) fn by_name(name: &str) -> Self {
         match name.rsplit_once('.').map(|(_, ending)| ending) {

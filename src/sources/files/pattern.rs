@@ -4,6 +4,7 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::plan::Conflict;
 use crate::plan::operator::NotRunnable;
 
 /// A pattern, taken apart at the slashes.
@@ -38,8 +39,19 @@ impl Pattern {
             text = format!("{front}/**/{name}");
         }
         let root = if text.starts_with('/') { "/" } else { "" };
-        let steps = text.split('/').filter(|s| !s.is_empty() && *s != ".").map(step).collect::<Result<_, _>>()?;
+        let steps = text.split('/').filter(|s| !s.is_empty() && *s != ".").map(step);
+        let steps = steps.collect::<Result<_, _>>().map_err(NotRunnable)?;
         Ok(Pattern { root: root.into(), steps })
+    }
+
+    /// What is wrong with a pattern.
+    pub(super) fn conflict(text: &str) -> Option<Conflict> {
+        let wrong = text.split('/').find_map(|name| step(name).err())?;
+        Some(Conflict::value(
+            "path",
+            wrong,
+            "what stands in brackets goes from the smaller to the larger:\n  \"data/[a-z]*.json\"",
+        ))
     }
 
     /// The folder it starts from, and its steps.
@@ -59,14 +71,14 @@ fn is_special(c: char) -> bool {
     matches!(c, '*' | '?' | '[' | '{')
 }
 
-fn step(text: &str) -> Result<Step, NotRunnable> {
+fn step(text: &str) -> Result<Step, String> {
     if text == "**" {
         return Ok(Step::AnyFolders);
     }
     if !text.contains(is_special) {
         return Ok(Step::Name(text.into()));
     }
-    let wrong = |_| NotRunnable(format!("`{text}` is no pattern of file names"));
+    let wrong = |_| format!("`{text}` is no pattern of file names");
     Regex::new(&format!("^(?s:{})$", as_regex(text))).map(Step::Matching).map_err(wrong)
 }
 

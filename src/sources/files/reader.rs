@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
 use crate::plan::seams::{Backlog, BadRow, Bell, LeftOut, Limits, Position, Positions, Read, Source, Split};
-use crate::plan::{OptionValue, Settings};
+use crate::plan::{Conflict, OptionValue, Settings};
 use crate::sources::cutter;
 use crate::sources::files::after::After;
 use crate::sources::files::columns::Columns;
@@ -24,39 +24,44 @@ use crate::sources::files::watch::Watch;
 /// The split that remembers when a source with `start: latest` started. No file has this name.
 const START_SPLIT: &str = "/start/";
 
+/// What of its options does not go together.
+pub(super) fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
+    let settings = &endpoint.settings;
+    let pattern = Pattern::conflict(settings.text("path").unwrap_or_default());
+    let mut found: Vec<_> = pattern.into_iter().chain(After::conflict(settings)).collect();
+    if !settings.flag("tail") {
+        return found;
+    }
+    let mut refused = |option, why: &str| {
+        let message = format!("`tail: true` follows files by whole lines, {why}");
+        found.push(Conflict::between(option, message, "leave one of the two out"));
+    };
+    if matches!(settings.text("compression"), Some("gzip" | "zstd")) {
+        refused("compression", "and files that are compressed have none before they are unpacked");
+    }
+    let lines = endpoint.format.as_ref().is_none_or(|format| (format.entry.records)(&format.settings).lines);
+    if !lines {
+        refused("tail", "and this format has none");
+    }
+    if matches!(settings.text("after"), Some("move" | "delete")) {
+        refused("after", "so there is no moment when one was read");
+    }
+    found
+}
+
 pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     let settings = &endpoint.settings;
     let path = settings.text("path").ok_or_else(|| NotRunnable("source `files` has no path".into()))?;
     let pattern = Pattern::new(path, &endpoint.base, settings.flag("recursive"))?;
     let root = endpoint.base.join(pattern.root());
-    let after = After::of(settings, &endpoint.base, root)?;
-    let mut columns = Columns::new(endpoint)?;
-    let packed = match settings.text("compression") {
-        Some("none") => Some(Packed::No),
-        Some("gzip") => Some(Packed::Gzip),
-        Some("zstd") => Some(Packed::Zstd),
-        _ => None,
-    };
-    let tail = settings.flag("tail");
-    if tail {
-        let refused = |why: &str| Err(NotRunnable(format!("`tail: true` follows files by whole lines, {why}")));
-        if matches!(packed, Some(Packed::Gzip | Packed::Zstd)) {
-            return refused(
-                "and files that are compressed have none before they are unpacked; leave `compression` out",
-            );
-        }
-        if !columns.is_lines()? {
-            return refused("and this format has none; leave `tail` out");
-        }
-        if !matches!(after, After::Keep) {
-            return refused("so there is no moment when one was read; leave `after` out");
-        }
-    }
+    let after = After::of(settings, &endpoint.base, root);
+    let columns = Columns::new(endpoint)?;
+    let packed = Packed::of(settings);
     Ok(Box::new(Files {
         listing: Listing::new(pattern, endpoint.base.clone(), after.folder()),
         base: endpoint.base.clone(),
         waiting: Waiting::new(settings),
-        tail: tail.then(Tail::default),
+        tail: settings.flag("tail").then(Tail::default),
         start: Start::of(settings),
         settle: settings.duration("settle").unwrap_or(0),
         poll: settings.duration("poll").unwrap_or(0),

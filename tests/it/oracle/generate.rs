@@ -85,6 +85,7 @@ pub(crate) fn course(chance: &mut Chance, batches: usize) -> Course {
         optimized: chance.chance(60),
         restarts: (0..restarts).map(|_| (chance.below(batches), 1 + chance.below(4))).collect(),
         pieces: 1 + chance.below(3),
+        followed: chance.chance(60),
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct Course {
     pub(crate) restarts: Vec<(usize, usize)>,
     /// The rows of a batch are handed in in so many pieces.
     pub(crate) pieces: usize,
+    /// State is followed by its changes, held against what would be saved after every batch, and taken up again from
+    /// what changes make.
+    pub(crate) followed: bool,
 }
 
 /// What went wrong with a case.
@@ -103,7 +106,7 @@ pub(crate) fn checked(text: &str) -> Result<Plan, String> {
         return Err(format!("does not parse: {:?}", parsed.problems));
     }
     let file = ProgramFile { id, path: PathBuf::from("oracle.stream"), tree: parsed.tree, imports: Vec::new() };
-    let program = Checkable { sources, files: vec![file], incomplete: false };
+    let program = Checkable { sources, files: vec![file], incomplete: false, ..Checkable::default() };
     // Making the catalog takes longer than checking against it.
     static CATALOG: LazyLock<Catalog> = LazyLock::new(builtins::catalog);
     let checked = check(&program, &CATALOG, &Overrides::new());
@@ -122,6 +125,8 @@ pub(crate) fn checked(text: &str) -> Result<Plan, String> {
 struct Run {
     session: Session,
     schemas: BTreeMap<String, SchemaRef>,
+    /// What was saved at first, kept up with, where state is followed.
+    followed: Option<Vec<u8>>,
 }
 
 impl Run {
@@ -133,12 +138,14 @@ impl Run {
             watch: Watch::All,
             ..Opening::default()
         };
-        let session = Session::open(plan, opening).map_err(refused)?;
+        let mut session = Session::open(plan, opening).map_err(refused)?;
+        let followed = course.followed.then(|| session.follow()).transpose();
+        let followed = followed.map_err(|e| Trouble::Wrong(format!("cannot be followed: {e}")))?;
         let schemas = plan.streams().map(|(name, node, port)| {
             let edge = plan.edge(node, port).expect("a named output has an edge");
             (name.to_owned(), edge.schema.to_arrow())
         });
-        Ok(Run { session, schemas: schemas.collect() })
+        Ok(Run { session, schemas: schemas.collect(), followed })
     }
 
     /// Saves everything and goes on in another session.
@@ -150,10 +157,17 @@ impl Run {
         batches: &Batches,
         batch: usize,
     ) -> Result<Run, Trouble> {
-        let saved = self.session.save().map_err(|e| Trouble::Wrong(format!("cannot be saved: {e}")))?;
-        drop(self);
+        let saved = match self.followed {
+            Some(followed) => followed,
+            None => self.session.save().map_err(|e| Trouble::Wrong(format!("cannot be saved: {e}")))?,
+        };
+        drop(self.session);
         let mut run = Run::open(plan, course, partitions)?;
         run.session.restore(&saved).map_err(|e| Trouble::Wrong(format!("cannot be restored: {e}")))?;
+        if let Some(followed) = &mut run.followed {
+            run.session.follow().map_err(|e| Trouble::Wrong(format!("cannot be followed: {e}")))?;
+            *followed = saved;
+        }
         // Tables are not part of what is saved: they are read anew.
         for (name, rows) in &batches.rows {
             if run.schemas.contains_key(name)
@@ -187,7 +201,12 @@ impl Run {
         let time = case.batches.times[batch];
         let last = case.batches.closing && batch + 1 == case.batches.count();
         let stepped = if last { self.session.close(time) } else { self.session.step(time) };
-        stepped.map_err(|e| Trouble::Wrong(format!("batch {batch} failed: {e}")))
+        let stepped = stepped.map_err(|e| Trouble::Wrong(format!("batch {batch} failed: {e}")))?;
+        if let Some(followed) = &mut self.followed {
+            let now = self.session.followed(followed);
+            *followed = now.map_err(|e| Trouble::Wrong(format!("batch {batch}: {e}")))?;
+        }
+        Ok(stepped)
     }
 }
 

@@ -79,6 +79,7 @@ fn candidates(case: &Case) -> Vec<Case> {
     with(&|c| c.course.block_rows = 65_536);
     with(&|c| c.course.pieces = 1);
     with(&|c| c.course.optimized = false);
+    with(&|c| c.course.followed = false);
     with(&|c| {
         if c.batches.closing {
             c.batches.closing = false;

@@ -92,6 +92,7 @@ impl Lasting {
         if let Some(shown) = &mut self.shown {
             shown.settle_until(moment.until);
         }
+        self.note_shown();
         if let Some((spans, windows)) = self.scope.windows() {
             windows.evict(spans, &mut self.store, moment.until);
         }
@@ -171,12 +172,13 @@ impl Lasting {
     fn settle_changed(&mut self) {
         for cell in self.changed.drain(..) {
             self.store.heads[cell as usize].changed = false;
+            self.store.touched.note(cell);
         }
     }
 
     fn drop_cells(&mut self, cells: &[u32]) {
         for cell in cells {
-            self.store.forget(*cell);
+            self.store.expire(*cell);
             if let Some(shown) = &mut self.shown {
                 shown.settle((0, *cell));
             }

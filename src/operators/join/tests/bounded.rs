@@ -144,13 +144,14 @@ fn what_waits_is_saved_as_rows_and_goes_on_in_other_partitions() {
     let saved = bench.saved();
     let names: Vec<_> = saved[0].1.fields().iter().map(|f| (f.name().as_str(), f.data_type().to_string())).collect();
     let moment = "Timestamp(µs, \"UTC\")";
-    let own = [("_group", "UInt8"), ("_time", moment), ("_matched", "Boolean"), ("_fits", "Boolean")];
-    assert_eq!(names[..4], own.map(|(name, ty)| (name, ty.to_owned())));
-    assert_eq!(names[4..], [("id", "Utf8"), ("ts", moment), ("v", "Int64")].map(|(name, ty)| (name, ty.to_owned())));
+    let own =
+        [("_group", "UInt8"), ("_number", "Int64"), ("_time", moment), ("_matched", "Boolean"), ("_fits", "Boolean")];
+    assert_eq!(names[..5], own.map(|(name, ty)| (name, ty.to_owned())));
+    assert_eq!(names[5..], [("id", "Utf8"), ("ts", moment), ("v", "Int64")].map(|(name, ty)| (name, ty.to_owned())));
     assert_eq!((saved[0].0.as_str(), saved[1].0.as_str()), ("left", "right"));
     let rows = |i: usize| saved[i].2.iter().map(|row| row.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>();
-    assert_eq!(rows(0), ["10 true true x 10 1", "10 false true y 10 2", "10 false true z 10 3"]);
-    assert_eq!(rows(1), ["11 true true x 11 4", "12 false true w 12 5"]);
+    assert_eq!(rows(0), ["0 10 true true x 10 1", "1 10 false true y 10 2", "2 10 false true z 10 3"]);
+    assert_eq!(rows(1), ["0 11 true true x 11 4", "1 12 false true w 12 5"]);
     bench.restart(3);
     assert_eq!(bench.step("", "y 12 6", 5).out, ["y 10 2 y 12 6"]);
     bench.restart(1);

@@ -13,6 +13,7 @@ use millstream_dsl::{Diagnostic, Severity, SourceMap};
 
 use crate::check::{Overrides, Program, ProgramFile, check};
 use crate::model::key_groups::{key_groups, partition_of};
+use crate::operators::stepping::Followed;
 use crate::plan::graph::Work;
 use crate::plan::operator::{BatchTime, Distribution, Held, KeyedTask, SavedTable, StepTime, Task};
 use crate::plan::{Plan, Port, Properties};
@@ -38,6 +39,7 @@ pub(crate) struct Bench {
     tasks: Vec<Box<dyn KeyedTask>>,
     batch: u64,
     mark: Option<i64>,
+    followed: Followed,
 }
 
 /// What a step gave, rows as text.
@@ -60,7 +62,7 @@ pub(crate) fn checked(stage: &str) -> (Plan, Vec<Diagnostic>) {
     let parsed = millstream_dsl::parse::file(id, &text);
     assert_eq!(parsed.problems, Vec::new(), "{text}");
     let file = ProgramFile { id, path: "bench.stream".into(), tree: parsed.tree, imports: Vec::new() };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], incomplete: false, ..Program::default() };
     let checked = check(&program, &crate::builtins::catalog(), &Overrides::new());
     (checked.plan, checked.problems)
 }
@@ -73,8 +75,9 @@ impl Bench {
         let grave = |p: &&Diagnostic| p.severity == Severity::Error && p.code != "colliding-columns";
         let errors: Vec<_> = problems.iter().filter(grave).collect();
         assert!(errors.is_empty(), "{stage}\n{errors:#?}");
-        let mut bench = Bench { plan, word, tasks: Vec::new(), batch: 0, mark: None };
+        let mut bench = Bench { plan, word, tasks: Vec::new(), batch: 0, mark: None, followed: Followed::of(&mut []) };
         bench.tasks = bench.new_tasks(partitions);
+        bench.followed = Followed::of(&mut bench.tasks);
         bench
     }
 
@@ -141,6 +144,7 @@ impl Bench {
         }
         let accounted = given.handed + given.filtered + given.taken + given.late.len() + given.bad.len();
         assert_eq!(counted, accounted, "{given:?}");
+        self.followed.step(&mut self.tasks);
         self.batch += 1;
         self.mark = after;
         given
@@ -174,9 +178,9 @@ impl Bench {
         self.mark.is_none_or(|now| now <= mark * SECOND)
     }
 
-    /// Saves everything and goes on with what was saved in so many partitions.
+    /// Goes on with what changes made, in so many partitions.
     pub(crate) fn restart(&mut self, partitions: usize) {
-        let saved: Vec<SavedTable> = self.tasks.iter().flat_map(|task| task.save().unwrap()).collect();
+        let saved = self.followed.tables();
         let mut tasks = self.new_tasks(partitions);
         let count = tasks.len();
         for (partition, task) in tasks.iter_mut().enumerate() {
@@ -191,11 +195,12 @@ impl Bench {
                         false => partition_of(groups.value(row), count) == partition,
                     })
                 });
-                SavedTable { name: table.name.clone(), rows: rows.collect() }
+                SavedTable { name: table.name.clone(), identity: table.identity, rows: rows.collect() }
             });
             let own = own.collect();
             task.load(own).unwrap();
         }
+        self.followed = Followed::of(&mut tasks);
         self.tasks = tasks;
     }
 

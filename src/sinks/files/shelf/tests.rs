@@ -277,15 +277,3 @@ fn what_waits_outlives_a_crash_and_is_published_once() {
     sink.finish().unwrap();
     assert_eq!(seen(folder.path()).len(), 2);
 }
-
-#[test]
-fn what_cannot_be_written_is_refused_before_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let refused = |format: FormatEntry, by: &[&str], options: &[(&str, OptionValue)]| {
-        with(folder.path(), format, by, options).err().unwrap().0
-    };
-    assert!(refused(CSV(), &["country", "n"], &[]).contains("names all columns"));
-    let gzip = ("compression", OptionValue::Symbol("gzip".into()));
-    assert!(refused(crate::formats::parquet::entry(), &[], &[gzip]).contains("write `codec`"));
-    assert!(refused(CSV(), &[], &[("prefix", OptionValue::Text("a/b".into()))]).contains("`prefix"));
-}

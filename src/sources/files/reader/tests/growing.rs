@@ -142,20 +142,6 @@ fn start_latest_takes_the_lines_that_come_after_the_start() {
 }
 
 #[test]
-fn what_has_no_lines_cannot_be_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    let line = || vec![Column::new("n", Slot::required(Type::Int64))];
-    let tail = ("tail", OptionValue::Bool(true));
-    let refused = |entry, more: &[(&str, OptionValue)]| {
-        let options = [&[path("*"), tail.clone()][..], more].concat();
-        open(&endpoint(folder.path(), entry, line(), &options)).err().unwrap().0
-    };
-    assert!(refused(crate::formats::parquet::entry(), &[]).contains("this format has none"));
-    assert!(refused(crate::formats::json::entry(), &[("compression", symbol("gzip"))]).contains("compressed"));
-    assert!(refused(crate::formats::json::entry(), &[("after", symbol("delete"))]).contains("`after`"));
-}
-
-#[test]
 fn a_writer_and_a_reader_at_the_same_time_agree() {
     let mut log = Follower::new("*.log*", &[]);
     let (at, turned) = (log.at("a.log"), log.at("a.log.1"));

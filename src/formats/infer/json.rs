@@ -3,24 +3,40 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::shape::{Fields, Shape};
-use super::value;
+use super::{columns_of, text, value};
 use crate::model::Column;
+use crate::plan::Settings;
+use crate::plan::sample::Sample;
 
-/// The columns that hold all of the first `limit` records.
-pub(super) fn columns(text: &str, limit: usize) -> Result<Vec<Column>, String> {
-    let records = if text.trim_start().starts_with('[') { array(text)? } else { lines(text, limit)? };
+/// The columns of samples. An option that is not given is seen from the text.
+pub(in crate::formats) fn infer(settings: &Settings, samples: &[Sample], rows: usize) -> Result<Vec<Column>, String> {
+    let read = |sample: &Sample, rows| {
+        let is_array = text(sample, false)?.trim_start().starts_with('[');
+        match (settings.text("layout"), is_array) {
+            (Some("lines"), true) => return Err("it is one array of objects; write `layout: array`".into()),
+            (Some("array"), false) => return Err("it is no array; write `layout: lines`".into()),
+            _ => {}
+        }
+        fields(text(sample, !is_array)?, is_array, sample.whole, rows)
+    };
+    columns_of(samples, rows, read, |slot| slot)
+}
+
+/// The fields of the first `limit` records.
+fn fields(text: &str, is_array: bool, whole: bool, limit: usize) -> Result<Fields, String> {
+    let records = if is_array { array(text, whole, limit)? } else { lines(text, limit)? };
     let mut fields = Fields::default();
-    for (line, record) in records.into_iter().take(limit) {
+    for (line, record) in records {
         let Some(Shape::Fields(record)) = shape(record).map_err(|e| format!("line {line}: {e}"))? else {
             return Err(format!("line {line}: a row must be an object, `{{ ... }}`"));
         };
         fields = fields.with(record);
     }
-    Ok(fields.columns())
+    Ok(fields)
 }
 
 /// Records behind each other, each with the number of its line.
@@ -36,11 +52,41 @@ fn lines(text: &str, limit: usize) -> Result<Vec<(usize, &RawValue)>, String> {
     Ok(numbered(text, records))
 }
 
-fn array(text: &str) -> Result<Vec<(usize, &RawValue)>, String> {
-    let records: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+/// The elements of an array, as far as it is there.
+fn array(text: &str, whole: bool, limit: usize) -> Result<Vec<(usize, &RawValue)>, String> {
+    let mut records: Vec<&RawValue> = Vec::new();
+    let read = serde_json::Deserializer::from_str(text).deserialize_seq(Elements { records: &mut records, limit });
+    match read {
+        // Enough of them, or cut within one.
+        Err(e) if e.is_eof() && !whole || records.len() == limit => {}
+        Err(e) => return Err(e.to_string()),
+        Ok(()) => {}
+    }
     let start = text.as_ptr() as usize;
     let offset = |record: &RawValue| record.get().as_ptr() as usize - start;
     Ok(numbered(text, records.into_iter().map(|record| (offset(record), record)).collect()))
+}
+
+/// Takes elements until there are enough.
+struct Elements<'r, 'de> {
+    records: &'r mut Vec<&'de RawValue>,
+    limit: usize,
+}
+
+impl<'de> Visitor<'de> for Elements<'_, 'de> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while self.records.len() < self.limit {
+            match seq.next_element()? {
+                Some(record) => self.records.push(record),
+                None => break,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Offsets, which rise, as line numbers.

@@ -10,7 +10,7 @@ const MOST_DIGITS: u32 = 38;
 
 /// What has been seen in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Seen {
+pub(in crate::formats) struct Seen {
     /// What all values fit.
     shape: Shape,
     /// Whether a null was seen, or nothing where a value could be.
@@ -19,7 +19,7 @@ pub(super) struct Seen {
 
 /// What values fit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum Shape {
+pub(in crate::formats) enum Shape {
     /// No value has been seen.
     #[default]
     Nothing,
@@ -56,14 +56,14 @@ pub(super) enum Shape {
 
 /// The fields of records, in the order in which they were first seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Fields {
+pub(in crate::formats) struct Fields {
     fields: Vec<(String, Seen)>,
     records: usize,
 }
 
 impl Seen {
     /// Takes in a value, or a null.
-    pub(super) fn add(&mut self, value: Option<Shape>) {
+    pub(in crate::formats) fn add(&mut self, value: Option<Shape>) {
         match value {
             Some(shape) => self.shape = std::mem::take(&mut self.shape).with(shape),
             None => self.nullable = true,
@@ -76,7 +76,7 @@ impl Seen {
     }
 
     /// The type that holds all of it.
-    pub(super) fn slot(&self) -> Slot {
+    pub(in crate::formats) fn slot(&self) -> Slot {
         let nothing = self.shape == Shape::Nothing;
         Slot { ty: self.shape.ty(), nullable: self.nullable || nothing }
     }
@@ -84,7 +84,7 @@ impl Seen {
 
 impl Shape {
     /// The narrowest shape that both fit.
-    pub(super) fn with(self, other: Shape) -> Shape {
+    pub(in crate::formats) fn with(self, other: Shape) -> Shape {
         use Shape::{Anything, Date, Decimal, Fields, Float, Integer, List, Nothing, Text, Time, Timestamp, Unsigned};
         match (self, other) {
             (Nothing, shape) | (shape, Nothing) => shape,
@@ -135,7 +135,7 @@ fn decimal(whole: u32, scale: u32) -> Type {
 
 impl Fields {
     /// A record of these values. A name that comes twice counts as its last value, as JSON readers have it.
-    pub(super) fn record(values: impl IntoIterator<Item = (String, Option<Shape>)>) -> Fields {
+    pub(in crate::formats) fn record(values: impl IntoIterator<Item = (String, Option<Shape>)>) -> Fields {
         let mut fields: Vec<(String, Seen)> = Vec::new();
         for (name, value) in values {
             let mut seen = Seen::default();
@@ -148,8 +148,13 @@ impl Fields {
         Fields { fields, records: 1 }
     }
 
+    /// These fields, of which no value was seen.
+    pub(in crate::formats) fn named(names: &[String]) -> Fields {
+        Fields { fields: names.iter().map(|name| (name.clone(), Seen::default())).collect(), records: 0 }
+    }
+
     /// Both together: a field that one of them has not is nullable.
-    pub(super) fn with(mut self, other: Fields) -> Fields {
+    pub(in crate::formats) fn with(mut self, other: Fields) -> Fields {
         if self.records == 0 {
             return other;
         }
@@ -174,8 +179,18 @@ impl Fields {
         self
     }
 
+    /// How many records were seen.
+    pub(in crate::formats) fn records(&self) -> usize {
+        self.records
+    }
+
+    /// The same with every type seen through `f`.
+    pub(in crate::formats) fn columns_as(&self, f: impl Fn(Slot) -> Slot) -> Vec<Column> {
+        self.fields.iter().map(|(name, seen)| Column::new(name, f(seen.slot()))).collect()
+    }
+
     /// The columns that hold all of it.
-    pub(super) fn columns(&self) -> Vec<Column> {
+    pub(in crate::formats) fn columns(&self) -> Vec<Column> {
         self.fields.iter().map(|(name, seen)| Column::new(name, seen.slot())).collect()
     }
 }

@@ -1,0 +1,163 @@
+//! A run that goes on from a checkpoint: what ran before is compared with the file as it is now, as it is when a file is
+//! saved while it runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::builtins;
+use crate::check::{Overrides, Program};
+use crate::cli::kept::Kept;
+use crate::cli::plan::against::told;
+use crate::cli::table::aligned;
+use crate::cli::terminal::Terminal;
+use crate::cli::watch::draining::Draining;
+use crate::cli::watch::{on_change, waiting::Desk};
+use crate::cli::{Exit, Failure};
+use crate::engine::{Checkpoint, Start};
+use crate::journal::RealDisk;
+use crate::optimize::optimize;
+use crate::plan::Plan;
+use crate::reload::{Answers, compare, drain};
+
+/// What is run, and from where on.
+pub(super) struct Begun {
+    pub(super) plan: Plan,
+    /// The texts it was made of.
+    pub(super) program: Program,
+    /// The values its parameters were given.
+    pub(super) set: Overrides,
+    pub(super) start: Option<Start>,
+    /// Windows of a text before that are still open.
+    pub(super) draining: Option<Draining>,
+}
+
+/// Opens the pipeline's checkpoint, where it has one, and finds out what became of the text since. `waits`: a decision
+/// can be waited for, with the old text running. `Err` of the exit: it cannot be begun, and why has been printed.
+pub(super) fn begin(
+    file: &Path,
+    (plan, program): (Plan, Program),
+    set: Overrides,
+    waits: bool,
+    terminal: &mut Terminal,
+) -> Result<Result<Begun, Exit>, Failure> {
+    let Some(folder) = &plan.header.checkpoint else {
+        return Ok(Ok(Begun { plan, program, set, start: None, draining: None }));
+    };
+    let folder = file.parent().unwrap_or(Path::new("")).join(folder);
+    let checkpoint = Checkpoint::open(Arc::new(RealDisk), &folder, &plan.header.name);
+    let checkpoint = checkpoint.map_err(|trouble| Failure::new(trouble.to_string()))?;
+    let text = Kept::of(&program, &set).encode();
+    let Some(before) = checkpoint.text().filter(|before| *before != text) else {
+        return Ok(Ok(Begun {
+            plan,
+            program,
+            set,
+            start: Some(Start { checkpoint, text, changed: None }),
+            draining: None,
+        }));
+    };
+    let before = Kept::decode(before);
+    let before =
+        before.map_err(|why| Failure::new(format!("the text in `{}` cannot be read: {why}", folder.display())))?;
+    let old = before.find(file, &builtins::catalog());
+    if old.counts().errors > 0 {
+        terminal.complain(&format!(
+            "the text that ran before, kept in `{}`, has mistakes for this version of millstream; begin with a new \
+             checkpoint, or let the version that wrote it end its work",
+            folder.display()
+        ));
+        terminal.aside(&old.text(terminal.error_look));
+        return Ok(Err(Exit::Mistakes));
+    }
+    let Some(old_plan) = old.plan else { return Ok(Err(Exit::Unreadable)) };
+    let changes = compare(&old_plan, &plan);
+    if before.before().is_some() {
+        let now = (changes.same || waits).then_some(old.program);
+        return still_draining(file, before, now, (checkpoint, changes.same), terminal);
+    }
+    if changes.same {
+        return Ok(Ok(Begun {
+            plan,
+            program,
+            set,
+            start: Some(Start { checkpoint, text, changed: None }),
+            draining: None,
+        }));
+    }
+    let desk = Desk::of(file);
+    let mut answers = Answers::of_text(on_change(&plan));
+    match desk.answers() {
+        Some(Ok(given)) => answers.add(given),
+        Some(Err(why)) => terminal.complain(&why),
+        None => {}
+    }
+    match changes.settled(&answers) {
+        Ok(taking) if taking.drains.is_empty() => {
+            desk.clear();
+            let rows = aligned(&changes.rows(), "  ");
+            terminal.aside(&format!(
+                "{} has changed since the last run, and goes on by the new text\n{rows}",
+                file.display()
+            ));
+            let changed = Some((optimize(old_plan).plan, taking));
+            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed }), draining: None }))
+        }
+        // Who drains begins with windows that are open: the old text runs, and is switched from as in any other run.
+        Ok(_) | Err(_) if waits => {
+            let text = before.encode();
+            let (plan, program, set) = (old_plan, old.program, before.set().clone());
+            terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
+            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }), draining: None }))
+        }
+        Ok(_) => {
+            terminal.complain(&format!(
+                "`drain` needs a run in which {} is watched: run it without `--once` and `--no-reload`, or answer otherwise",
+                file.display()
+            ));
+            Ok(Err(Exit::Mistakes))
+        }
+        Err(pending) => {
+            terminal.aside(&format!("{} has changed since the last run\n{}", file.display(), told(&changes)));
+            pending.wrong.iter().for_each(|sentence| terminal.complain(sentence));
+            let asked = desk.ask(&changes);
+            let how = match asked {
+                Ok(()) => format!("millstream decide {} NAME=ANSWER", file.display()),
+                Err(_) => "`on_change` in the pipeline statement".to_owned(),
+            };
+            terminal.complain(&format!("nothing is run before this is decided: answer with {how}, then run again"));
+            Ok(Err(Exit::Mistakes))
+        }
+    }
+}
+
+/// Goes on by two texts, where windows of the older one were open when the last run ended. `now`: the newer of them; none
+/// where the file holds a third one, which could only come in by an edit of a run.
+fn still_draining(
+    file: &Path,
+    kept: Kept,
+    now: Option<Program>,
+    (checkpoint, same): (Checkpoint, bool),
+    terminal: &mut Terminal,
+) -> Result<Result<Begun, Exit>, Failure> {
+    let catalog = builtins::catalog();
+    let Some(before) = kept.before() else { return Ok(Err(Exit::Unreadable)) };
+    let older = before.text.find(file, &catalog).plan;
+    let alone = kept.clone().alone();
+    let newer = || alone.find(file, &catalog).plan;
+    let (Some(older), Some(new), Some(then)) = (older, newer(), newer()) else { return Ok(Err(Exit::Unreadable)) };
+    let draining = Draining::resumed(before.until.clone(), optimize(then).plan, alone.encode());
+    let Some(program) = now else {
+        let until = draining.until();
+        terminal.complain(&format!(
+            "windows of a text before are still open ({until}): run the text of the last run until they have ended"
+        ));
+        return Ok(Err(Exit::Mistakes));
+    };
+    if !same {
+        terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
+    }
+    draining.told().iter().for_each(|sentence| terminal.aside(&format!("{}: {sentence}\n", file.display())));
+    let plan = drain::resumed(older, new, &before.until).map_err(Failure::new)?;
+    let start = Some(Start { checkpoint, text: kept.encode(), changed: None });
+    Ok(Ok(Begun { plan, program, set: kept.set().clone(), start, draining: Some(draining) }))
+}

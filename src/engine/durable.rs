@@ -1,0 +1,299 @@
+//! A checkpoint as the engine uses it: what a batch is committed with goes into the journal, what was committed and not
+//! delivered comes out of it, and beside the batches snapshots are made of it. The bytes of files are the journal's.
+
+pub(super) mod changed;
+pub(super) mod image;
+pub(super) mod positions;
+mod recovered;
+mod resumed;
+mod snapshots;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use changed::{Changed, Told};
+use image::{Owner, Prepared, Writer};
+use recovered::Recovered;
+use snapshots::Snapshots;
+
+use crate::engine::clock::Clock;
+use crate::engine::snapshot::{Head, refused};
+use crate::engine::stopping::Stopping;
+use crate::journal::{About, Disk, Journal, Trouble, Tuning};
+use crate::plan::Plan;
+use crate::plan::memory::Taking;
+use crate::plan::operator::{BatchTime, Changes, TaskError};
+
+/// Records of the journal: the pipeline's text from the next batch on.
+const TEXT: u8 = 1;
+/// A piece of a batch, but not its last.
+const PART: u8 = 2;
+/// The last piece of a batch: with it the batch is committed.
+const COMMIT: u8 = 3;
+/// What sinks delivered of a batch.
+const DONE: u8 = 4;
+
+/// Somebody goes on with the checkpoint: pieces before it that were not committed belong to no batch.
+const START: u8 = 5;
+
+/// Microseconds between two tries while the disk is full.
+const PAUSE: i64 = 500_000;
+
+/// So many bytes of a batch are put into a record.
+const RECORD: usize = 8 << 20;
+
+/// A checkpoint that was opened and is not in use yet.
+pub struct Checkpoint {
+    journal: Journal,
+    recovered: Recovered,
+}
+
+/// What a run begins with where it has a checkpoint.
+pub struct Start {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// What runs from now on, in any bytes; given back by [`Checkpoint::text`] to the next run.
+    pub text: Vec<u8>,
+    /// Where that is another text than before: what ran before, and what is taken over from it.
+    pub changed: Option<(Plan, Taking)>,
+}
+
+/// A checkpoint in use.
+pub(super) struct Durable {
+    journal: Journal,
+    told: Told,
+    /// Batches that are committed and not delivered: number, and the first record.
+    undelivered: VecDeque<(u64, u64)>,
+    snapshots: Snapshots,
+}
+
+/// The head of a commit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct CommitHead {
+    number: u64,
+    micros: i64,
+    /// It says everything: what it does not say is gone.
+    all: bool,
+    /// As it is behind the batch.
+    head: Head,
+}
+
+/// The head of what is written when a batch is delivered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct DoneHead {
+    number: u64,
+    /// Identities of sinks.
+    sinks: Vec<String>,
+}
+
+/// What was committed and may not have been delivered.
+#[derive(Debug)]
+pub(super) struct Undelivered {
+    pub(super) batch: BatchTime,
+    pub(super) prepared: Vec<Prepared>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint for a pipeline, or makes it. Nobody else can use it from then on.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Self, Trouble> {
+        Self::tuned(disk, folder, pipeline, Tuning::default())
+    }
+
+    pub(super) fn tuned(disk: Arc<dyn Disk>, folder: &Path, pipeline: &str, tuning: Tuning) -> Result<Self, Trouble> {
+        let about = About { pipeline: pipeline.to_owned() };
+        let journal = Journal::open(disk, folder, &about, tuning)?;
+        let recovered =
+            Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)?;
+        Ok(Checkpoint { journal, recovered })
+    }
+
+    /// Whether a folder is a checkpoint.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join("about").is_file() && folder.join("journal").is_dir()
+    }
+
+    /// The text that the last batch was run by, without opening the checkpoint: somebody may be using it.
+    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Option<Vec<u8>>, Trouble> {
+        let reader = Journal::look(disk, folder)?;
+        let found = Recovered::of((reader.entries(), reader.first()), &reader.records(), &reader.snapshots(), None)?;
+        Ok(found.text)
+    }
+
+    /// The text that the last batch was run by, as it was given; none where there was no batch.
+    pub fn text(&self) -> Option<&[u8]> {
+        self.recovered.text.as_deref()
+    }
+
+    /// How many batches were committed.
+    pub fn batches(&self) -> u64 {
+        self.recovered.head.number
+    }
+
+    /// Puts it into use.
+    pub(super) fn begin(self) -> Result<(Durable, Recovered), Trouble> {
+        let Checkpoint { journal, recovered } = self;
+        let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
+        let snapshots = Snapshots::new(journal.snapshots(), &recovered);
+        let mut journal = journal;
+        journal.append(START, &[])?;
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
+        Ok((durable, recovered))
+    }
+}
+
+impl Durable {
+    /// Says everything anew, between two batches: another text runs from now on, which remembers other things.
+    pub(super) fn say_all(
+        &mut self,
+        text: &[u8],
+        all: &Changed,
+        clock: &dyn Clock,
+        stop: &Stopping,
+    ) -> Result<(), TaskError> {
+        self.keep_when_there_is_room(all, Some(text), clock, stop)?;
+        // A batch from here on that was committed before is taken back.
+        self.undelivered.retain(|(number, _)| *number < all.batch.number);
+        Ok(())
+    }
+
+    /// What was last said of sources.
+    pub(super) fn told(&mut self) -> &mut Told {
+        &mut self.told
+    }
+
+    /// Commits a batch: when this comes back, it counts.
+    pub(super) fn commit(&mut self, changed: &Changed, clock: &dyn Clock, stop: &Stopping) -> Result<(), TaskError> {
+        if changed.is_nothing() {
+            return Ok(());
+        }
+        let first = self.keep_when_there_is_room(changed, None, clock, stop)?;
+        if !changed.prepared.is_empty() {
+            self.undelivered.push_back((changed.batch.number, first));
+        }
+        Ok(())
+    }
+
+    /// While the disk is full nothing is read, and it goes on by itself when there is room.
+    fn keep_when_there_is_room(
+        &mut self,
+        changed: &Changed,
+        text: Option<&[u8]>,
+        clock: &dyn Clock,
+        stop: &Stopping,
+    ) -> Result<u64, TaskError> {
+        let mut said = false;
+        loop {
+            match self.keep(changed, text) {
+                Err(TaskError::Retry(why)) if !stop.is_over(clock) => {
+                    if !said {
+                        tracing::warn!(%why, "the batch waits");
+                    }
+                    said = true;
+                    stop.wait(clock, PAUSE);
+                }
+                Err(TaskError::Retry(why)) => return Err(TaskError::Stop(why)),
+                Ok(first) if said => {
+                    tracing::info!("there is room again: the batch is committed");
+                    return Ok(first);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Brings records to the disk; gives the number of the first. [`TaskError::Retry`]: the disk is full, and nothing was
+    /// written.
+    fn keep(&mut self, changed: &Changed, text: Option<&[u8]>) -> Result<u64, TaskError> {
+        let bytes = written(changed, text.is_some()).map_err(|e| TaskError::Bug(e.to_string()))?;
+        let (first, last) = self.append(&bytes, text).map_err(|trouble| failed(&trouble))?;
+        if let Err(trouble) = self.journal.sync() {
+            self.journal.give_up(first);
+            return Err(failed(&trouble));
+        }
+        self.snapshots.grew(bytes.len() as u64, last);
+        Ok(first)
+    }
+
+    /// Appends the records of a batch, all of them or none; gives the numbers of the first and the last.
+    fn append(&mut self, bytes: &[u8], text: Option<&[u8]>) -> Result<(u64, u64), Trouble> {
+        let mut pieces: Vec<(u8, &[u8])> = text.into_iter().map(|text| (TEXT, text)).collect();
+        pieces.extend(bytes.chunks(RECORD).map(|piece| (PART, piece)));
+        if let Some((kind, _)) = pieces.last_mut() {
+            *kind = COMMIT;
+        }
+        let mut written: Option<(u64, u64)> = None;
+        for (kind, piece) in pieces {
+            match self.journal.append(kind, &[piece]) {
+                Ok(sequence) => written = Some((written.map_or(sequence, |(first, _)| first), sequence)),
+                Err(trouble) => {
+                    written.into_iter().for_each(|(first, _)| self.journal.give_up(first));
+                    return Err(trouble);
+                }
+            }
+        }
+        Ok(written.unwrap_or_default())
+    }
+
+    /// Says that sinks delivered a batch, and what they refused of it. Comes to the disk with the next commit.
+    pub(super) fn done(
+        &mut self,
+        batch: BatchTime,
+        sinks: Vec<String>,
+        rejected: &[(String, Vec<RecordBatch>)],
+    ) -> Result<(), TaskError> {
+        let head = DoneHead { number: batch.number, sinks };
+        let written = Writer::begin(Vec::new(), &head).and_then(|mut writer| {
+            for (sink, rows) in rejected {
+                writer.owner(&Owner::Rejected(sink.clone()), "", &Changes::All(vec![refused(rows.clone())]))?;
+            }
+            writer.end()
+        });
+        let bytes = written.map_err(|e| TaskError::Bug(e.to_string()))?;
+        // What was delivered is delivered, so a disk that is full for now does no harm: it is delivered again.
+        let appended = self.journal.append(DONE, &[&bytes]).and_then(|_| self.journal.write());
+        match appended {
+            Ok(()) | Err(Trouble::Full { .. }) => {}
+            Err(trouble) => return Err(failed(&trouble)),
+        }
+        self.undelivered.retain(|(number, _)| *number != batch.number);
+        Ok(())
+    }
+
+    /// Between two batches: makes a snapshot beside where one is due, and lets go of what nothing needs any more.
+    pub(super) fn tend(&mut self) -> Result<(), TaskError> {
+        let needed = self.undelivered.front().map(|(_, first)| *first);
+        self.snapshots.tend(&mut self.journal, needed).map_err(|trouble| failed(&trouble))
+    }
+
+    /// No batch follows.
+    pub(super) fn close(mut self) -> Result<(), TaskError> {
+        let needed = self.undelivered.front().map(|(_, first)| *first);
+        let waited = self.snapshots.wait(&mut self.journal, needed);
+        waited.and_then(|()| self.journal.close()).map_err(|trouble| failed(&trouble))
+    }
+}
+
+fn written(changed: &Changed, all: bool) -> std::io::Result<Vec<u8>> {
+    let BatchTime { number, micros } = changed.batch;
+    let head = CommitHead { number, micros, all, head: changed.head.clone() };
+    let mut writer = Writer::begin(Vec::new(), &head)?;
+    for (owner, word, changes) in &changed.tables {
+        writer.owner(owner, word, changes)?;
+    }
+    for prepared in &changed.prepared {
+        writer.artifact(prepared)?;
+    }
+    writer.end()
+}
+
+/// What the engine does next.
+pub(super) fn failed(trouble: &Trouble) -> TaskError {
+    match trouble {
+        Trouble::Full { .. } => TaskError::Retry(trouble.to_string()),
+        other => TaskError::Stop(other.to_string()),
+    }
+}

@@ -1,0 +1,87 @@
+//! A session that goes on where a checkpoint ends, and says there what becomes of it.
+
+use crate::engine::durable::{Durable, Start, Undelivered, failed};
+use crate::engine::failure::{EngineError, Failure, at};
+use crate::engine::session::{Opening, Session, before_start};
+use crate::plan::Plan;
+use crate::plan::operator::TaskError;
+
+impl Session {
+    /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
+    pub(in crate::engine) fn resume(
+        plan: &Plan,
+        opening: Opening,
+        start: Start,
+    ) -> Result<(Self, Vec<String>), EngineError> {
+        let Start { checkpoint, text, changed } = start;
+        let (mut durable, mut recovered) =
+            checkpoint.begin().map_err(|trouble| before_start(plan, failed(&trouble)))?;
+        let same = recovered.text.as_ref() == Some(&text);
+        let (snapshot, undelivered) = (recovered.snapshot(), recovered.undelivered());
+        let snapshot = snapshot
+            .map_err(|why| before_start(plan, TaskError::Stop(format!("the checkpoint cannot be read: {why}"))))?;
+        let mut notes = Vec::new();
+        let Some((old, taking)) = changed else {
+            let mut session = Session::open(plan, opening)?;
+            let resumed = session
+                .go_on_from(snapshot, false)
+                .and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes))
+                .and_then(|()| session.keep(durable, (!same).then_some(&text)));
+            resumed.map_err(|failure| session.failed(failure))?;
+            session.text = text;
+            return Ok((session, notes));
+        };
+        // By the old text only what was committed is delivered; nothing is read.
+        let before = Opening { queued: true, sinks: !undelivered.is_empty(), ..opening.clone() };
+        let mut session = Session::open(&old, before)?;
+        let resumed =
+            session.go_on_from(snapshot, true).and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes));
+        resumed.map_err(|failure| session.failed(failure))?;
+        session.opening = opening;
+        let taking = taking.anew();
+        notes.extend(session.switch(plan, &taking)?.notes);
+        // The old text only told what there was: it cannot be gone back to.
+        session.stays();
+        session.came_of_it();
+        session.keep(durable, Some(&text)).map_err(|failure| session.failed(failure))?;
+        Ok((session, notes))
+    }
+
+    /// Whether what it remembers outlives the process.
+    pub(in crate::engine) fn is_durable(&self) -> bool {
+        self.durable.is_some()
+    }
+
+    /// Another text runs from now on.
+    pub(in crate::engine) fn runs_by(&mut self, text: &[u8]) -> Result<(), Failure> {
+        self.durable.take().map_or(Ok(()), |durable| self.keep(durable, Some(text)))
+    }
+
+    /// Commits every batch from now on. `text`: what runs now, where that is another than before.
+    fn keep(&mut self, mut durable: Durable, text: Option<&[u8]>) -> Result<(), Failure> {
+        if let Some(text) = text {
+            self.text = text.to_vec();
+            let head = self.program.head(self.number, self.last, &self.carry.marks);
+            let all = self.program.everything(head, &self.carry, durable.told())?;
+            durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;
+        }
+        self.program.track();
+        self.durable = Some(durable);
+        Ok(())
+    }
+
+    /// Delivers what was committed before the process ended, and may not have been delivered.
+    fn catch_up(
+        &mut self,
+        undelivered: Vec<Undelivered>,
+        durable: &mut Durable,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let committed = self.number;
+        let mut carry = std::mem::take(&mut self.carry);
+        let (program, means) = self.split();
+        let caught = program.catch_up(committed, undelivered, &mut carry, durable, notes, &means);
+        self.carry = carry;
+        caught
+    }
+}

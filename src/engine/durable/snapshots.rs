@@ -1,0 +1,114 @@
+//! Snapshots are made beside the batches, of what is in the journal already: a batch never waits for one, whatever the
+//! size of the state. With each the oldest is let go of, and the records that nothing needs any more.
+
+use std::thread::JoinHandle;
+
+use crate::engine::durable::recovered::Recovered;
+use crate::journal::{Entry, Journal, Records, Snapshots as Files, Trouble};
+
+/// A snapshot is made when batches wrote as much as the last one has, but not for less than so many bytes ...
+const LEAST: u64 = 32 << 20;
+/// ... or when there were so many batches: each costs a little when the journal is read.
+const BATCHES: u64 = 1_000;
+/// How many are kept: should the newest not be readable, the one before it is.
+const KEPT: usize = 2;
+
+/// The number and the size of a snapshot that was made; none where there is nothing new.
+type Made = Result<Option<(u64, u64)>, Trouble>;
+
+/// Makes snapshots when they are due.
+pub(super) struct Snapshots {
+    files: Files,
+    /// Bytes and batches since the last one.
+    grown: u64,
+    batches: u64,
+    /// Bytes of the last one.
+    last: u64,
+    /// Numbers of those that are there, oldest first: the last record of the journal that is in each.
+    kept: Vec<u64>,
+    /// The last record that is on the disk.
+    synced: u64,
+    running: Option<JoinHandle<Made>>,
+}
+
+impl Snapshots {
+    pub(super) fn new(files: Files, recovered: &Recovered) -> Self {
+        let (grown, batches, kept) = (recovered.grown, recovered.batches, recovered.snapshots.clone());
+        Snapshots { files, grown, batches, last: 0, kept, synced: recovered.sequence, running: None }
+    }
+
+    /// A batch wrote so many bytes, up to that record, and they are on the disk.
+    pub(super) fn grew(&mut self, bytes: u64, synced: u64) {
+        self.grown += bytes;
+        self.batches += 1;
+        self.synced = synced;
+    }
+
+    /// Makes one where it is due, and clears up behind one that is done. `needed`: the first record that is needed
+    /// whatever snapshots there are.
+    pub(super) fn tend(&mut self, journal: &mut Journal, needed: Option<u64>) -> Result<(), Trouble> {
+        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.clear_up(journal, needed)?;
+        }
+        let is_due = self.grown >= self.last.max(LEAST) || self.batches >= BATCHES;
+        if is_due && self.running.is_none() {
+            self.begin(journal);
+        }
+        Ok(())
+    }
+
+    /// Waits for the one that is being made.
+    pub(super) fn wait(&mut self, journal: &mut Journal, needed: Option<u64>) -> Result<(), Trouble> {
+        if self.running.is_some() { self.clear_up(journal, needed) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, journal: &Journal) {
+        let (records, first, files, until) = (journal.records(), journal.first(), self.files.clone(), self.synced);
+        let entries: Vec<_> = journal.entries().iter().copied().take_while(|entry| entry.sequence <= until).collect();
+        let work = move || make((&entries, first), &records, &files, until);
+        match std::thread::Builder::new().name("checkpoint".into()).spawn(work) {
+            Ok(thread) => self.running = Some(thread),
+            Err(error) => tracing::warn!(%error, "no snapshot can be made"),
+        }
+        (self.grown, self.batches) = (0, 0);
+    }
+
+    fn clear_up(&mut self, journal: &mut Journal, needed: Option<u64>) -> Result<(), Trouble> {
+        let made = self.running.take().map(JoinHandle::join);
+        match made {
+            Some(Ok(Ok(Some((number, bytes))))) => {
+                self.last = bytes;
+                self.kept.retain(|kept| *kept != number);
+                self.kept.push(number);
+            }
+            Some(Ok(Ok(None))) | None => return Ok(()),
+            // The journal has all of it: it is tried again after as many batches.
+            Some(Ok(Err(trouble))) => {
+                tracing::warn!(%trouble, "no snapshot could be made; the journal grows until one can");
+                return Ok(());
+            }
+            Some(Err(_)) => {
+                tracing::error!("making a snapshot failed for a reason that is ours; the journal grows");
+                return Ok(());
+            }
+        }
+        while self.kept.len() > KEPT {
+            self.files.forget(self.kept.remove(0))?;
+        }
+        match self.kept.first() {
+            Some(oldest) if self.kept.len() == KEPT => journal.trim(needed.unwrap_or(u64::MAX).min(oldest + 1)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a snapshot of what is in the journal up to a record; its number and size.
+fn make(entries: (&[Entry], u64), records: &Records, files: &Files, until: u64) -> Made {
+    let found = Recovered::of(entries, records, files, Some(until))?;
+    let number = found.sequence;
+    if found.snapshots.last() == Some(&number) {
+        return Ok(None);
+    }
+    let bytes = files.write(number, &mut |to| found.write(to))?;
+    Ok(Some((number, bytes)))
+}

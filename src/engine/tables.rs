@@ -1,0 +1,178 @@
+//! State as rows, put together from what was saved and what changed since: rows are known by their identity alone, so
+//! that no operator is needed for it.
+
+mod following;
+mod keys;
+
+#[cfg(test)]
+pub(crate) use following::equal;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
+use datafusion_common::HashMap;
+
+use crate::engine::tables::keys::{Gone, Keys, bug};
+use crate::plan::operator::{Changes, SavedTable, TableChange, TaskError};
+
+/// So many rows of a base are looked at at a time: their identities are bytes beside them.
+const ROWS: usize = 8_192;
+
+/// What was saved, with what changed since. Rows that stay keep their order, changed ones their place; new ones come
+/// behind, and so do those that went and came again.
+pub(crate) fn merged(base: Vec<SavedTable>, changes: Changes) -> Result<Vec<SavedTable>, TaskError> {
+    merged_all(base, [changes])
+}
+
+/// The same for changes that follow one another: the base is gone through once, and of each row only the last change
+/// is looked at.
+pub(crate) fn merged_all(
+    mut base: Vec<SavedTable>,
+    changes: impl IntoIterator<Item = Changes>,
+) -> Result<Vec<SavedTable>, TaskError> {
+    let mut changed: Vec<Vec<TableChange>> = Vec::new();
+    for change in changes {
+        match change {
+            Changes::All(tables) => (base, changed) = (tables, Vec::new()),
+            Changes::Some(tables) => {
+                for table in tables {
+                    match changed.iter_mut().find(|known| known[0].name == table.name) {
+                        Some(known) => known.push(table),
+                        None => changed.push(vec![table]),
+                    }
+                }
+            }
+        }
+    }
+    for changes in changed {
+        let (name, identity) = (&changes[0].name, changes[0].identity);
+        let at = base.iter().position(|table| table.name == *name).unwrap_or_else(|| {
+            base.push(SavedTable { name: name.clone(), identity, rows: Vec::new() });
+            base.len() - 1
+        });
+        let table = &mut base[at];
+        if changes.iter().any(|change| change.identity != table.identity) {
+            return Err(bug(format!("the rows of `{name}` are not known by the columns by which they were")));
+        }
+        table.rows = with_changes(table.identity, std::mem::take(&mut table.rows), &changes)?;
+    }
+    Ok(base)
+}
+
+/// The last of what was written under an identity.
+struct Written {
+    /// Which of the batches that were written, and which of its rows.
+    at: (usize, usize),
+    /// How many identities had been written before it.
+    order: usize,
+    /// It stands in the place of a row of the base.
+    in_place: bool,
+}
+
+fn with_changes(
+    identity: usize,
+    base: Vec<RecordBatch>,
+    changes: &[TableChange],
+) -> Result<Vec<RecordBatch>, TaskError> {
+    let sources: Vec<&RecordBatch> = changes.iter().flat_map(|change| &change.rows).collect();
+    let keys = match (base.first(), sources.first()) {
+        (Some(like), _) => Keys::new(like, identity)?,
+        (None, Some(like)) => Keys::new(like, identity)?,
+        (None, None) => return Ok(base),
+    };
+    let gone = Gone::of(&keys, changes)?;
+    let mut written: HashMap<Box<[u8]>, Written> = HashMap::default();
+    let mut batch = 0;
+    for (step, change) in changes.iter().enumerate() {
+        for rows in &change.rows {
+            let last_gone = gone.last(&keys, rows)?;
+            let encoded = keys.of(rows)?;
+            for (row, key) in encoded.iter().enumerate() {
+                if last_gone.as_ref().is_some_and(|last| last[row].is_some_and(|gone| gone > step)) {
+                    continue;
+                }
+                let (at, order) = ((batch, row), written.len());
+                match written.get_mut(key.data()) {
+                    Some(known) => known.at = at,
+                    None => {
+                        written.insert(key.data().into(), Written { at, order, in_place: false });
+                    }
+                }
+            }
+            batch += 1;
+        }
+    }
+    let mut kept = Vec::with_capacity(base.len() + 1);
+    for rows in base {
+        kept.push(survivors(&keys, rows, &gone, &mut written, &sources)?);
+    }
+    let mut new: Vec<&Written> = written.values().filter(|written| !written.in_place).collect();
+    new.sort_unstable_by_key(|written| written.order);
+    let places: Vec<_> = new.into_iter().map(|written| written.at).collect();
+    if !places.is_empty() {
+        kept.push(interleave_record_batch(&sources, &places).map_err(bug)?);
+    }
+    packed(kept)
+}
+
+/// The rows of a batch of the base that are still there, with what was written in the place of some.
+fn survivors(
+    keys: &Keys,
+    rows: RecordBatch,
+    gone: &Gone,
+    written: &mut HashMap<Box<[u8]>, Written>,
+    sources: &[&RecordBatch],
+) -> Result<RecordBatch, TaskError> {
+    let mut places = Vec::with_capacity(rows.num_rows());
+    let (mut left_out, mut replaced) = (Vec::new(), false);
+    for start in (0..rows.num_rows()).step_by(ROWS) {
+        let piece = rows.slice(start, ROWS.min(rows.num_rows() - start));
+        let last_gone = gone.last(keys, &piece)?;
+        let encoded = keys.of(&piece)?;
+        for (row, key) in encoded.iter().enumerate() {
+            if last_gone.as_ref().is_some_and(|last| last[row].is_some()) {
+                left_out.push(start + row);
+            } else if let Some(written) = written.get_mut(key.data()) {
+                (written.in_place, replaced) = (true, true);
+                places.push((written.at.0 + 1, written.at.1));
+            } else {
+                places.push((0, start + row));
+            }
+        }
+    }
+    if replaced {
+        let mut all = vec![&rows];
+        all.extend(sources);
+        return interleave_record_batch(&all, &places).map_err(bug);
+    }
+    if left_out.is_empty() {
+        return Ok(rows);
+    }
+    let mut stays = vec![true; rows.num_rows()];
+    left_out.into_iter().for_each(|row| stays[row] = false);
+    filter_record_batch(&rows, &BooleanArray::from(stays)).map_err(bug)
+}
+
+/// The same rows in few batches: each at least twice as large as the next one.
+fn packed(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, TaskError> {
+    let mut packed: Vec<RecordBatch> = Vec::new();
+    for batch in batches {
+        // Of a table without rows the columns stay known.
+        if packed.last().is_some_and(|last| last.num_rows() == 0) {
+            packed.pop();
+        }
+        if batch.num_rows() > 0 || packed.is_empty() {
+            packed.push(batch);
+        }
+        while let [.., a, b] = &packed[..]
+            && a.num_rows() < 2 * b.num_rows()
+        {
+            let both = concat_batches(&a.schema(), [a, b]).map_err(bug)?;
+            packed.truncate(packed.len() - 2);
+            packed.push(both);
+        }
+    }
+    Ok(packed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -174,7 +174,7 @@ fn lives(seed: u64) -> u64 {
         // Some of the lives go by another text, which means the same.
         let text = if rng.bool() { TEXT.to_owned() } else { TEXT.replace("from numbers |> into each\n", EDITED) };
         if rng.u8(0..10) > 0 {
-            disk.fail(rng.u64(1..60), 1, fault(&mut rng));
+            disk.fail(rng.u64(1..60), rng.u64(1..4), fault(&mut rng));
         }
         let life = life(&text, &had, &disk, &clock, &mut rng, tuning());
         match life {

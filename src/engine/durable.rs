@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use changed::{Changed, Told};
 use image::{Owner, Prepared, Writer};
 use recovered::Recovered;
+pub(super) use snapshots::Pace;
 use snapshots::Snapshots;
 
 use crate::engine::clock::Clock;
@@ -50,6 +51,7 @@ const RECORD: usize = 8 << 20;
 pub struct Checkpoint {
     journal: Journal,
     recovered: Recovered,
+    pace: Pace,
 }
 
 /// What a run begins with where it has a checkpoint.
@@ -100,15 +102,21 @@ pub(super) struct Undelivered {
 impl Checkpoint {
     /// Opens a checkpoint for a pipeline, or makes it. Nobody else can use it from then on.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Self, Trouble> {
-        Self::tuned(disk, folder, pipeline, Tuning::default())
+        Self::tuned(disk, folder, pipeline, Tuning::default(), Pace::default())
     }
 
-    pub(super) fn tuned(disk: Arc<dyn Disk>, folder: &Path, pipeline: &str, tuning: Tuning) -> Result<Self, Trouble> {
+    pub(super) fn tuned(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        pipeline: &str,
+        tuning: Tuning,
+        pace: Pace,
+    ) -> Result<Self, Trouble> {
         let about = About { pipeline: pipeline.to_owned() };
         let journal = Journal::open(disk, folder, &about, tuning)?;
         let recovered =
             Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)?;
-        Ok(Checkpoint { journal, recovered })
+        Ok(Checkpoint { journal, recovered, pace })
     }
 
     /// Whether a folder is a checkpoint.
@@ -135,9 +143,9 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self) -> Result<(Durable, Recovered), Trouble> {
-        let Checkpoint { journal, recovered } = self;
+        let Checkpoint { journal, recovered, pace } = self;
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
-        let snapshots = Snapshots::new(journal.snapshots(), &recovered);
+        let snapshots = Snapshots::new(journal.snapshots(), &recovered, pace);
         let mut journal = journal;
         journal.append(START, &[])?;
         let durable = Durable { journal, told: Told::new(), undelivered, snapshots };

@@ -116,6 +116,10 @@ impl Checkpoint {
         let journal = Journal::open(disk, folder, &about, tuning)?;
         let recovered =
             Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)?;
+        if recovered.sequence >= journal.next() {
+            let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
+            return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
+        }
         Ok(Checkpoint { journal, recovered, pace })
     }
 

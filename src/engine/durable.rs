@@ -80,6 +80,8 @@ struct CommitHead {
     micros: i64,
     /// It says everything: what it does not say is gone.
     all: bool,
+    /// How many sinks staged something.
+    prepared: usize,
     /// As it is behind the batch.
     head: Head,
 }
@@ -291,7 +293,7 @@ impl Durable {
 
 fn written(changed: &Changed, all: bool) -> std::io::Result<Vec<u8>> {
     let BatchTime { number, micros } = changed.batch;
-    let head = CommitHead { number, micros, all, head: changed.head.clone() };
+    let head = CommitHead { number, micros, all, prepared: changed.prepared.len(), head: changed.head.clone() };
     let mut writer = Writer::begin(Vec::new(), &head)?;
     for (owner, word, changes) in &changed.tables {
         writer.owner(owner, word, changes)?;

@@ -16,7 +16,8 @@ use millstream_dsl::{SourceMap, Span};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use checkpoint::Begun;
-use live::{Live, grouped};
+use live::Live;
+pub(super) use live::grouped;
 use log::Lines;
 use progress::Progress;
 

@@ -75,6 +75,7 @@ fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
             "first": batches.first().map(|(of, _)| batch(*of)),
             "last": next.checked_sub(1).zip(*last).map(|(number, micros)| batch(BatchTime { number, micros })),
             "rewinds_to": reach,
+            "rewound_to": contents.rewound,
             "undelivered": due(&contents),
         });
         writeln!(terminal.out(), "{object}")?;
@@ -97,6 +98,8 @@ fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
         row("last batch", last.map_or("none".into(), said)),
         row("rewinds to", reach.map_or("none".into(), |batch| format!("batch {batch}"))),
     ];
+    let back = contents.rewound.map(|batch| row("gone back", format!("to the state behind batch {batch}")));
+    let table: Vec<_> = table.into_iter().chain(back).collect();
     let text = aligned(&table, "") + &undelivered(&contents);
     terminal.out().write_all(text.as_bytes())?;
     Ok(Exit::Clean)

@@ -20,12 +20,13 @@ pub(crate) fn rewind(args: &Rewind, terminal: &mut Terminal) -> Outcome {
     let contents = contents(&args.dir, None)?;
     let (behind, last) = Checkpoint::behind(&disk(), &args.dir, args.to).map_err(Failure::new)?;
     let since = match last - behind {
-        0 => format!("batch {last} was the last one"),
+        0 => "nothing is computed again".to_owned(),
         1 => format!("batch {last} is computed again"),
         _ => format!("batches {} to {last} are computed again", behind + 1),
     };
     let mut text = format!("{}: back to the state behind batch {behind}; {since}\n", contents.pipeline);
     match plan(&args.dir, &contents) {
+        _ if last == behind => {}
         Some(plan) => text.push_str(&meaning(&plan, &builtins::catalog(), (behind, last), &contents)),
         None => text.push_str(
             "  the text that ran cannot be read by this version: what sinks have of those batches stays as it is\n",
@@ -99,7 +100,7 @@ fn of_sink(promise: &str, since: &str) -> String {
     } else if has("at least once") || has("at most once") {
         format!("gets the rows of {since} again")
     } else if has("publish") {
-        format!("files of {since} stay, and their rows come again under other names: take those files away")
+        format!("files of {since} stay; their rows come again under other names")
     } else {
         format!("what it has of {since} stays, and comes again: {promise}")
     }

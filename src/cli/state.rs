@@ -92,8 +92,11 @@ fn found<'a>(contents: &'a Contents, name: &str) -> Result<&'a Remembered, Failu
 
 fn listed(contents: &Contents) -> String {
     let Contents { pipeline, next, last, .. } = contents;
-    let mut text = match (next.checked_sub(1), last) {
-        (Some(batch), Some(last)) => {
+    let mut text = match (next.checked_sub(1), last, contents.rewound) {
+        (_, _, Some(behind)) => {
+            format!("{pipeline}: back to the state behind batch {behind}; the next one is {next}\n")
+        }
+        (Some(batch), Some(last), None) => {
             format!("{pipeline}: behind batch {batch} of {} ({})\n", show_moment(*last), ago(*last))
         }
         _ => format!("{pipeline}: no batch was committed yet\n"),
@@ -219,6 +222,7 @@ fn object(contents: &Contents) -> Value {
     json!({
         "pipeline": contents.pipeline,
         "batch": contents.next.checked_sub(1),
+        "rewound_to": contents.rewound,
         "time": contents.last.map(show_moment),
         "sources": contents.sources.iter().map(source).collect::<Vec<_>>(),
         "operators": contents.remembered.iter().map(operator).collect::<Vec<_>>(),

@@ -29,6 +29,8 @@ pub struct Contents {
     pub batches: Vec<(BatchTime, u64)>,
     /// The first of them that can be gone back to.
     pub reach: Option<u64>,
+    /// It was gone back to the state behind that batch, and no batch followed yet.
+    pub rewound: Option<u64>,
     /// The number of the next batch.
     pub next: u64,
     /// The time of the last one.
@@ -124,11 +126,7 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
     let files = reader.snapshots();
     let snapshots = files.list()?.into_iter().map(|number| Ok((number, files.bytes(number)?)));
     let snapshots = snapshots.collect::<Result<_, Trouble>>()?;
-    let mut changed: BTreeMap<&Owner, BatchTime> = BTreeMap::new();
-    for told in past.batches().into_iter().filter(|told| told.last <= found.sequence) {
-        let batch = BatchTime { number: told.head.number, micros: told.head.micros };
-        changed.extend(told.owners.iter().map(|owner| (owner, batch)));
-    }
+    let changed = past.changed(found.sequence);
     let (mut sources, mut remembered) = (Vec::new(), Vec::new());
     for (owner, (word, tables)) in std::mem::take(&mut found.owned) {
         let changed = changed.get(&owner).copied();
@@ -160,6 +158,7 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
         snapshots,
         batches,
         reach: past.reach(),
+        rewound: past.rewound(found.sequence),
         next: found.head.number,
         last: found.head.last,
         marks: found.head.marks,

@@ -1,9 +1,12 @@
 //! The batches that a journal tells of, and how far back the state behind each of them can be put together.
 
+use std::collections::BTreeMap;
+
 use crate::engine::durable::image::{Owner, Reader};
 use crate::engine::durable::recovered::{Pieces, damaged};
 use crate::engine::durable::{COMMIT, CommitHead, PART, TEXT};
 use crate::journal::{Entry, Records, Trouble};
+use crate::plan::operator::BatchTime;
 
 /// A commit, without its rows.
 #[derive(Debug)]
@@ -61,6 +64,38 @@ impl Past {
             }
         }
         batches
+    }
+
+    /// The last batch that said something of an owner, up to a record.
+    pub(super) fn changed(&self, until: u64) -> BTreeMap<&Owner, BatchTime> {
+        let mut changed = BTreeMap::new();
+        let (mut left, mut below) = (&self.commits[..], u64::MAX);
+        while let Some((told, before)) = left.split_last() {
+            left = before;
+            let CommitHead { number, micros, all, rewound, .. } = told.head;
+            match rewound {
+                _ if told.last > until => {}
+                // What came in between is no part of it.
+                Some(behind) => {
+                    let at = left.iter().rposition(|told| !told.head.all && told.head.number == behind);
+                    (left, below) = (&left[..at.map_or(0, |at| at + 1)], u64::MAX);
+                }
+                None if all => below = below.min(number),
+                None if number < below => {
+                    let batch = BatchTime { number, micros };
+                    for owner in &told.owners {
+                        changed.entry(owner).or_insert(batch);
+                    }
+                }
+                None => {}
+            }
+        }
+        changed
+    }
+
+    /// Behind which batch it was gone back, where no batch followed.
+    pub(super) fn rewound(&self, until: u64) -> Option<u64> {
+        self.commits.iter().rfind(|told| told.last <= until)?.head.rewound
     }
 
     /// The last record that belongs to the state behind a batch, and which batch that is: one that changed nothing was not

@@ -87,7 +87,7 @@ impl Checkpoint {
         let next = now.head.number;
         let undelivered = now.undelivered.iter().map(|(_, of)| of.batch);
         let given_up: Vec<BatchTime> = undelivered.filter(|batch| batch.number > behind).collect();
-        durable.put_back(then, (behind, next), &given_up).map_err(said)?;
+        durable.put_back(then, (behind, next, now.head.last), &given_up).map_err(said)?;
         Ok(Rewound { behind, next, given_up: given_up.iter().map(|batch| batch.number).collect() })
     }
 
@@ -160,11 +160,18 @@ fn compact(disk: &Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Compac
 }
 
 impl Durable {
-    /// Says everything as it was, under the number of the next batch: what sinks have of the batches since stays theirs.
-    fn put_back(mut self, then: Recovered, (behind, next): (u64, u64), given_up: &[BatchTime]) -> Result<(), Trouble> {
-        let micros = then.head.last.unwrap_or_default();
+    /// Says everything as it was, under number and time of now: what sinks have of the batches since stays theirs.
+    fn put_back(
+        mut self,
+        then: Recovered,
+        (behind, next, last): (u64, u64, Option<i64>),
+        given_up: &[BatchTime],
+    ) -> Result<(), Trouble> {
+        // Neither numbers nor times are given twice: sinks may name things after either.
+        let last = then.head.last.max(last);
+        let micros = last.unwrap_or_default();
         let changed = Changed {
-            head: Head { number: next, ..then.head },
+            head: Head { number: next, last, ..then.head },
             batch: BatchTime { number: next, micros },
             tables: then.owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect(),
             prepared: Vec::new(),
@@ -222,7 +229,8 @@ fn versions(mut before: Shown, after: Shown) -> Vec<Versions> {
         }
     }
     rows.extend(before.into_iter().map(|(key, was)| (key, Versions::Went(was))));
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    // By their identities, but for the group.
+    rows.sort_by(|(a, _), (b, _)| a[1..].cmp(&b[1..]));
     rows.into_iter().map(|(_, row)| row).collect()
 }
 

@@ -48,9 +48,6 @@ pub use records::Records;
 pub use snapshots::{SnapshotReader, Snapshots, as_trouble};
 pub use trouble::Trouble;
 
-/// So many segments are removed after one sync at most: removing a large file takes a while.
-const REMOVED_AT_ONCE: usize = 4;
-
 /// A record, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -154,6 +151,7 @@ impl Journal {
             file: Some(file),
             first: last.first,
             written: last.length,
+            ahead: last.length,
             gathered: Vec::new(),
             next: chain.next,
             sum: chain.sum,
@@ -276,8 +274,8 @@ impl Journal {
         }
     }
 
-    /// Says that records before a sequence are no longer needed. Segments that hold only such ones are removed once the
-    /// next sync has made that durable.
+    /// Says that records before a sequence are no longer needed. Segments that hold only such ones are removed once
+    /// the next sync has made that durable, one after each sync.
     pub fn trim(&mut self, before: u64) -> Result<(), Trouble> {
         if let Some(trouble) = self.stuck.take() {
             return Err(trouble);
@@ -328,6 +326,7 @@ impl Journal {
             self.sync()?;
             self.add(CLOSED, &[])?;
         }
+        self.writer.end()?;
         self.sync()?;
         self.page.closed = Some(self.writer.next);
         place(&*self.writer.disk, &self.folder, "about", self.page.text().as_bytes())
@@ -339,15 +338,14 @@ impl Journal {
         self.snapshots.clone()
     }
 
+    /// Removes one segment, since removing a large file takes a while; the others wait for the next sync.
     fn remove_unneeded(&mut self) {
-        for _ in 0..REMOVED_AT_ONCE {
-            let Some(segment) = self.unneeded.front() else { return };
-            let path = self.writer.folder.join(segment_name(segment.first));
-            match mend::remove(&*self.writer.disk, &path) {
-                Ok(()) => drop(self.unneeded.pop_front()),
-                // The records are durable, so this is for the next call of `trim` to say.
-                Err(trouble) => return self.stuck = Some(trouble),
-            }
+        let Some(segment) = self.unneeded.front() else { return };
+        let path = self.writer.folder.join(segment_name(segment.first));
+        match mend::remove(&*self.writer.disk, &path) {
+            Ok(()) => drop(self.unneeded.pop_front()),
+            // The records are durable, so this is for the next call of `trim` to say.
+            Err(trouble) => self.stuck = Some(trouble),
         }
     }
 }

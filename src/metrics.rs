@@ -62,6 +62,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("batches_total", "counter", "batches that were delivered"),
     ("ticks_skipped_total", "counter", "ticks without a batch, because the one before took too long"),
     ("batch_seconds", "histogram", "how long a batch took, by phase"),
+    ("checkpoint_seconds", "histogram", "how long it took until a batch was on the disk, where there is a checkpoint"),
     ("batch_rows", "gauge", "rows of the last batch"),
     ("batch_delay_seconds", "gauge", "how late the last batch started"),
     ("watermark_seconds", "gauge", "the watermark of a source, in seconds since 1970"),
@@ -99,6 +100,9 @@ impl Metrics {
         ];
         for (phase, took) in phases {
             numbers.time("batch_seconds", &labels(&[("pipeline", pipeline), ("phase", phase)]), took);
+        }
+        if !batch.phases.commit.is_zero() {
+            numbers.time("checkpoint_seconds", &own, batch.phases.commit);
         }
         for source in &batch.sources {
             numbers.source(pipeline, source);

@@ -8,13 +8,13 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::{CheckpointVerb, ReportFormat};
-use super::rows::show_bytes;
 use super::run::grouped;
 use super::state::{ago, batch, contents, disk, due, is_checkpoint, undelivered};
 use super::table::aligned;
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
 use crate::engine::{Checkpoint, Contents, Copied, Verified};
+use crate::model::size::show_bytes;
 use crate::model::time::show_moment;
 use crate::plan::operator::BatchTime;
 

@@ -28,15 +28,6 @@ pub(super) fn bytes(table: &SavedTable) -> u64 {
     table.rows.iter().flat_map(RecordBatch::columns).map(size).sum()
 }
 
-/// `1.2 MB`
-pub(super) fn show_bytes(bytes: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    match units.iter().find(|(size, _)| bytes >= *size) {
-        Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
-        None => format!("{bytes} B"),
-    }
-}
-
 /// Without groups.
 pub(super) fn logical(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = rows.schema();

@@ -17,6 +17,7 @@ use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
 use crate::engine::{Checkpoint, Clock, Contents, RealClock, Remembered, SourceAt, Versions};
 use crate::journal::{Disk, RealDisk};
+use crate::model::size::show_bytes;
 use crate::model::time::{show_elapsed, show_moment};
 use crate::plan::operator::BatchTime;
 
@@ -174,7 +175,7 @@ fn of_operator(of: &Remembered) -> Vec<Vec<String>> {
         let first = i == 0;
         let name = if first { of.name.clone() } else { String::new() };
         let changed = if first { changed.clone() } else { String::new() };
-        let (count, bytes) = (grouped(rows::count(table) as u64), rows::show_bytes(rows::bytes(table)));
+        let (count, bytes) = (grouped(rows::count(table) as u64), show_bytes(rows::bytes(table)));
         vec![name, table.name.clone(), count, bytes, changed]
     };
     of.tables.iter().enumerate().map(row).collect()

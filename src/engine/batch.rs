@@ -19,7 +19,8 @@ use crate::engine::pool::Pool;
 use crate::engine::program::{Kind, Node, Program, Slot, Stage, Step};
 use crate::engine::rate::Done;
 use crate::engine::stopping::Stopping;
-use crate::plan::operator::{BatchTime, StepTime, TaskError};
+use crate::model::size::show_bytes;
+use crate::plan::operator::{BatchTime, Held, StepTime, TaskError};
 use crate::plan::seams::{Artifact, BadRow, Bell, LeftOut, Split};
 use crate::plan::{Port, RowFate};
 
@@ -193,6 +194,10 @@ impl Program {
         if means.strict {
             work.check_accounts(&self.nodes)?;
         }
+        for (node, keyed) in self.keyed() {
+            work.counts[node].held = keyed.held();
+        }
+        work.check_limit(&self.nodes, self.state_limit)?;
         let computed = means.clock.ticks();
         let mut staged = self.stage(&mut work, outputs)?;
         let mut committed = means.clock.ticks();
@@ -204,9 +209,6 @@ impl Program {
         self.deliver(&mut work, staged, carry, durable)?;
         carry.marks = work.marks.iter().map(|marks| marks.after).collect();
         let mut report = work.report;
-        for (node, keyed) in self.keyed() {
-            work.counts[node].held = keyed.held();
-        }
         let operators = self.nodes.iter().zip(work.counts).filter(|(node, _)| node.kind == Kind::Operator);
         report.operators = operators.map(|(_, count)| count).collect();
         let delivered = means.clock.ticks();
@@ -587,6 +589,29 @@ impl Work<'_> {
             "{rows_in} rows came in, but {handed} went on, {filtered} were filtered, {taken} taken, {late} late and \
              {bad} bad"
         ))))
+    }
+
+    /// A pipeline that would remember more than it may stops, instead of being stopped by the system. Nothing of the batch
+    /// counts, so it goes on there once there is room.
+    fn check_limit(&self, nodes: &[Node], limit: Option<u64>) -> Result<(), Failure> {
+        let Some(limit) = limit else { return Ok(()) };
+        let held = || nodes.iter().zip(&self.counts).enumerate();
+        let sum: u64 = held().map(|(_, (_, count))| count.held.bytes as u64).sum();
+        if sum <= limit {
+            return Ok(());
+        }
+        let mut most: Vec<_> = held().filter(|(_, (_, count))| count.held.bytes > 0).collect();
+        most.sort_by_key(|(_, (_, count))| std::cmp::Reverse(count.held.bytes));
+        let told = most.iter().take(3).map(|(_, (node, count))| {
+            let Held { keys, bytes } = count.held;
+            format!("`{}` {} in {keys} keys or rows", node.identity, show_bytes(bytes as u64))
+        });
+        let (told, sum, limit) = (told.collect::<Vec<_>>().join(", "), show_bytes(sum), show_bytes(limit));
+        let why = format!(
+            "{sum} would be remembered, more than `state_limit: {limit}` ({told}); make `ttl`, `within` or windows shorter, \
+             have fewer keys, or raise the limit"
+        );
+        Err(at(most.first().map_or(usize::MAX, |(node, _)| *node))(TaskError::Stop(why)))
     }
 
     /// `bad fail` and `late fail` stop the pipeline.

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use changed::{Changed, Told};
 use image::{Owner, Prepared, Writer};
 use recovered::Recovered;
+pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
 
 use crate::engine::clock::Clock;
@@ -61,6 +62,7 @@ pub struct Checkpoint {
     /// None: nothing is kept of what becomes of it.
     journal: Option<Journal>,
     recovered: Recovered,
+    pace: Pace,
 }
 
 /// What a run begins with where it has a checkpoint.
@@ -114,15 +116,25 @@ pub(super) struct Undelivered {
 impl Checkpoint {
     /// Opens a checkpoint for a pipeline, or makes it. Nobody else can use it from then on.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Self, Trouble> {
-        Self::tuned(disk, folder, pipeline, Tuning::default())
+        Self::tuned(disk, folder, pipeline, Tuning::default(), Pace::default())
     }
 
-    pub(super) fn tuned(disk: Arc<dyn Disk>, folder: &Path, pipeline: &str, tuning: Tuning) -> Result<Self, Trouble> {
+    pub(super) fn tuned(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        pipeline: &str,
+        tuning: Tuning,
+        pace: Pace,
+    ) -> Result<Self, Trouble> {
         let about = About { pipeline: pipeline.to_owned() };
         let journal = Journal::open(disk, folder, &about, tuning)?;
         let recovered =
             Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)?;
-        Ok(Checkpoint { journal: Some(journal), recovered })
+        if recovered.sequence >= journal.next() {
+            let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
+            return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
+        }
+        Ok(Checkpoint { journal: Some(journal), recovered, pace })
     }
 
     /// Whether a folder is a checkpoint.
@@ -149,10 +161,10 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
-        let Checkpoint { journal, recovered } = self;
+        let Checkpoint { journal, recovered, pace } = self;
         let Some(mut journal) = journal else { return Ok((None, recovered)) };
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
-        let snapshots = Snapshots::new(journal.snapshots(), &recovered, retention);
+        let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
         journal.append(START, &[])?;
         let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
         Ok((Some(durable), recovered))

@@ -5,7 +5,7 @@ use crate::engine::failure::Refusal;
 use crate::plan::{Plan, Settings};
 
 /// Of the `pipeline` statement.
-const HEADER: &[&str] = &["time_zone", "state_limit"];
+const HEADER: &[&str] = &["time_zone"];
 
 /// Every such setting that was written.
 pub(super) fn of_plan(plan: &Plan) -> Vec<Refusal> {

@@ -29,6 +29,8 @@ pub(super) struct Program {
     pub(super) steps: Vec<Step>,
     /// The batch interval in microseconds.
     pub(super) every: i64,
+    /// At most so many bytes are remembered.
+    pub(super) state_limit: Option<u64>,
     /// How many steps read each output.
     pub(super) readers: BTreeMap<Slot, usize>,
     /// Where streams meet, the watermark of the fastest holds.
@@ -214,8 +216,9 @@ pub(super) fn prepare(plan: &Plan, setup: &Setup) -> Result<Program, Vec<Refusal
     draft.settle_orders();
     let steps = draft.steps(places);
     let readers = readers(&steps);
+    let state_limit = plan.header.settings.size("state_limit");
     let fastest = plan.header.settings.text("watermarks") == Some("fastest");
-    Ok(Program { nodes, steps, every: plan.header.every, readers, fastest, watched, queues })
+    Ok(Program { nodes, steps, every: plan.header.every, state_limit, readers, fastest, watched, queues })
 }
 
 fn readers(steps: &[Step]) -> BTreeMap<Slot, usize> {

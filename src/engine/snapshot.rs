@@ -103,9 +103,9 @@ impl Snapshot {
         if XxHash3_64::oneshot(all) != u64::from_le_bytes(*hash) {
             return Err("its hash does not fit its bytes".into());
         }
-        let (head, mut reader) = Reader::begin(rest)?;
+        let (head, mut reader) = Reader::begin(rest).map_err(|e| e.to_string())?;
         let mut owned = Owned::new();
-        while let Some(part) = reader.next()? {
+        while let Some(part) = reader.next().map_err(|e| e.to_string())? {
             match part {
                 Part::Owner(owner, word, Changes::All(tables)) => {
                     owned.insert(owner, (word, tables));

@@ -1,6 +1,7 @@
 //! `json`: an object a line, or an array of objects.
 
 mod array;
+mod fractions;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,7 @@ use arrow::json::{ReaderBuilder, WriterBuilder};
 use serde_json::Value;
 
 use crate::formats::infer;
+use crate::formats::json::fractions::Fractions;
 use crate::formats::{accepts_all, lines, no_columns};
 use crate::model::{Column, Schema, Type};
 use crate::plan::catalog::{Directions, FormatCall};
@@ -63,6 +65,8 @@ fn open(call: &FormatCall, schema: &Schema) -> Result<Box<dyn FormatCodec>, NotR
 struct Json {
     schema: Schema,
     arrow: SchemaRef,
+    /// What the reader beneath would cut off.
+    fractions: Fractions,
     /// The columns that are built, and where they stand; none: all of them.
     built: Option<(SchemaRef, Vec<usize>)>,
     /// All objects stand in one array.
@@ -128,7 +132,8 @@ impl FormatCodec for Json {
 
 impl Json {
     fn of(schema: Schema) -> Self {
-        Json { arrow: schema.to_arrow(), schema, built: None, array: false, longest: usize::MAX, forgiving: false }
+        let (arrow, fractions) = (schema.to_arrow(), Fractions::of(&schema));
+        Json { arrow, fractions, schema, built: None, array: false, longest: usize::MAX, forgiving: false }
     }
 
     fn decode_lines(&self, piece: &Piece<'_>) -> Decoded {
@@ -200,6 +205,9 @@ impl Json {
             start = end + 1;
             if line.is_empty() {
                 continue;
+            }
+            if self.fractions.are_in(line, &self.schema) {
+                return Err(self.explain(line, &ArrowError::JsonError("a whole number has a fraction".into())));
             }
             let used = decoder.decode(line).map_err(|e| self.explain(line, &e))?;
             read += 1;
@@ -323,6 +331,24 @@ mod tests {
     fn a_value_that_does_not_fit_is_named() {
         let decoded = read(&orders(), r#"{"id": 1, "amount": "a gift"}"#);
         assert_eq!(decoded.bad[0].reason, "field `amount` is no decimal(12, 2)");
+    }
+
+    #[test]
+    fn a_fraction_is_not_cut_off_a_whole_number() {
+        let list = Type::List(Box::new(crate::model::Slot::required(Type::Int32)));
+        let columns =
+            || vec![required("id", Type::Int64), nullable("many", list.clone()), nullable("x", Type::Float64)];
+        let text = "{\"id\": 2.5}\n{\"id\": 2.0, \"x\": 1.5}\n{\"x\": 0.5, \"id\": 1e2}\n{\"id\" : 15e-1}\n\
+                    {\"id\": 3, \"many\": [1, 2.0]}\n{\"id\": 4, \"many\": [1, 2.5]}\n{\"id\": 5, \"a\": {\"id\": 2.5}}";
+        let decoded = read(&codec(columns()), text);
+        let ids: Vec<i64> =
+            decoded.blocks.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        assert_eq!(ids, [2, 100, 3, 5]);
+        let bad: Vec<_> = decoded.bad.iter().map(|b| (b.line, b.reason.as_str())).collect();
+        let many = "field `many` is no list(int32)";
+        assert_eq!(bad, [(0, "field `id` is no int64"), (3, "field `id` is no int64"), (5, many)]);
+        let alone = read(&codec(vec![required("id", Type::Int64)]), "{\"id\": 2.5}");
+        assert_eq!(alone.bad[0].reason, "a whole number has a fraction");
     }
 
     #[test]

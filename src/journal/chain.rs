@@ -3,7 +3,9 @@
 //! Where the last segment does not go on as a chain, its tail is either *torn*, which a crash in the middle of a write
 //! explains, or *damaged*. A record says how far all was durable when it was written; so the first bad record is
 //! damage if anything behind it says that it had been durable, and else it belongs to the last records that were
-//! never made durable, of which any part may be missing. In all other segments a bad record is damage.
+//! never made durable, of which any part may be missing. In all other segments a bad record is damage, and so is a
+//! missing segment; unless a later record says that nothing is needed up to there. Trimmed segments go in any order when
+//! the power is cut, and what stays of them need not go on from each other.
 
 use std::collections::VecDeque;
 use std::io;
@@ -59,7 +61,8 @@ impl Chain {
             folder,
             page,
             seed: seed(&page.id),
-            missing: None,
+            bad: None,
+            gap: None,
             chain: Chain {
                 segments: Vec::new(),
                 entries: Vec::new(),
@@ -85,9 +88,16 @@ struct Reading<'a> {
     folder: &'a Path,
     page: &'a Page,
     seed: u32,
-    /// The last segment that should be there and is not.
-    missing: Option<u64>,
+    /// What is wrong with the segment before.
+    bad: Option<Trouble>,
+    /// Why the chain begins where it does and not at the first record.
+    gap: Option<Gap>,
     chain: Chain,
+}
+
+enum Gap {
+    Missing(u64),
+    Bad(Trouble),
 }
 
 /// Why bytes do not go on as a chain; none if they do.
@@ -103,49 +113,59 @@ impl Reading<'_> {
             return Err(Trouble::damaged(&window.path, None, "no segment has this name"));
         }
         if first > chain.next {
-            self.missing = Some(chain.next);
-            chain.leftovers.extend(chain.segments.drain(..).map(|segment| segment.first));
-            chain.entries.clear();
-            (chain.next, chain.sum) = (first, 0);
+            let gap = self.bad.take().map_or(Gap::Missing(chain.next), Gap::Bad);
+            self.begin_at(first, gap);
         }
-        let gap = self.missing.is_some() && chain.segments.is_empty();
         // A segment is begun when all of the one before it is durable.
-        chain.durable = first;
-        chain.unsure.clear();
-        chain.clean = false;
-        let (end, bad) = match self.head(&mut window, first, gap)? {
+        self.chain.durable = first;
+        self.chain.unsure.clear();
+        self.chain.clean = false;
+        let (end, bad) = match self.head(&mut window, first)? {
             None => self.records(&mut window, first, successor)?,
             bad => (0, bad),
         };
         if let Some(why) = bad {
             self.chain.clean = false;
-            if successor.is_some() || self.was_durable(&mut window, end)? {
-                return Err(Trouble::damaged(&window.path, end, why));
+            let trouble = Trouble::damaged(&window.path, end, why);
+            if successor.is_some() {
+                self.bad = Some(trouble);
+            } else if self.was_durable(&mut window, end)? {
+                return Err(trouble);
             }
         }
         self.chain.segments.push(Segment { first, length: end, excess: window.length > end });
         Ok(())
     }
 
-    fn head(&mut self, window: &mut Window, first: u64, gap: bool) -> Result<Bad, Trouble> {
+    /// Gives up all that was read; whether it is needed, a later record may say.
+    fn begin_at(&mut self, first: u64, gap: Gap) {
+        self.gap = Some(gap);
+        let chain = &mut self.chain;
+        chain.leftovers.extend(chain.segments.drain(..).map(|segment| segment.first));
+        chain.entries.clear();
+        (chain.next, chain.sum) = (first, 0);
+    }
+
+    fn head(&mut self, window: &mut Window, first: u64) -> Result<Bad, Trouble> {
         let head = match Head::read(window.at(0, HEAD as usize)?) {
             Ok(head) => head,
             Err(NoHead::Newer(version)) => return Err(Trouble::Newer { file: window.path.clone(), version }),
             Err(NoHead::Bad) => return Ok(Some("the head of the segment is not what was written")),
         };
-        let chain = &mut self.chain;
         // These sums are right, so it is no torn write.
         let why = if head.id != self.page.id {
             "the segment is of another checkpoint"
         } else if head.first != first {
             "the segment has the name of another one"
-        } else if !gap && head.previous != chain.sum {
-            "the segment does not go on from the one before it"
-        } else if head.epoch < chain.epoch {
+        } else if head.epoch < self.chain.epoch {
             "the segment is older than the one before it"
         } else {
+            if head.previous != self.chain.sum && (first == 1 || !self.chain.segments.is_empty()) {
+                let why = "the segment does not go on from the one before it";
+                self.begin_at(first, Gap::Bad(Trouble::damaged(&window.path, 0, why)));
+            }
             // The records of a mended tail are older than its head.
-            chain.sum = head.previous;
+            self.chain.sum = head.previous;
             return Ok(None);
         };
         Err(Trouble::damaged(&window.path, 0, why))
@@ -169,7 +189,7 @@ impl Reading<'_> {
             chain.epoch = record.epoch;
             chain.clean = record.kind == CLOSED;
             if record.kind == TRIMMED {
-                chain.needed = u64_at(window.at(offset + RECORD, 8)?, 0);
+                chain.needed = u64_at(window.at(offset + RECORD, 8)?, 0).min(record.sequence);
             }
             if record.kind < OWN_KINDS {
                 let Record { sequence, kind, length, .. } = record;
@@ -220,11 +240,13 @@ impl Reading<'_> {
             return Err(Trouble::damaged(&self.folder.join(segment_name(last.first)), last.length, why));
         }
         let start = chain.segments.first().map_or(1, |segment| segment.first);
-        if let Some(missing) = self.missing
-            && chain.needed < start
-        {
-            let file = self.folder.join(segment_name(missing.max(chain.needed)));
-            return Err(Trouble::damaged(&file, None, format!("it is missing; record {start} follows")));
+        match self.gap {
+            Some(Gap::Missing(missing)) if chain.needed < start => {
+                let file = self.folder.join(segment_name(missing.max(chain.needed)));
+                return Err(Trouble::damaged(&file, None, format!("it is missing; record {start} follows")));
+            }
+            Some(Gap::Bad(trouble)) if chain.needed < start => return Err(trouble),
+            _ => {}
         }
         // Those whose records are all before what is needed were to be removed when the power went.
         let unneeded = chain.segments.windows(2).take_while(|pair| pair[1].first <= chain.needed).count();

@@ -477,23 +477,13 @@ struct OpenFile {
 
 impl DiskFile for OpenFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.disk.state();
-        let state = &mut *state;
-        let mut fault = state.begin(self.process)?;
-        let mut taken = bytes.len();
-        if let Some(room) = &mut state.room {
-            taken = taken.min(*room as usize);
-            *room -= taken as u64;
-        }
-        if taken < bytes.len() {
-            fault = fault.or(Some(Fault::Error(io::ErrorKind::StorageFull)));
-        } else if fault.is_some() {
-            taken = state.rng.usize(..=bytes.len());
-        }
-        // A file without a name can be written until it is closed, also after a crash has taken it from the model.
-        state.contents.entry(self.number).or_default().write(self.length, &bytes[..taken]);
+        let (taken, done) = self.write(bytes);
         self.length += taken as u64;
-        refuse(fault)
+        done
+    }
+
+    fn write_ahead(&mut self, bytes: u64) {
+        let _ = self.write(&vec![0; bytes as usize]);
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -523,6 +513,34 @@ impl DiskFile for OpenFile {
             self.length = length;
         }
         refuse(fault)
+    }
+}
+
+impl OpenFile {
+    /// Writes as much as there is room for, and says how much.
+    fn write(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut state = self.disk.state();
+        let state = &mut *state;
+        let mut fault = match state.begin(self.process) {
+            Ok(fault) => fault,
+            Err(error) => return (0, Err(error)),
+        };
+        // A file without a name can be written until it is closed, also after a crash has taken it from the model.
+        let contents = state.contents.entry(self.number).or_default();
+        let there = (contents.seen.len() as u64).saturating_sub(self.length);
+        let mut taken = bytes.len();
+        if let Some(room) = &mut state.room {
+            // What is there already takes no more room.
+            taken = taken.min((there + *room) as usize);
+            *room -= (taken as u64).saturating_sub(there);
+        }
+        if taken < bytes.len() {
+            fault = fault.or(Some(Fault::Error(io::ErrorKind::StorageFull)));
+        } else if fault.is_some() {
+            taken = state.rng.usize(..=bytes.len());
+        }
+        contents.write(self.length, &bytes[..taken]);
+        (taken, refuse(fault))
     }
 }
 

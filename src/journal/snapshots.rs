@@ -28,6 +28,9 @@ const MAGIC: &[u8; 8] = b"MSSNAPSH";
 const HEAD: usize = 48;
 const BLOCK: usize = 256 << 10;
 
+/// So much is written before it is synced: a commit of the journal may have to wait for what other files hold back.
+const AT_ONCE: usize = 4 << 20;
+
 /// The ending of a snapshot that is not complete.
 const PART: &str = ".part";
 
@@ -86,7 +89,8 @@ impl Snapshots {
         let mut file = self.disk.create(part).map_err(Trouble::io(part, "make"))?;
         let head = self.head(number);
         file.append(&head).map_err(Trouble::io(part, "write"))?;
-        let mut blocks = Blocks { file, data: Vec::with_capacity(BLOCK), total: 0, sum: u32_at(&head, 44) };
+        let mut blocks =
+            Blocks { file, data: Vec::with_capacity(BLOCK), total: 0, sum: u32_at(&head, 44), unsynced: 0 };
         fill(&mut blocks).and_then(|()| blocks.finish()).map_err(Trouble::io(part, "write"))?;
         blocks.file.sync().map_err(Trouble::broken(part))
     }
@@ -163,6 +167,7 @@ struct Blocks {
     data: Vec<u8>,
     total: u64,
     sum: u32,
+    unsynced: usize,
 }
 
 impl Blocks {
@@ -172,7 +177,13 @@ impl Blocks {
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&self.sum.to_le_bytes());
         bytes.append(&mut self.data);
-        self.file.append(&bytes)
+        self.file.append(&bytes)?;
+        self.unsynced += bytes.len();
+        if self.unsynced >= AT_ONCE {
+            self.file.sync()?;
+            self.unsynced = 0;
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -190,7 +190,10 @@ impl Exec {
             None => self.keep()?,
         };
         let (number, time) = (batch.number, batch.micros);
-        let first = self.announces.then(|| format!("{{\"batch\": {number}, \"time\": {time}}}\n")).unwrap_or_default();
+        let first = match self.announces {
+            true => format!("{{\"batch\": {number}, \"time\": {time}}}\n"),
+            false => String::new(),
+        };
         let Kept { input, output, .. } = &mut kept;
         let write = async {
             input.write_all(first.as_bytes()).await?;

@@ -4,6 +4,8 @@
 //! Short by themselves; `KILLS=10000 KILL_SEED=1 cargo test --release --test it faults::at_random -- --nocapture` is the
 //! long form. Seeds of several runs add up.
 
+mod mishaps;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

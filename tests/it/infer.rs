@@ -134,7 +134,9 @@ fn a_source_of_any_format_finds_its_columns_once_and_tells_them() {
         assert_eq!(ran.code, 0, "{format}: {}", ran.err);
         assert_eq!(ran.err.matches("note[inferred-schema]: the columns of `rows` are inferred from a file").count(), 1);
         assert!(ran.err.contains(&format!("schema: {SCHEMA}")), "{format}: {}", ran.err);
-        let out = fs::read_dir(folder.join("out")).unwrap().next().unwrap().unwrap().path();
+        let hidden = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with('.');
+        let mut out = fs::read_dir(folder.join("out")).unwrap().map(|file| file.unwrap().path());
+        let out = out.find(|path| !hidden(path)).unwrap();
         assert_eq!(fs::read_to_string(out).unwrap().lines().count(), 2, "{format}");
     }
 }
@@ -226,7 +228,11 @@ fn columns_stay_what_they_are_while_it_runs_and_count_in_a_comparison() {
             std::thread::sleep(Duration::from_millis(10));
         }
     };
-    let files = || fs::read_dir(folder.join("out")).map_or(0, |files| files.count());
+    // What is hidden is not published.
+    let seen = |file: &std::io::Result<fs::DirEntry>| {
+        file.as_ref().is_ok_and(|file| !file.file_name().to_string_lossy().starts_with('.'))
+    };
+    let files = || fs::read_dir(folder.join("out")).map_or(0, |files| files.filter(seen).count());
     until("a first file", &|| files() == 1);
     // From now on a process that starts would see another column.
     fs::write(folder.join("data/b.json"), "{\"n\": 2, \"more\": true}\n").unwrap();

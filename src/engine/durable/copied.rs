@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::durable::changed::Changed;
 use crate::engine::durable::contents::looked;
-use crate::engine::durable::image::{Part, Prepared, Reader, Writer};
+use crate::engine::durable::image::{Part, Prepared, Reader, Unread, Writer};
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
-use crate::engine::durable::{Checkpoint, CommitHead, Durable, Undelivered, commit};
+use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, Undelivered, commit};
 use crate::engine::snapshot::Head;
 use crate::journal::{Disk, Trouble};
 use crate::plan::operator::{BatchTime, Changes};
@@ -155,7 +155,7 @@ impl Copied {
                 due.batch.number
             ));
         }
-        Ok(Checkpoint { journal: None, recovered: self.recovered })
+        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default() })
     }
 }
 
@@ -170,7 +170,7 @@ impl Durable {
     }
 }
 
-fn parts(from: &mut dyn Read) -> Result<Copied, String> {
+fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
     let (head, mut reader) = Reader::begin::<CopyHead>(from)?;
     let mut recovered = Recovered { head: head.head, ..Recovered::default() };
     let mut all: Vec<Prepared> = Vec::new();
@@ -181,14 +181,14 @@ fn parts(from: &mut dyn Read) -> Result<Copied, String> {
             }
             Part::Text(text) => recovered.text = Some(text),
             Part::Artifact(prepared) => all.push(prepared),
-            Part::Owner(..) => return Err("it holds what it may not".into()),
+            Part::Owner(..) => return Err(Unread::Wrong("it holds what it may not".into())),
         }
     }
     let mut all = all.into_iter();
     for (number, micros, count) in head.undelivered {
         let prepared: Vec<Prepared> = all.by_ref().take(count).collect();
         if prepared.len() < count {
-            return Err(format!("batch {number} is not whole"));
+            return Err(Unread::Wrong(format!("batch {number} is not whole")));
         }
         let batch = BatchTime { number, micros };
         recovered.undelivered.push((0, Undelivered { batch, prepared }));

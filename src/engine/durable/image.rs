@@ -13,6 +13,7 @@
 //! | 8 | a piece of the pipeline's text |
 //! | 0 | the end |
 
+use std::fmt;
 use std::io::{self, Cursor, Read, Write};
 
 use arrow::array::RecordBatch;
@@ -165,6 +166,39 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// Why a stream could not be read.
+#[derive(Debug)]
+pub(in crate::engine) enum Unread {
+    /// Its bytes could not be.
+    Bytes(io::Error),
+    /// They are none that this version writes.
+    Wrong(String),
+}
+
+impl Unread {
+    fn wrong(why: impl fmt::Display) -> Self {
+        Unread::Wrong(why.to_string())
+    }
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Unread::wrong("it is cut off"),
+            _ => Unread::Bytes(error),
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::Bytes(error) => error.fmt(f),
+            Unread::Wrong(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Reads a stream.
 pub(in crate::engine) struct Reader<R: Read> {
     from: R,
@@ -174,7 +208,7 @@ pub(in crate::engine) struct Reader<R: Read> {
 
 impl<R: Read> Reader<R> {
     /// What the stream is about.
-    pub(in crate::engine) fn begin<T: DeserializeOwned>(from: R) -> Result<(T, Self), String> {
+    pub(in crate::engine) fn begin<T: DeserializeOwned>(from: R) -> Result<(T, Self), Unread> {
         let mut reader = Reader { from, ahead: None };
         match reader.frame()? {
             (HEAD, bytes) => Ok((json(&bytes)?, reader)),
@@ -183,7 +217,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next part; none at the end.
-    pub(in crate::engine) fn next(&mut self) -> Result<Option<Part>, String> {
+    pub(in crate::engine) fn next(&mut self) -> Result<Option<Part>, Unread> {
         match self.frame()? {
             (END, _) => Ok(None),
             (OWNER, bytes) => {
@@ -216,7 +250,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Whose tables the rest of the stream tells of; rows are not looked at.
-    pub(in crate::engine) fn owners(mut self) -> Result<Vec<Owner>, String> {
+    pub(in crate::engine) fn owners(mut self) -> Result<Vec<Owner>, Unread> {
         let mut owners = Vec::new();
         loop {
             match self.frame()? {
@@ -228,7 +262,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn all_rows(&mut self, tag: u8) -> Result<Vec<RecordBatch>, String> {
+    fn all_rows(&mut self, tag: u8) -> Result<Vec<RecordBatch>, Unread> {
         let mut rows = Vec::new();
         while let Some(bytes) = self.frame_if(tag)? {
             rows.extend(decoded(&bytes)?);
@@ -237,7 +271,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next frame, where it has that tag.
-    fn frame_if(&mut self, tag: u8) -> Result<Option<Vec<u8>>, String> {
+    fn frame_if(&mut self, tag: u8) -> Result<Option<Vec<u8>>, Unread> {
         let frame = self.frame()?;
         if frame.0 == tag {
             return Ok(Some(frame.1));
@@ -246,44 +280,44 @@ impl<R: Read> Reader<R> {
         Ok(None)
     }
 
-    fn frame(&mut self) -> Result<(u8, Vec<u8>), String> {
+    fn frame(&mut self) -> Result<(u8, Vec<u8>), Unread> {
         if let Some(frame) = self.ahead.take() {
             return Ok(frame);
         }
         let mut head = [0; 5];
-        self.from.read_exact(&mut head).map_err(|e| e.to_string())?;
+        self.from.read_exact(&mut head)?;
         let [tag, length @ ..] = head;
         let length = u32::from_le_bytes(length);
         if length > LONGEST {
-            return Err("a frame is too long".into());
+            return Err(Unread::wrong("a frame is too long"));
         }
         // Memory is taken for what is there, not for what is said to be there.
         let mut bytes = Vec::new();
-        let read = (&mut self.from).take(length.into()).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        let read = (&mut self.from).take(length.into()).read_to_end(&mut bytes)?;
         if read < length as usize {
-            return Err("it is cut off".into());
+            return Err(Unread::wrong("it is cut off"));
         }
         Ok((tag, bytes))
     }
 }
 
 /// Tables that are there whole have no rows that went.
-fn whole(tables: Vec<TableChange>) -> Result<Vec<SavedTable>, String> {
+fn whole(tables: Vec<TableChange>) -> Result<Vec<SavedTable>, Unread> {
     let table = |table: TableChange| {
         if !table.gone.is_empty() {
-            return Err("rows are gone from a table that is said to be whole".to_owned());
+            return Err(Unread::wrong("rows are gone from a table that is said to be whole"));
         }
         Ok(SavedTable { name: table.name, identity: table.identity, rows: table.rows })
     };
     tables.into_iter().map(table).collect()
 }
 
-fn unexpected(tag: u8) -> String {
-    format!("a frame {tag} stands where none may")
+fn unexpected(tag: u8) -> Unread {
+    Unread::Wrong(format!("a frame {tag} stands where none may"))
 }
 
-fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
+    serde_json::from_slice(bytes).map_err(Unread::wrong)
 }
 
 fn encoded(rows: &RecordBatch) -> io::Result<Vec<u8>> {
@@ -294,7 +328,7 @@ fn encoded(rows: &RecordBatch) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn decoded(bytes: &[u8]) -> Result<Vec<RecordBatch>, String> {
-    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(|e| e.to_string())?;
-    reader.collect::<Result<_, _>>().map_err(|e| e.to_string())
+fn decoded(bytes: &[u8]) -> Result<Vec<RecordBatch>, Unread> {
+    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(Unread::wrong)?;
+    reader.collect::<Result<_, _>>().map_err(Unread::wrong)
 }

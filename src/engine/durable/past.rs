@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::durable::image::{Owner, Reader};
-use crate::engine::durable::recovered::{Pieces, damaged};
+use crate::engine::durable::image::{Owner, Reader, Unread};
+use crate::engine::durable::recovered::{Pieces, unread};
 use crate::engine::durable::{COMMIT, CommitHead, PART, TEXT};
 use crate::journal::{Entry, Records, Trouble};
 use crate::plan::operator::BatchTime;
@@ -144,7 +144,7 @@ impl Past {
 }
 
 fn told(text: Option<&Entry>, pieces: &[Entry], records: &Records) -> Result<Told, Trouble> {
-    let said = |why: String| damaged(records, pieces.first(), &why);
+    let said = |why: Unread| unread(records, pieces.first(), why);
     let (head, reader) = Reader::begin::<CommitHead>(Pieces::of(pieces, records)).map_err(said)?;
     let owners = reader.owners().map_err(said)?;
     let ends = pieces.first().zip(pieces.last()).map(|(first, last)| (first.sequence, last.sequence));

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
 
-use crate::engine::durable::image::{Owner, Part, Reader, Writer};
+use crate::engine::durable::image::{Owner, Part, Reader, Unread, Writer};
 use crate::engine::durable::{COMMIT, CommitHead, DONE, DoneHead, PART, TEXT, Undelivered};
 use crate::engine::snapshot::{Head, Owned, Snapshot};
 use crate::engine::tables;
-use crate::journal::{Entry, Records, Snapshots, Trouble};
+use crate::journal::{Entry, Records, Snapshots, Trouble, as_trouble};
 use crate::plan::operator::{BatchTime, Changes};
 use serde::{Deserialize, Serialize};
 
@@ -136,7 +137,7 @@ impl Recovered {
         let (Some(first), Some(last)) = (batch.pieces.first(), batch.pieces.last()) else { return Ok(()) };
         let mut reader = Pieces::of(batch.pieces, records);
         let (head, mut reader) =
-            Reader::begin::<CommitHead>(&mut reader).map_err(|why| damaged(records, Some(first), &why))?;
+            Reader::begin::<CommitHead>(&mut reader).map_err(|why| unread(records, Some(first), why))?;
         let is_new = last.sequence > base;
         let is_done = done.contains(&head.number);
         if !is_new && is_done {
@@ -151,7 +152,7 @@ impl Recovered {
             self.undelivered.retain(|(_, of)| of.batch.number < head.number);
         }
         let mut prepared = Vec::new();
-        while let Some(part) = reader.next().map_err(|why| damaged(records, Some(first), &why))? {
+        while let Some(part) = reader.next().map_err(|why| unread(records, Some(first), why))? {
             match part {
                 Part::Owner(owner, word, change) if is_new => {
                     let known = changes.entry(owner).or_default();
@@ -204,7 +205,7 @@ impl Recovered {
 
 /// Reads a snapshot.
 pub(super) fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, Trouble> {
-    let said = |why: String| Trouble::Damaged { file: snapshots.path(number), offset: None, why };
+    let said = |why: Unread| troubled((snapshots.path(number), None), why);
     let (head, mut reader) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
     let mut found = Recovered { head: head.head, sequence: head.sequence, ..Recovered::default() };
     while let Some(part) = reader.next().map_err(said)? {
@@ -213,7 +214,7 @@ pub(super) fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, 
                 found.owned.insert(owner, (word, tables));
             }
             Part::Text(text) => found.text = Some(text),
-            Part::Owner(..) | Part::Artifact(_) => return Err(said("it holds what it may not".into())),
+            Part::Owner(..) | Part::Artifact(_) => return Err(said(Unread::Wrong("it holds what it may not".into()))),
         }
     }
     Ok(found)
@@ -221,7 +222,7 @@ pub(super) fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, 
 
 /// The time of the last batch that is in a snapshot.
 pub(super) fn made_at(snapshots: &Snapshots, number: u64) -> Result<Option<i64>, Trouble> {
-    let said = |why: String| Trouble::Damaged { file: snapshots.path(number), offset: None, why };
+    let said = |why: Unread| troubled((snapshots.path(number), None), why);
     let (head, _) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
     Ok(head.head.last)
 }
@@ -236,7 +237,7 @@ pub(super) fn parts<T: serde::de::DeserializeOwned>(
     pieces: &[Entry],
     records: &Records,
 ) -> Result<(T, Vec<Part>), Trouble> {
-    let said = |why: String| damaged(records, pieces.first(), &why);
+    let said = |why: Unread| unread(records, pieces.first(), why);
     let (head, mut reader) = Reader::begin::<T>(Pieces::of(pieces, records)).map_err(said)?;
     let mut parts = Vec::new();
     while let Some(part) = reader.next().map_err(said)? {
@@ -245,7 +246,19 @@ pub(super) fn parts<T: serde::de::DeserializeOwned>(
     Ok((head, parts))
 }
 
-pub(super) fn damaged(records: &Records, entry: Option<&Entry>, why: &str) -> Trouble {
+pub(super) fn unread(records: &Records, entry: Option<&Entry>, why: Unread) -> Trouble {
+    troubled(records.place(entry), why)
+}
+
+/// What the disk said is not taken for damage.
+fn troubled((file, offset): (PathBuf, Option<u64>), why: Unread) -> Trouble {
+    match why {
+        Unread::Bytes(error) => as_trouble(&file, error),
+        Unread::Wrong(why) => Trouble::Damaged { file, offset, why },
+    }
+}
+
+fn damaged(records: &Records, entry: Option<&Entry>, why: &str) -> Trouble {
     let (file, offset) = records.place(entry);
     Trouble::Damaged { file, offset, why: why.to_owned() }
 }

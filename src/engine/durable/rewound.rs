@@ -15,7 +15,7 @@ use crate::engine::durable::image::Owner;
 use crate::engine::durable::past::Past;
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
-use crate::engine::durable::{Checkpoint, CommitHead, Durable, START, commit};
+use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, START, commit};
 use crate::engine::snapshot::Head;
 use crate::journal::{Disk, Journal, Trouble, Tuning};
 use crate::plan::operator::{BatchTime, Changes, SavedTable};
@@ -124,8 +124,8 @@ fn pipeline(disk: &Arc<dyn Disk>, folder: &Path) -> Result<String, Trouble> {
 
 fn compact(disk: &Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Compacted, Trouble> {
     // The next record begins a segment of its own, so that those before it can go.
-    let checkpoint = Checkpoint::tuned(disk.clone(), folder, pipeline, Tuning { segment_bytes: 1 })?;
-    let Checkpoint { journal: Some(mut journal), recovered } = checkpoint else {
+    let checkpoint = Checkpoint::tuned(disk.clone(), folder, pipeline, Tuning { segment_bytes: 1 }, Pace::default())?;
+    let Checkpoint { journal: Some(mut journal), recovered, .. } = checkpoint else {
         return Ok(Compacted { bytes: (0, 0), behind: None });
     };
     let files = journal.snapshots();

@@ -7,10 +7,23 @@ use crate::engine::durable::recovered::{Recovered, made_at};
 use crate::journal::{Entry, Journal, Records, Snapshots as Files, Trouble};
 use crate::plan::Settings;
 
-/// A snapshot is made when batches wrote as much as the last one has, but not for less than so many bytes ...
-const LEAST: u64 = 32 << 20;
-/// ... or when there were so many batches: each costs a little when the journal is read.
-const BATCHES: u64 = 1_000;
+/// When a snapshot is made.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct Pace {
+    /// When batches wrote as much as the last one has, but not for less than so many bytes ...
+    pub(in crate::engine) bytes: u64,
+    /// ... or when there were so many batches: each costs a little when the journal is read.
+    pub(in crate::engine) batches: u64,
+    /// On a thread of its own. Tests make them at once, so that a seed always does the same.
+    pub(in crate::engine) beside: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { bytes: 32 << 20, batches: 1_000, beside: true }
+    }
+}
+
 /// How many are kept: should the newest not be readable, the one before it is.
 const KEPT: usize = 2;
 
@@ -46,6 +59,7 @@ type Made = Result<Option<(u64, u64)>, Trouble>;
 /// Makes snapshots when they are due.
 pub(super) struct Snapshots {
     files: Files,
+    pace: Pace,
     /// Bytes and batches since the last one.
     grown: u64,
     batches: u64,
@@ -61,10 +75,12 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn new(files: Files, recovered: &Recovered, retention: Retention) -> Self {
+    pub(super) fn new(files: Files, recovered: &Recovered, (pace, retention): (Pace, Retention)) -> Self {
         let (grown, batches, kept) = (recovered.grown, recovered.batches, recovered.snapshots.clone());
         let (synced, micros) = (recovered.sequence, recovered.head.last.unwrap_or_default());
-        Snapshots { files, grown, batches, last: 0, kept, synced, micros, retention, running: None }
+        // One whose size cannot be told is made anew somewhat early.
+        let last = kept.last().and_then(|number| files.bytes(*number).ok()).unwrap_or_default();
+        Snapshots { files, pace, grown, batches, last, kept, synced, micros, retention, running: None }
     }
 
     /// A batch of that time wrote so many bytes, up to that record, and they are on the disk.
@@ -81,9 +97,12 @@ impl Snapshots {
         if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
             self.clear_up(journal, needed)?;
         }
-        let is_due = self.grown >= self.last.max(LEAST) || self.batches >= BATCHES;
+        let is_due = self.grown >= self.last.max(self.pace.bytes) || self.batches >= self.pace.batches;
         if is_due && self.running.is_none() {
             self.begin(journal);
+            if !self.pace.beside {
+                return self.clear_up(journal, needed);
+            }
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub(super) struct Kept {
     pieces: Vec<Piece>,
     /// Cell and values of the rows that are there, where equal ones are kept once.
     seen: Option<KeyTable>,
-    /// The number of the next row. Rows stand in the order of their numbers.
+    /// The number of the next row. Rows stand in the order of their numbers; those of one key group differ.
     next: i64,
     /// Rows from this number on came since changes were last asked for; none: nobody asks.
     told: Option<i64>,
@@ -173,7 +173,11 @@ impl Kept {
             let (Some(first), Some(last)) = (piece.numbers.first(), piece.numbers.last()) else { continue };
             let from = moved.partition_point(|number| number < first);
             let to = moved.partition_point(|number| number <= last);
-            let older = moved[from..to].iter().filter_map(|number| piece.numbers.binary_search(number).ok());
+            // Rows of several key groups may have the same number, when they were in several partitions before.
+            let older = moved[from..to].iter().flat_map(|number| {
+                let first = piece.numbers.partition_point(|other| other < number);
+                first..piece.numbers.partition_point(|other| other <= number)
+            });
             let new = piece.numbers.partition_point(|number| *number < told)..piece.numbers.len();
             let rows: Vec<u32> = older.chain(new).map(|row| row as u32).collect();
             if !rows.is_empty() {

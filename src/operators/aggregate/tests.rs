@@ -257,6 +257,18 @@ fn sessions_that_become_one_take_back_what_they_were() {
 }
 
 #[test]
+fn rows_of_two_groups_with_one_number_move_to_other_sessions_together() {
+    let mut bench = Bench::over("rows", "aggregate array_agg(n) as l by k over session(gap 4s)", 3);
+    bench.step(&["k0", "k1", "k2"].map(|k| [row(k, 1, 100), row(k, 2, 106)]).concat(), mark(100));
+    bench.restart(1);
+    let bridges = ["k0", "k1", "k2"].map(|k| row(k, 3, 103));
+    bench.step(&bridges, mark(100));
+    bench.restart(2);
+    let expected = ["k0", "k1", "k2"].map(|k| format!("100-110 {k} [1,2,3]"));
+    assert_eq!(short(&bench.step(&[], END).sorted()), expected);
+}
+
+#[test]
 fn emit_all_gives_every_open_result() {
     let mut running = Bench::timed("aggregate sum(n) as s by k running ttl 1h emit all");
     running.step(&[row("a", 1, 100), row("b", 2, 100)], None);

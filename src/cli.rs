@@ -3,6 +3,7 @@
 
 mod args;
 mod check;
+mod checkpoint;
 mod completions;
 mod convert;
 mod decide;
@@ -19,8 +20,11 @@ mod list;
 mod new;
 mod plan;
 mod report;
+mod rewind;
+mod rows;
 mod run;
 mod schema;
+mod state;
 mod table;
 mod terminal;
 mod test;
@@ -110,6 +114,9 @@ fn dispatch(verb: Verb, terminal: &mut Terminal) -> Outcome {
         Verb::Run(args) => run::run(&args, terminal),
         Verb::Decide(args) => decide::decide(&args, terminal),
         Verb::Test(args) => test::test(&args, terminal),
+        Verb::State(args) => state::state(&args, terminal),
+        Verb::Checkpoint(args) => checkpoint::checkpoint(&args.what, terminal),
+        Verb::Rewind(args) => rewind::rewind(&args, terminal),
         Verb::Plan(args) => plan::plan(&args, terminal),
         Verb::Graph(args) => graph::graph(&args, terminal),
         Verb::Fmt(args) => fmt::fmt(&args, terminal),

@@ -34,7 +34,9 @@ pub use accounts::{
     BatchReport, MarkCount, MeterCount, Moved, OperatorCount, Phases, Report, SinkCount, SourceCount, Summary,
 };
 pub use clock::{Clock, ManualClock, RealClock};
-pub use durable::{Checkpoint, Start};
+pub use durable::{
+    Checkpoint, Compacted, Contents, Copied, Differs, Due, Remembered, Rewound, SourceAt, Start, Verified, Versions,
+};
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};
 pub use queue::Inlet;

@@ -192,6 +192,12 @@ impl Journal {
         Reader::open(disk, folder)
     }
 
+    /// The snapshots of a checkpoint whose records cannot be read; only to be read.
+    pub fn snapshots_of(disk: Arc<dyn Disk>, folder: &Path) -> Result<Option<Snapshots>, Trouble> {
+        let page = about::read(&*disk, &folder.join("about"))?;
+        Ok(page.map(|page| Snapshots::new(disk, folder.join("snapshots"), page.id)))
+    }
+
     /// The caller's records, in order: those that were found and those that were appended since, without those that
     /// were trimmed.
     #[must_use]
@@ -295,6 +301,12 @@ impl Journal {
         self.writer.next
     }
 
+    /// Whether segments are still to be removed, with the next syncs.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.stuck.is_none() && !self.unneeded.is_empty()
+    }
+
     /// Whether the process before this one closed the journal, and nothing was appended since.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -340,6 +352,7 @@ impl Journal {
 
 /// A checkpoint as it was when it was looked at.
 pub struct Reader {
+    folder: PathBuf,
     about: About,
     chain: Chain,
     records: Records,
@@ -356,7 +369,8 @@ impl Reader {
         let journal = folder.join("journal");
         let chain = Chain::read(&*disk, &journal, &page)?;
         let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), page.id);
-        Ok(Reader { about: page.about, chain, records: Records::new(disk, journal, seed(&page.id)), snapshots })
+        let records = Records::new(disk, journal, seed(&page.id));
+        Ok(Reader { folder: folder.to_owned(), about: page.about, chain, records, snapshots })
     }
 
     /// Whether there are newer segments by now.
@@ -399,6 +413,19 @@ impl Reader {
     #[must_use]
     pub fn first(&self) -> u64 {
         self.chain.segments.first().map_or(1, |segment| segment.first)
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.chain.segments.len()
+    }
+
+    /// The end of the last segment, where something lies behind it that was never made durable.
+    #[must_use]
+    pub fn torn(&self) -> Option<(PathBuf, u64)> {
+        let last = self.chain.segments.last().filter(|last| last.excess)?;
+        Some((self.folder.join("journal").join(segment_name(last.first)), last.length))
     }
 
     /// Whether the last process that wrote it closed it.

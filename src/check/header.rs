@@ -1,6 +1,7 @@
 //! The `pipeline` statement: its name and its settings, as data like every other entry's.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use millstream_dsl::{Diagnostic, Span};
 
@@ -12,62 +13,74 @@ use crate::plan::graph::Header;
 use crate::plan::{OptionKind, OptionSpec, OptionValue, Settings};
 
 /// What may stand in the braces of `pipeline NAME { ... }`.
-pub const HEADER_OPTIONS: &[OptionSpec] = &[
-    OptionSpec::with_default("every", OptionKind::Duration, "1s", "the batch interval; `0s` means as soon as possible"),
-    OptionSpec::optional("checkpoint", OptionKind::Path, "the folder that a restarted pipeline goes on from"),
-    OptionSpec::optional("time_zone", OptionKind::Text, "the zone for reading and printing times that name none"),
-    OptionSpec::optional(
-        "watermark",
-        OptionKind::Duration,
-        "how late rows may come, for sources with a `time` that do not say it",
-    ),
-    OptionSpec::optional(
-        "idle",
-        OptionKind::Duration,
-        "after how long without rows a source no longer holds back the watermark",
-    ),
-    OptionSpec::with_default(
-        "watermarks",
-        OptionKind::Symbol(WATERMARKS),
-        "slowest",
-        "whose watermark holds where streams meet",
-    ),
-    OptionSpec::optional(
-        "max_rows",
-        OptionKind::Integer { min: 1, max: i64::MAX },
-        "at most so many rows a batch and source",
-    ),
-    OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch and source"),
-    OptionSpec::optional("retain", OptionKind::Duration, "how long batches are kept for windows in batch time"),
-    OptionSpec::optional("state_limit", OptionKind::Size, "the pipeline stops before its state grows beyond this"),
-    OptionSpec::with_default(
-        "on_overrun",
-        OptionKind::Symbol(OVERRUN),
-        "skip",
-        "what happens when a batch takes longer than `every`",
-    ),
-    OptionSpec::optional(
-        "on_change",
-        OptionKind::Symbol(ON_CHANGE),
-        "what a saved edit does with state that it gives another meaning; without it, it waits for `millstream decide`",
-    ),
-    OptionSpec::with_default(
-        "backpressure",
-        OptionKind::Bool,
-        "true",
-        "whether sources slow down when batches take too long",
-    ),
-    OptionSpec::optional("initial_rate", RATE, "rows a second and source until `backpressure` knows better"),
-    OptionSpec::with_default("min_rate", RATE, "100", "`backpressure` lets at least so many rows a second pass"),
-    OptionSpec::with_default("pid_proportional", GAIN, "1.0", "`backpressure`: weight of the last batch's error"),
-    OptionSpec::with_default("pid_integral", GAIN, "0.2", "`backpressure`: weight of the rows that wait"),
-    OptionSpec::with_default("pid_derived", GAIN, "0.0", "`backpressure`: weight of the error's change"),
-    OptionSpec::optional(
-        "partitions",
-        OptionKind::Integer { min: 1, max: 256 },
-        "into how many parts a batch is cut; one a core if not said",
-    ),
-];
+pub static HEADER_OPTIONS: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
+    vec![
+        OptionSpec::with_default(
+            "every",
+            OptionKind::Duration,
+            "1s",
+            "the batch interval; `0s` means as soon as possible",
+        ),
+        OptionSpec::optional("checkpoint", OptionKind::Path, "the folder that a restarted pipeline goes on from"),
+        OptionSpec::optional("time_zone", OptionKind::Text, "the zone for reading and printing times that name none"),
+        OptionSpec::optional(
+            "watermark",
+            OptionKind::Duration,
+            "how late rows may come, for sources with a `time` that do not say it",
+        ),
+        OptionSpec::optional(
+            "idle",
+            OptionKind::Duration,
+            "after how long without rows a source no longer holds back the watermark",
+        ),
+        OptionSpec::with_default(
+            "watermarks",
+            OptionKind::Symbol(WATERMARKS),
+            "slowest",
+            "whose watermark holds where streams meet",
+        ),
+        OptionSpec::optional(
+            "max_rows",
+            OptionKind::Integer { min: 1, max: i64::MAX },
+            "at most so many rows a batch and source",
+        ),
+        OptionSpec::optional("max_bytes", OptionKind::Size, "at most so many bytes a batch and source"),
+        OptionSpec::optional("retain", OptionKind::Duration, "how long batches are kept for windows in batch time"),
+        OptionSpec::optional(
+            "retention",
+            OptionKind::AnyOf(vec![OptionKind::Duration, OptionKind::Size]),
+            "how much of the checkpoint is kept for `millstream rewind`: `7d`, or `1gb` of it",
+        ),
+        OptionSpec::optional("state_limit", OptionKind::Size, "the pipeline stops before its state grows beyond this"),
+        OptionSpec::with_default(
+            "on_overrun",
+            OptionKind::Symbol(OVERRUN),
+            "skip",
+            "what happens when a batch takes longer than `every`",
+        ),
+        OptionSpec::optional(
+            "on_change",
+            OptionKind::Symbol(ON_CHANGE),
+            "what a saved edit does with state that it gives another meaning; without it, it waits for `millstream decide`",
+        ),
+        OptionSpec::with_default(
+            "backpressure",
+            OptionKind::Bool,
+            "true",
+            "whether sources slow down when batches take too long",
+        ),
+        OptionSpec::optional("initial_rate", RATE, "rows a second and source until `backpressure` knows better"),
+        OptionSpec::with_default("min_rate", RATE, "100", "`backpressure` lets at least so many rows a second pass"),
+        OptionSpec::with_default("pid_proportional", GAIN, "1.0", "`backpressure`: weight of the last batch's error"),
+        OptionSpec::with_default("pid_integral", GAIN, "0.2", "`backpressure`: weight of the rows that wait"),
+        OptionSpec::with_default("pid_derived", GAIN, "0.0", "`backpressure`: weight of the error's change"),
+        OptionSpec::optional(
+            "partitions",
+            OptionKind::Integer { min: 1, max: 256 },
+            "into how many parts a batch is cut; one a core if not said",
+        ),
+    ]
+});
 
 const WATERMARKS: &[(&str, &str)] = &[
     ("slowest", "that of the slowest input: no row is late because another stream is ahead"),
@@ -128,7 +141,7 @@ impl Checker<'_> {
         }
         let around = Around { what: "a pipeline".into(), rows: None };
         let mut settings = Settings::default();
-        self.options(&options.entries, HEADER_OPTIONS, &around, name.at.0, &mut settings);
+        self.options(&options.entries, &HEADER_OPTIONS, &around, name.at.0, &mut settings);
         let zone = settings.text("time_zone").map(str::to_owned);
         if let Some(zone) = zone.as_deref().filter(|zone| !literals::is_zone(zone)) {
             let span = settings.span("time_zone").unwrap_or(name.at.0);

@@ -46,6 +46,12 @@ pub(crate) enum Verb {
     Decide(Decide),
     /// Run the test blocks of pipelines, in virtual time
     Test(Test),
+    /// Look at what a pipeline remembers in its checkpoint
+    State(State),
+    /// Check, shrink or copy a checkpoint
+    Checkpoint(Checkpoint),
+    /// Go back to the state behind an earlier batch
+    Rewind(Rewind),
     /// Print what is run: stages, passes, state, guarantees
     Plan(Plan),
     /// Draw what is run
@@ -140,6 +146,9 @@ pub(crate) struct Run {
     /// Go on by the text as it was at the start, whatever is saved
     #[arg(long)]
     pub(crate) no_reload: bool,
+    /// Begin with the state of a checkpoint, or of a file that `checkpoint export` wrote
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    pub(crate) from_snapshot: Option<PathBuf>,
     /// Set a parameter; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
@@ -165,6 +174,145 @@ pub(crate) struct Decide {
     /// NAME=keep or NAME=reset; without any, what is asked is printed
     #[arg(value_name = "NAME=ANSWER")]
     pub(crate) answers: Vec<String>,
+}
+
+/// Look at what a pipeline remembers in its checkpoint; it may be running
+#[derive(Debug, clap::Args)]
+#[command(after_help = "OPERATOR is a name as the list prints it, or as much of it as no other has.\n\n\
+    Examples:\n  millstream state state\n  millstream state state get totals books\n  \
+    millstream state state dump totals --format csv")]
+pub(crate) struct State {
+    /// The checkpoint
+    pub(crate) dir: PathBuf,
+    /// text, or json: one object
+    #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+    pub(crate) format: ReportFormat,
+    /// What to look at
+    #[command(subcommand)]
+    pub(crate) what: Option<StateOf>,
+}
+
+/// What of the state to look at.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateOf {
+    /// The rows of a key
+    Get {
+        /// Whose rows
+        operator: String,
+        /// The columns of the key, separated by commas
+        key: String,
+        /// As it was behind that batch
+        #[arg(long, value_name = "BATCH")]
+        behind: Option<u64>,
+        /// text, or json: one object a row
+        #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+        format: ReportFormat,
+    },
+    /// All rows of an operator
+    Dump {
+        /// Whose rows
+        operator: String,
+        /// json (one object a row), csv or parquet
+        #[arg(long, value_enum, default_value = "json", hide_possible_values = true)]
+        format: RowFormat,
+        /// Only this table
+        #[arg(long, value_name = "TABLE")]
+        table: Option<String>,
+        /// A new file to write to; standard output where not said
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// As it was behind that batch
+        #[arg(long, value_name = "BATCH")]
+        behind: Option<u64>,
+    },
+    /// Rows that came (+), changed (~) and went (-) between two batches
+    Diff {
+        /// Behind this batch
+        from: u64,
+        /// And behind this one
+        to: u64,
+        /// text, or json: one object a row
+        #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+        format: ReportFormat,
+    },
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// One object a line.
+    Json,
+    /// With a line of names.
+    Csv,
+    /// Columns, packed.
+    Parquet,
+}
+
+/// Check, shrink or copy a checkpoint
+#[derive(Debug, clap::Args)]
+#[command(after_help = "verify and info may be asked while the pipeline runs, and so may export.\n\
+    Exit code: 0 all is well, 1 something is damaged, 2 it cannot be done.\n\n\
+    Examples:\n  millstream checkpoint export state orders.checkpoint\n  millstream checkpoint verify state")]
+pub(crate) struct Checkpoint {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) what: CheckpointVerb,
+}
+
+/// What to do with a checkpoint.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointVerb {
+    /// Read every record and every snapshot, and say what is wrong
+    Verify {
+        /// The checkpoint
+        dir: PathBuf,
+        /// text, or json: one object
+        #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+        format: ReportFormat,
+    },
+    /// Tell what is in it: batches, snapshots, bytes, what is still to be delivered
+    Info {
+        /// The checkpoint
+        dir: PathBuf,
+        /// text, or json: one object
+        #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
+        format: ReportFormat,
+    },
+    /// Make a snapshot now and let go of everything before it; nothing may run
+    Compact {
+        /// The checkpoint
+        dir: PathBuf,
+    },
+    /// Write all it takes to go on into one file
+    Export {
+        /// The checkpoint
+        dir: PathBuf,
+        /// A new file
+        file: PathBuf,
+    },
+    /// Make a checkpoint of such a file
+    Import {
+        /// What export wrote
+        file: PathBuf,
+        /// A new folder
+        dir: PathBuf,
+    },
+}
+
+/// Go back to the state behind an earlier batch; nothing may run
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without --yes it is only said what it means for sources and sinks.\n\
+    The batches in between stay in the journal: going to the last of them undoes it.\n\n\
+    Example:\n  millstream rewind state --to 1200")]
+pub(crate) struct Rewind {
+    /// The checkpoint
+    pub(crate) dir: PathBuf,
+    /// The batch whose state it is to be
+    #[arg(long, value_name = "BATCH")]
+    pub(crate) to: u64,
+    /// Do it
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Print what is run: stages, passes, state, guarantees

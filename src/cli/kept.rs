@@ -82,6 +82,11 @@ impl Kept {
         Findings::of(load::kept(&texts), catalog, &self.set)
     }
 
+    /// Its path from the pipeline's folder.
+    pub(super) fn name(&self) -> &Path {
+        self.files.first().map_or(Path::new("pipeline.stream"), |(path, _)| path)
+    }
+
     /// What was given from outside.
     pub(super) fn set(&self) -> &Overrides {
         &self.set

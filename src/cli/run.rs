@@ -16,7 +16,8 @@ use millstream_dsl::{SourceMap, Span};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use checkpoint::Begun;
-use live::{Live, grouped};
+use live::Live;
+pub(super) use live::grouped;
 use log::Lines;
 use progress::Progress;
 
@@ -57,6 +58,9 @@ struct Around {
 /// Checks, then runs. What the pipeline prints goes to standard output, everything about it to standard error.
 pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let many = args.file.is_dir();
+    if many && args.from_snapshot.is_some() {
+        return Err(Failure::new("a checkpoint is of one pipeline: run that file alone with `--from-snapshot`"));
+    }
     let catalog = builtins::catalog();
     let overrides = args.set.iter().cloned().collect();
     let found = (!many).then(|| findings::find(&args.file, &catalog, &overrides));
@@ -115,7 +119,8 @@ fn one(
 ) -> Outcome {
     let Findings { plan: Some(plan), program, .. } = found else { return Ok(Exit::Unreadable) };
     let set = args.set.iter().cloned().collect();
-    let begun = match checkpoint::begin(file, (plan, program), set, is_watched(file, args), terminal)? {
+    let how = (is_watched(file, args), args.from_snapshot.as_deref());
+    let begun = match checkpoint::begin(file, (plan, program), set, how, terminal)? {
         Ok(begun) => begun,
         Err(exit) => return Ok(exit),
     };

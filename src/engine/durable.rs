@@ -2,11 +2,21 @@
 //! delivered comes out of it, and beside the batches snapshots are made of it. The bytes of files are the journal's.
 
 pub(super) mod changed;
+mod contents;
+mod copied;
 pub(super) mod image;
+mod past;
 pub(super) mod positions;
 mod recovered;
 mod resumed;
+mod rewound;
 mod snapshots;
+mod verified;
+
+pub use contents::{Contents, Due, Remembered, SourceAt};
+pub use copied::Copied;
+pub use rewound::{Compacted, Differs, Rewound, Versions};
+pub use verified::Verified;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -19,7 +29,7 @@ use changed::{Changed, Told};
 use image::{Owner, Prepared, Writer};
 use recovered::Recovered;
 pub(super) use snapshots::Pace;
-use snapshots::Snapshots;
+use snapshots::{Retention, Snapshots};
 
 use crate::engine::clock::Clock;
 use crate::engine::snapshot::{Head, refused};
@@ -49,7 +59,8 @@ const RECORD: usize = 8 << 20;
 
 /// A checkpoint that was opened and is not in use yet.
 pub struct Checkpoint {
-    journal: Journal,
+    /// None: nothing is kept of what becomes of it.
+    journal: Option<Journal>,
     recovered: Recovered,
     pace: Pace,
 }
@@ -82,6 +93,9 @@ struct CommitHead {
     all: bool,
     /// How many sinks staged something.
     prepared: usize,
+    /// It is as it was behind that batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rewound: Option<u64>,
     /// As it is behind the batch.
     head: Head,
 }
@@ -122,7 +136,7 @@ impl Checkpoint {
             let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
             return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
         }
-        Ok(Checkpoint { journal, recovered, pace })
+        Ok(Checkpoint { journal: Some(journal), recovered, pace })
     }
 
     /// Whether a folder is a checkpoint.
@@ -148,14 +162,14 @@ impl Checkpoint {
     }
 
     /// Puts it into use.
-    pub(super) fn begin(self) -> Result<(Durable, Recovered), Trouble> {
+    pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
         let Checkpoint { journal, recovered, pace } = self;
+        let Some(mut journal) = journal else { return Ok((None, recovered)) };
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
-        let snapshots = Snapshots::new(journal.snapshots(), &recovered, pace);
-        let mut journal = journal;
+        let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
         journal.append(START, &[])?;
         let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
-        Ok((durable, recovered))
+        Ok((Some(durable), recovered))
     }
 }
 
@@ -228,7 +242,7 @@ impl Durable {
             self.journal.give_up(first);
             return Err(failed(&trouble));
         }
-        self.snapshots.grew(bytes.len() as u64, last);
+        self.snapshots.grew(bytes.len() as u64, last, changed.batch.micros);
         Ok(first)
     }
 
@@ -293,8 +307,22 @@ impl Durable {
 
 fn written(changed: &Changed, all: bool) -> std::io::Result<Vec<u8>> {
     let BatchTime { number, micros } = changed.batch;
-    let head = CommitHead { number, micros, all, prepared: changed.prepared.len(), head: changed.head.clone() };
-    let mut writer = Writer::begin(Vec::new(), &head)?;
+    commit(
+        &CommitHead {
+            number,
+            micros,
+            all,
+            prepared: changed.prepared.len(),
+            rewound: None,
+            head: changed.head.clone(),
+        },
+        changed,
+    )
+}
+
+/// The bytes of a commit.
+fn commit(head: &CommitHead, changed: &Changed) -> std::io::Result<Vec<u8>> {
+    let mut writer = Writer::begin(Vec::new(), head)?;
     for (owner, word, changes) in &changed.tables {
         writer.owner(owner, word, changes)?;
     }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use crate::builtins;
 use crate::check::{Overrides, Program};
+use crate::cli::checkpoint::read;
 use crate::cli::kept::Kept;
 use crate::cli::plan::against::told;
+use crate::cli::state::is_checkpoint;
 use crate::cli::table::aligned;
 use crate::cli::terminal::Terminal;
 use crate::cli::watch::draining::Draining;
 use crate::cli::watch::{on_change, waiting::Desk};
 use crate::cli::{Exit, Failure};
-use crate::engine::{Checkpoint, Start};
-use crate::journal::RealDisk;
+use crate::engine::{Checkpoint, Copied, Start};
+use crate::journal::{Disk, RealDisk};
 use crate::optimize::optimize;
 use crate::plan::Plan;
 use crate::reload::{Answers, compare, drain};
@@ -37,15 +39,26 @@ pub(super) fn begin(
     file: &Path,
     (plan, program): (Plan, Program),
     set: Overrides,
-    waits: bool,
+    (waits, snapshot): (bool, Option<&Path>),
     terminal: &mut Terminal,
 ) -> Result<Result<Begun, Exit>, Failure> {
-    let Some(folder) = &plan.header.checkpoint else {
-        return Ok(Ok(Begun { plan, program, set, start: None, draining: None }));
+    let home = file.parent().unwrap_or(Path::new(""));
+    let folder = plan.header.checkpoint.as_ref().map(|folder| home.join(folder));
+    let (checkpoint, folder) = match (folder, snapshot) {
+        (None, None) => return Ok(Ok(Begun { plan, program, set, start: None, draining: None })),
+        (None, Some(snapshot)) => {
+            let checkpoint = copied(snapshot, &plan)?.alone();
+            (checkpoint.map_err(|why| Failure::new(format!("`{}`: {why}", snapshot.display())))?, snapshot.to_owned())
+        }
+        (Some(folder), snapshot) => {
+            if let Some(snapshot) = snapshot {
+                let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+                copied(snapshot, &plan)?.put(&disk, &folder).map_err(Failure::new)?;
+            }
+            let checkpoint = Checkpoint::open(Arc::new(RealDisk), &folder, &plan.header.name);
+            (checkpoint.map_err(|trouble| Failure::new(trouble.to_string()))?, folder)
+        }
     };
-    let folder = file.parent().unwrap_or(Path::new("")).join(folder);
-    let checkpoint = Checkpoint::open(Arc::new(RealDisk), &folder, &plan.header.name);
-    let checkpoint = checkpoint.map_err(|trouble| Failure::new(trouble.to_string()))?;
     let text = Kept::of(&program, &set).encode();
     let Some(before) = checkpoint.text().filter(|before| *before != text) else {
         return Ok(Ok(Begun {
@@ -128,6 +141,26 @@ pub(super) fn begin(
             Ok(Err(Exit::Mistakes))
         }
     }
+}
+
+/// What a run is to begin with instead of nothing.
+fn copied(snapshot: &Path, plan: &Plan) -> Result<Copied, Failure> {
+    let copied = if snapshot.is_dir() {
+        is_checkpoint(snapshot)?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Copied::of(&disk, snapshot).map_err(Failure::new)?
+    } else {
+        read(snapshot)?
+    };
+    if copied.pipeline() != plan.header.name {
+        return Err(Failure::new(format!(
+            "`{}` is of pipeline `{}`, and this one is called `{}`: give them the same name",
+            snapshot.display(),
+            copied.pipeline(),
+            plan.header.name
+        )));
+    }
+    Ok(copied)
 }
 
 /// Goes on by two texts, where windows of the older one were open when the last run ended. `now`: the newer of them; none

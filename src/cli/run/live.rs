@@ -132,7 +132,7 @@ fn line(batch: &BatchReport, (rows_in, rows_out): (u64, u64)) -> String {
 }
 
 /// `12,345,678`
-pub(super) fn grouped(number: u64) -> String {
+pub(in crate::cli) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

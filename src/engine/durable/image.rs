@@ -249,6 +249,19 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Whose tables the rest of the stream tells of; rows are not looked at.
+    pub(in crate::engine) fn owners(mut self) -> Result<Vec<Owner>, Unread> {
+        let mut owners = Vec::new();
+        loop {
+            match self.frame()? {
+                (END, _) => return Ok(owners),
+                (OWNER, bytes) => owners.push(json::<Owned>(&bytes)?.owner),
+                (TABLE | GONE | ROWS | ARTIFACT | PIECE | TEXT, _) => {}
+                (tag, _) => return Err(unexpected(tag)),
+            }
+        }
+    }
+
     fn all_rows(&mut self, tag: u8) -> Result<Vec<RecordBatch>, Unread> {
         let mut rows = Vec::new();
         while let Some(bytes) = self.frame_if(tag)? {

@@ -18,7 +18,7 @@ pub(in crate::engine) struct Recovered {
     pub(in crate::engine) head: Head,
     /// The text that the last batch was run by.
     pub(in crate::engine) text: Option<Vec<u8>>,
-    owned: Owned,
+    pub(super) owned: Owned,
     /// What was committed and may not have been delivered, oldest first, with the batch's first record.
     pub(super) undelivered: Vec<(u64, Undelivered)>,
     /// The last record that counts.
@@ -51,7 +51,7 @@ impl Recovered {
         snapshots: &Snapshots,
         until: Option<u64>,
     ) -> Result<Self, Trouble> {
-        let mut found = Recovered::newest((entries, first), records, snapshots)?;
+        let mut found = Recovered::newest((entries, first), records, snapshots, until)?;
         let base = found.sequence;
         let mut changes: BTreeMap<Owner, (String, Vec<Changes>)> = BTreeMap::new();
         for (owner, (word, tables)) in std::mem::take(&mut found.owned) {
@@ -94,9 +94,16 @@ impl Recovered {
         Ok(found)
     }
 
-    /// The newest snapshot that can be read; nothing where the journal has its beginning.
-    fn newest((entries, first): (&[Entry], u64), records: &Records, snapshots: &Snapshots) -> Result<Self, Trouble> {
+    /// The newest snapshot that can be read and that says no more than it may; nothing where the journal has its
+    /// beginning.
+    fn newest(
+        (entries, first): (&[Entry], u64),
+        records: &Records,
+        snapshots: &Snapshots,
+        until: Option<u64>,
+    ) -> Result<Self, Trouble> {
         let mut numbers = snapshots.list()?;
+        numbers.retain(|number| until.is_none_or(|until| *number <= until));
         let mut bad = None;
         while let Some(number) = numbers.last().copied() {
             match snapshot(snapshots, number) {
@@ -197,7 +204,7 @@ impl Recovered {
 }
 
 /// Reads a snapshot.
-fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, Trouble> {
+pub(super) fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, Trouble> {
     let said = |why: Unread| troubled((snapshots.path(number), None), why);
     let (head, mut reader) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
     let mut found = Recovered { head: head.head, sequence: head.sequence, ..Recovered::default() };
@@ -213,13 +220,23 @@ fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, Trouble> {
     Ok(found)
 }
 
+/// The time of the last batch that is in a snapshot.
+pub(super) fn made_at(snapshots: &Snapshots, number: u64) -> Result<Option<i64>, Trouble> {
+    let said = |why: Unread| troubled((snapshots.path(number), None), why);
+    let (head, _) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
+    Ok(head.head.last)
+}
+
 /// Numbers of the batches that were delivered.
 fn delivered(entries: &[Entry], records: &Records) -> Result<BTreeSet<u64>, Trouble> {
     let done = entries.iter().filter(|entry| entry.kind == DONE);
     done.map(|entry| parts::<DoneHead>(std::slice::from_ref(entry), records).map(|(head, _)| head.number)).collect()
 }
 
-fn parts<T: serde::de::DeserializeOwned>(pieces: &[Entry], records: &Records) -> Result<(T, Vec<Part>), Trouble> {
+pub(super) fn parts<T: serde::de::DeserializeOwned>(
+    pieces: &[Entry],
+    records: &Records,
+) -> Result<(T, Vec<Part>), Trouble> {
     let said = |why: Unread| unread(records, pieces.first(), why);
     let (head, mut reader) = Reader::begin::<T>(Pieces::of(pieces, records)).map_err(said)?;
     let mut parts = Vec::new();
@@ -229,7 +246,7 @@ fn parts<T: serde::de::DeserializeOwned>(pieces: &[Entry], records: &Records) ->
     Ok((head, parts))
 }
 
-fn unread(records: &Records, entry: Option<&Entry>, why: Unread) -> Trouble {
+pub(super) fn unread(records: &Records, entry: Option<&Entry>, why: Unread) -> Trouble {
     troubled(records.place(entry), why)
 }
 
@@ -247,14 +264,14 @@ fn damaged(records: &Records, entry: Option<&Entry>, why: &str) -> Trouble {
 }
 
 /// Records one after the other as bytes.
-struct Pieces<'a> {
+pub(super) struct Pieces<'a> {
     left: std::slice::Iter<'a, Entry>,
     records: &'a Records,
     now: Cursor<Vec<u8>>,
 }
 
 impl<'a> Pieces<'a> {
-    fn of(entries: &'a [Entry], records: &'a Records) -> Self {
+    pub(super) fn of(entries: &'a [Entry], records: &'a Records) -> Self {
         Pieces { left: entries.iter(), records, now: Cursor::default() }
     }
 }

@@ -1,5 +1,6 @@
 //! A session that goes on where a checkpoint ends, and says there what becomes of it.
 
+use crate::engine::durable::snapshots::Retention;
 use crate::engine::durable::{Durable, Start, Undelivered, failed};
 use crate::engine::failure::{EngineError, Failure, at};
 use crate::engine::session::{Opening, Session, before_start};
@@ -14,8 +15,9 @@ impl Session {
         start: Start,
     ) -> Result<(Self, Vec<String>), EngineError> {
         let Start { checkpoint, text, changed } = start;
+        let retention = Retention::of(&plan.header.settings);
         let (mut durable, mut recovered) =
-            checkpoint.begin().map_err(|trouble| before_start(plan, failed(&trouble)))?;
+            checkpoint.begin(retention).map_err(|trouble| before_start(plan, failed(&trouble)))?;
         let same = recovered.text.as_ref() == Some(&text);
         let (snapshot, undelivered) = (recovered.snapshot(), recovered.undelivered());
         let snapshot = snapshot
@@ -25,7 +27,7 @@ impl Session {
             let mut session = Session::open(plan, opening)?;
             let resumed = session
                 .go_on_from(snapshot, false)
-                .and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes))
+                .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes))
                 .and_then(|()| session.keep(durable, (!same).then_some(&text)));
             resumed.map_err(|failure| session.failed(failure))?;
             session.text = text;
@@ -34,8 +36,9 @@ impl Session {
         // By the old text only what was committed is delivered; nothing is read.
         let before = Opening { queued: true, sinks: !undelivered.is_empty(), ..opening.clone() };
         let mut session = Session::open(&old, before)?;
-        let resumed =
-            session.go_on_from(snapshot, true).and_then(|()| session.catch_up(undelivered, &mut durable, &mut notes));
+        let resumed = session
+            .go_on_from(snapshot, true)
+            .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes));
         resumed.map_err(|failure| session.failed(failure))?;
         session.opening = opening;
         let taking = taking.anew();
@@ -54,11 +57,12 @@ impl Session {
 
     /// Another text runs from now on.
     pub(in crate::engine) fn runs_by(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.durable.take().map_or(Ok(()), |durable| self.keep(durable, Some(text)))
+        self.durable.take().map_or(Ok(()), |durable| self.keep(Some(durable), Some(text)))
     }
 
-    /// Commits every batch from now on. `text`: what runs now, where that is another than before.
-    fn keep(&mut self, mut durable: Durable, text: Option<&[u8]>) -> Result<(), Failure> {
+    /// Commits every batch from now on, where there is a place for it. `text`: what runs now, where that is another than before.
+    fn keep(&mut self, durable: Option<Durable>, text: Option<&[u8]>) -> Result<(), Failure> {
+        let Some(mut durable) = durable else { return Ok(()) };
         if let Some(text) = text {
             self.text = text.to_vec();
             let head = self.program.head(self.number, self.last, &self.carry.marks);
@@ -74,9 +78,10 @@ impl Session {
     fn catch_up(
         &mut self,
         undelivered: Vec<Undelivered>,
-        durable: &mut Durable,
+        durable: Option<&mut Durable>,
         notes: &mut Vec<String>,
     ) -> Result<(), Failure> {
+        let Some(durable) = durable else { return Ok(()) };
         let committed = self.number;
         let mut carry = std::mem::take(&mut self.carry);
         let (program, means) = self.split();

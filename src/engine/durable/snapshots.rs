@@ -3,8 +3,9 @@
 
 use std::thread::JoinHandle;
 
-use crate::engine::durable::recovered::Recovered;
+use crate::engine::durable::recovered::{Recovered, made_at};
 use crate::journal::{Entry, Journal, Records, Snapshots as Files, Trouble};
+use crate::plan::Settings;
 
 /// When a snapshot is made.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,32 @@ impl Default for Pace {
 /// How many are kept: should the newest not be readable, the one before it is.
 const KEPT: usize = 2;
 
+/// So many are kept at most where more is to be gone back to: with `retention` one in the middle goes.
+const MOST: usize = 12;
+
+/// How much is kept to go back to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::engine) enum Retention {
+    /// No more than is needed.
+    #[default]
+    Least,
+    /// Microseconds before the last batch.
+    Time(i64),
+    /// Bytes of journal and snapshots together.
+    Bytes(u64),
+}
+
+impl Retention {
+    /// What a pipeline says.
+    pub(in crate::engine) fn of(settings: &Settings) -> Self {
+        match (settings.duration("retention"), settings.size("retention")) {
+            (Some(micros), _) => Retention::Time(micros),
+            (_, Some(bytes)) => Retention::Bytes(bytes),
+            (None, None) => Retention::Least,
+        }
+    }
+}
+
 /// The number and the size of a snapshot that was made; none where there is nothing new.
 type Made = Result<Option<(u64, u64)>, Trouble>;
 
@@ -40,21 +67,25 @@ pub(super) struct Snapshots {
     last: u64,
     /// Numbers of those that are there, oldest first: the last record of the journal that is in each.
     kept: Vec<u64>,
-    /// The last record that is on the disk.
+    /// The last record that is on the disk, and the time of its batch.
     synced: u64,
+    micros: i64,
+    retention: Retention,
     running: Option<JoinHandle<Made>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(files: Files, recovered: &Recovered, pace: Pace) -> Self {
+    pub(super) fn new(files: Files, recovered: &Recovered, (pace, retention): (Pace, Retention)) -> Self {
         let (grown, batches, kept) = (recovered.grown, recovered.batches, recovered.snapshots.clone());
+        let (synced, micros) = (recovered.sequence, recovered.head.last.unwrap_or_default());
         // One whose size cannot be told is made anew somewhat early.
         let last = kept.last().and_then(|number| files.bytes(*number).ok()).unwrap_or_default();
-        Snapshots { files, pace, grown, batches, last, kept, synced: recovered.sequence, running: None }
+        Snapshots { files, pace, grown, batches, last, kept, synced, micros, retention, running: None }
     }
 
-    /// A batch wrote so many bytes, up to that record, and they are on the disk.
-    pub(super) fn grew(&mut self, bytes: u64, synced: u64) {
+    /// A batch of that time wrote so many bytes, up to that record, and they are on the disk.
+    pub(super) fn grew(&mut self, bytes: u64, synced: u64, micros: i64) {
+        self.micros = micros;
         self.grown += bytes;
         self.batches += 1;
         self.synced = synced;
@@ -92,6 +123,21 @@ impl Snapshots {
         (self.grown, self.batches) = (0, 0);
     }
 
+    /// Whether what is to be kept is there without the oldest snapshot and the records up to the next one.
+    fn is_enough_without_oldest(&self, journal: &Journal) -> Result<bool, Trouble> {
+        Ok(match self.retention {
+            Retention::Least => true,
+            Retention::Time(micros) => {
+                let next = self.kept.get(1).map(|next| made_at(&self.files, *next)).transpose()?.flatten();
+                next.is_some_and(|next| next <= self.micros.saturating_sub(micros))
+            }
+            Retention::Bytes(bytes) => {
+                let files = self.kept.iter().map(|number| self.files.bytes(*number));
+                files.sum::<Result<u64, Trouble>>()? + journal.bytes() > bytes
+            }
+        })
+    }
+
     fn clear_up(&mut self, journal: &mut Journal, needed: Option<u64>) -> Result<(), Trouble> {
         let made = self.running.take().map(JoinHandle::join);
         match made {
@@ -111,14 +157,23 @@ impl Snapshots {
                 return Ok(());
             }
         }
-        while self.kept.len() > KEPT {
+        while self.kept.len() > KEPT && self.is_enough_without_oldest(journal)? {
             self.files.forget(self.kept.remove(0))?;
         }
+        if self.kept.len() > MOST {
+            self.files.forget(self.kept.remove(closest(&self.kept)))?;
+        }
         match self.kept.first() {
-            Some(oldest) if self.kept.len() == KEPT => journal.trim(needed.unwrap_or(u64::MAX).min(oldest + 1)),
+            Some(oldest) if self.kept.len() >= KEPT => journal.trim(needed.unwrap_or(u64::MAX).min(oldest + 1)),
             _ => Ok(()),
         }
     }
+}
+
+/// Which of the snapshots between the oldest and the last two is nearest to the one before it.
+fn closest(kept: &[u64]) -> usize {
+    let between = 1..kept.len().saturating_sub(KEPT).max(2);
+    between.min_by_key(|at| kept[at + 1] - kept[at - 1]).unwrap_or(1)
 }
 
 /// Makes a snapshot of what is in the journal up to a record; its number and size.

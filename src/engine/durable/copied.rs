@@ -1,0 +1,238 @@
+//! A checkpoint in one file, to be taken elsewhere: the state behind the last batch, what was not delivered, and the text.
+//!
+//! The magic line, a stream of frames as a snapshot has it (`image.rs`) with what sinks prepared behind the tables, and
+//! the crc32c of all before it (4 bytes, little-endian). Nothing follows.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use crc32c::crc32c_append;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::durable::changed::Changed;
+use crate::engine::durable::contents::looked;
+use crate::engine::durable::image::{Part, Prepared, Reader, Unread, Writer};
+use crate::engine::durable::recovered::Recovered;
+use crate::engine::durable::snapshots::Retention;
+use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, Undelivered, commit};
+use crate::engine::snapshot::Head;
+use crate::journal::{Disk, Trouble};
+use crate::plan::operator::{BatchTime, Changes};
+
+/// The first line; the number is the version of the layout.
+const MAGIC: &[u8] = b"millstream checkpoint copy 1\n";
+/// What the first line begins with in every version.
+const TITLE: &[u8] = b"millstream checkpoint copy ";
+
+/// What a checkpoint held when it was copied.
+pub struct Copied {
+    pipeline: String,
+    recovered: Recovered,
+}
+
+/// What the stream is about.
+#[derive(Debug, Serialize, Deserialize)]
+struct CopyHead {
+    pipeline: String,
+    head: Head,
+    /// Number and time of each batch that was not delivered, and for how many sinks it is.
+    undelivered: Vec<(u64, i64, usize)>,
+}
+
+impl Copied {
+    /// Copies a checkpoint that somebody may be using.
+    pub fn of(disk: &Arc<dyn Disk>, folder: &Path) -> Result<Self, String> {
+        let copied = looked(disk, folder, |reader| {
+            let all = (reader.entries(), reader.first());
+            let recovered = Recovered::of(all, &reader.records(), &reader.snapshots(), None)?;
+            Ok(Copied { pipeline: reader.about().pipeline.clone(), recovered })
+        });
+        let copied = copied.map_err(|trouble| trouble.to_string())?;
+        match copied.recovered.text {
+            Some(_) => Ok(copied),
+            None => Err(format!("no batch was committed to `{}` yet", folder.display())),
+        }
+    }
+
+    /// The pipeline it belongs to.
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// The last batch that is in it.
+    pub fn behind(&self) -> Option<u64> {
+        self.recovered.head.number.checked_sub(1)
+    }
+
+    /// Writes it as one file.
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        let mut to = Summed { through: to, sum: 0, bytes: 0 };
+        to.write_all(MAGIC)?;
+        let undelivered = self.recovered.undelivered.iter();
+        let undelivered = undelivered.map(|(_, of)| (of.batch.number, of.batch.micros, of.prepared.len())).collect();
+        let head = CopyHead { pipeline: self.pipeline.clone(), head: self.recovered.head.clone(), undelivered };
+        let mut writer = Writer::begin(&mut to, &head)?;
+        writer.text(self.recovered.text.as_deref().unwrap_or_default())?;
+        for (owner, (word, tables)) in &self.recovered.owned {
+            writer.owner(owner, word, &Changes::All(tables.clone()))?;
+        }
+        for prepared in self.recovered.undelivered.iter().flat_map(|(_, of)| &of.prepared) {
+            writer.artifact(prepared)?;
+        }
+        writer.end()?;
+        let sum = to.sum;
+        to.through.write_all(&sum.to_le_bytes())
+    }
+
+    /// Reads such a file; `Err` says what is wrong with it, and where.
+    pub fn read(from: &mut dyn Read) -> Result<Self, String> {
+        let mut from = Summed { through: from, sum: 0, bytes: 0 };
+        let mut magic = [0; MAGIC.len()];
+        from.read_exact(&mut magic).map_err(|_| "it is no copy of a checkpoint".to_owned())?;
+        if magic != MAGIC {
+            let why = if magic.starts_with(TITLE) {
+                "another version wrote it: use the millstream that wrote it"
+            } else {
+                "it is no copy of a checkpoint"
+            };
+            return Err(why.into());
+        }
+        let found = parts(&mut from).map_err(|why| format!("it is damaged before byte {}: {why}", from.bytes))?;
+        let (sum, at) = (from.sum, from.bytes);
+        let mut word = [0; 4];
+        let whole = from.through.read_exact(&mut word).is_ok() && u32::from_le_bytes(word) == sum;
+        if !whole || !matches!(from.through.read(&mut [0]), Ok(0)) {
+            return Err(format!("it is damaged: its sum at byte {at} does not fit its bytes"));
+        }
+        Ok(found)
+    }
+
+    /// Makes a checkpoint of it in a folder that is not there yet.
+    pub fn put(self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), String> {
+        let taken = |folder: &Path, what: &str| Err(format!("`{}` is there already; {what}", folder.display()));
+        if folder.symlink_metadata().is_ok() {
+            return taken(folder, "name a folder that is not, or move this one away");
+        }
+        let mut name = folder.file_name().unwrap_or_default().to_os_string();
+        name.push(".importing");
+        let aside = folder.with_file_name(name);
+        if aside.symlink_metadata().is_ok() {
+            return taken(&aside, "it was cut short: take it away and try again");
+        }
+        let placed = self.put_aside(disk, &aside).and_then(|()| {
+            let renamed = disk.rename(&aside, folder).and_then(|()| match folder.parent() {
+                Some(above) if !above.as_os_str().is_empty() => disk.sync_folder(above),
+                _ => disk.sync_folder(Path::new(".")),
+            });
+            renamed.map_err(|error| Trouble::Io { file: folder.to_owned(), doing: "make", error })
+        });
+        placed.map_err(|trouble| trouble.to_string())
+    }
+
+    fn put_aside(self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), Trouble> {
+        let checkpoint = Checkpoint::open(disk.clone(), folder, &self.pipeline)?;
+        let (Some(mut durable), _) = checkpoint.begin(Retention::Least)? else { return Ok(()) };
+        let Recovered { head, text, owned, undelivered, .. } = self.recovered;
+        for (_, Undelivered { batch, prepared }) in undelivered {
+            let head = Head { number: batch.number + 1, last: Some(batch.micros), ..Head::default() };
+            let changed = Changed { head, batch, prepared, ..Changed::default() };
+            durable.add(&changed, false, None)?;
+        }
+        let batch = BatchTime { number: head.number, micros: head.last.unwrap_or_default() };
+        let tables = owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect();
+        durable.add(&Changed { head, batch, tables, prepared: Vec::new() }, true, text.as_deref())?;
+        durable.journal.sync()?;
+        durable.journal.close()
+    }
+
+    /// What a run can begin with that keeps nothing of what becomes of it.
+    pub fn alone(self) -> Result<Checkpoint, String> {
+        if let Some((_, due)) = self.recovered.undelivered.first() {
+            return Err(format!(
+                "batch {} was committed and not delivered: give the pipeline a `checkpoint`, or let the pipeline that \
+                 it was taken from deliver it and copy it again",
+                due.batch.number
+            ));
+        }
+        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default() })
+    }
+}
+
+impl Durable {
+    /// Appends a commit; comes to the disk with the next sync.
+    fn add(&mut self, changed: &Changed, all: bool, text: Option<&[u8]>) -> Result<(), Trouble> {
+        let BatchTime { number, micros } = changed.batch;
+        let head = CommitHead {
+            number,
+            micros,
+            all,
+            prepared: changed.prepared.len(),
+            rewound: None,
+            head: changed.head.clone(),
+        };
+        let said = |error| Trouble::Io { file: self.journal.records().place(None).0, doing: "write", error };
+        let bytes = commit(&head, changed).map_err(said)?;
+        self.append(&bytes, text).map(drop)
+    }
+}
+
+fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
+    let (head, mut reader) = Reader::begin::<CopyHead>(from)?;
+    let mut recovered = Recovered { head: head.head, ..Recovered::default() };
+    let mut all: Vec<Prepared> = Vec::new();
+    while let Some(part) = reader.next()? {
+        match part {
+            Part::Owner(owner, word, Changes::All(tables)) => {
+                recovered.owned.insert(owner, (word, tables));
+            }
+            Part::Text(text) => recovered.text = Some(text),
+            Part::Artifact(prepared) => all.push(prepared),
+            Part::Owner(..) => return Err(Unread::Wrong("it holds what it may not".into())),
+        }
+    }
+    let mut all = all.into_iter();
+    for (number, micros, count) in head.undelivered {
+        let prepared: Vec<Prepared> = all.by_ref().take(count).collect();
+        if prepared.len() < count {
+            return Err(Unread::Wrong(format!("batch {number} is not whole")));
+        }
+        let batch = BatchTime { number, micros };
+        recovered.undelivered.push((0, Undelivered { batch, prepared }));
+    }
+    Ok(Copied { pipeline: head.pipeline, recovered })
+}
+
+/// Sums and counts what passes.
+struct Summed<T> {
+    through: T,
+    sum: u32,
+    bytes: u64,
+}
+
+impl<T> Summed<T> {
+    fn passes(&mut self, bytes: &[u8]) {
+        self.sum = crc32c_append(self.sum, bytes);
+        self.bytes += bytes.len() as u64;
+    }
+}
+
+impl Write for Summed<&mut dyn Write> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.through.write(bytes)?;
+        self.passes(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.through.flush()
+    }
+}
+
+impl Read for Summed<&mut dyn Read> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.through.read(into)?;
+        self.passes(&into[..read]);
+        Ok(read)
+    }
+}

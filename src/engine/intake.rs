@@ -204,6 +204,11 @@ impl Intake {
         moved.iter().try_for_each(|(split, _, position)| self.source.ack(split, position))
     }
 
+    /// Tells the source so of everything: the last run may have ended before it did.
+    pub(super) fn ack_known(&mut self) -> Result<(), TaskError> {
+        self.known.iter().try_for_each(|(split, position)| self.source.ack(split, position))
+    }
+
     /// Whether nothing will ever follow.
     pub(super) fn ended(&self) -> bool {
         self.source.ended()

@@ -28,7 +28,8 @@ impl Session {
             let resumed = session
                 .go_on_from(snapshot, false)
                 .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes))
-                .and_then(|()| session.keep(durable, (!same).then_some(&text)));
+                .and_then(|()| session.keep(durable, (!same).then_some(&text)))
+                .and_then(|()| session.program.ack_known());
             resumed.map_err(|failure| session.failed(failure))?;
             session.text = text;
             return Ok((session, notes));
@@ -46,7 +47,8 @@ impl Session {
         // The old text only told what there was: it cannot be gone back to.
         session.stays();
         session.came_of_it();
-        session.keep(durable, Some(&text)).map_err(|failure| session.failed(failure))?;
+        let kept = session.keep(durable, Some(&text)).and_then(|()| session.program.ack_known());
+        kept.map_err(|failure| session.failed(failure))?;
         Ok((session, notes))
     }
 

@@ -91,6 +91,8 @@ struct CommitHead {
     micros: i64,
     /// It says everything: what it does not say is gone.
     all: bool,
+    /// How many sinks staged something.
+    prepared: usize,
     /// It is as it was behind that batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewound: Option<u64>,
@@ -305,7 +307,17 @@ impl Durable {
 
 fn written(changed: &Changed, all: bool) -> std::io::Result<Vec<u8>> {
     let BatchTime { number, micros } = changed.batch;
-    commit(&CommitHead { number, micros, all, rewound: None, head: changed.head.clone() }, changed)
+    commit(
+        &CommitHead {
+            number,
+            micros,
+            all,
+            prepared: changed.prepared.len(),
+            rewound: None,
+            head: changed.head.clone(),
+        },
+        changed,
+    )
 }
 
 /// The bytes of a commit.

@@ -165,17 +165,17 @@ impl Keyed {
     }
 
     /// Gives every task the rows of its key groups.
-    pub(super) fn load(&mut self, tables: &[SavedTable]) -> Result<(), TaskError> {
+    pub(super) fn load(&mut self, tables: &[SavedTable], pool: &Pool) -> Result<(), TaskError> {
         let partitions = self.tasks.len();
-        for (i, task) in self.tasks.iter_mut().enumerate() {
+        let loaded = pool.map(self.tasks.iter_mut().enumerate().collect(), |(i, task)| {
             let share = |table: &SavedTable| {
                 let rows = table.rows.iter().map(|rows| of_partition(rows, i, partitions));
                 let rows = rows.collect::<Result<_, TaskError>>()?;
                 Ok(SavedTable { name: table.name.clone(), identity: table.identity, rows })
             };
-            task.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)?;
-        }
-        Ok(())
+            task.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)
+        });
+        loaded.map(drop)
     }
 
     /// How much all partitions remember.

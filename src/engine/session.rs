@@ -80,7 +80,7 @@ impl Default for Opening {
 /// A pipeline at work.
 pub struct Session {
     pub(super) program: Program,
-    pool: Pool,
+    pub(super) pool: Pool,
     pub(super) carry: Carry,
     pub(super) opening: Opening,
     pub(super) stopping: Stopping,
@@ -442,7 +442,7 @@ impl Session {
                         let of = &nodes[*node];
                         let state = snapshot.states.get(&of.identity).filter(|s| s.word == of.word);
                         let Some(state) = state else { continue };
-                        keyed.load(&state.tables).map_err(at(*node))?;
+                        keyed.load(&state.tables, &self.pool).map_err(at(*node))?;
                     }
                 }
                 Step::Table(..) | Step::Sink(..) => {}

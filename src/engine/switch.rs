@@ -189,7 +189,7 @@ impl Session {
                 (Some(moved), Some(op)) => op.migrated(moved, tables).map_err(at(*node)).map_err(failed)?,
                 _ => tables,
             };
-            keyed.load(&tables as &[SavedTable]).map_err(at(*node)).map_err(failed)?;
+            keyed.load(&tables as &[SavedTable], &self.pool).map_err(at(*node)).map_err(failed)?;
         }
         Ok(same)
     }

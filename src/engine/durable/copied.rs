@@ -169,7 +169,14 @@ impl Durable {
     /// Appends a commit; comes to the disk with the next sync.
     fn add(&mut self, changed: &Changed, all: bool, text: Option<&[u8]>) -> Result<(), Trouble> {
         let BatchTime { number, micros } = changed.batch;
-        let head = CommitHead { number, micros, all, rewound: None, head: changed.head.clone() };
+        let head = CommitHead {
+            number,
+            micros,
+            all,
+            prepared: changed.prepared.len(),
+            rewound: None,
+            head: changed.head.clone(),
+        };
         let said = |error| Trouble::Io { file: self.journal.records().place(None).0, doing: "write", error };
         let bytes = commit(&head, changed).map_err(said)?;
         self.append(&bytes, text).map(drop)

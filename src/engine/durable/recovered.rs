@@ -139,7 +139,7 @@ impl Recovered {
         let (head, mut reader) =
             Reader::begin::<CommitHead>(&mut reader).map_err(|why| unread(records, Some(first), why))?;
         let is_new = last.sequence > base;
-        let is_done = done.contains(&head.number);
+        let is_done = head.prepared == 0 || done.contains(&head.number);
         if !is_new && is_done {
             return Ok(());
         }

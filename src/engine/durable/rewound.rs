@@ -176,7 +176,14 @@ impl Durable {
             tables: then.owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect(),
             prepared: Vec::new(),
         };
-        let head = CommitHead { number: next, micros, all: true, rewound: Some(behind), head: changed.head.clone() };
+        let head = CommitHead {
+            number: next,
+            micros,
+            all: true,
+            prepared: 0,
+            rewound: Some(behind),
+            head: changed.head.clone(),
+        };
         let bytes = commit(&head, &changed).map_err(|error| Trouble::Io {
             file: self.journal.records().place(None).0,
             doing: "write",

@@ -352,6 +352,7 @@ impl Journal {
 
 /// A checkpoint as it was when it was looked at.
 pub struct Reader {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     about: About,
     chain: Chain,
@@ -369,8 +370,8 @@ impl Reader {
         let journal = folder.join("journal");
         let chain = Chain::read(&*disk, &journal, &page)?;
         let snapshots = Snapshots::new(disk.clone(), folder.join("snapshots"), page.id);
-        let records = Records::new(disk, journal, seed(&page.id));
-        Ok(Reader { folder: folder.to_owned(), about: page.about, chain, records, snapshots })
+        let records = Records::new(disk.clone(), journal, seed(&page.id));
+        Ok(Reader { disk, folder: folder.to_owned(), about: page.about, chain, records, snapshots })
     }
 
     /// Whether there are newer segments by now.
@@ -421,11 +422,20 @@ impl Reader {
         self.chain.segments.len()
     }
 
-    /// The end of the last segment, where something lies behind it that was never made durable.
-    #[must_use]
-    pub fn torn(&self) -> Option<(PathBuf, u64)> {
-        let last = self.chain.segments.last().filter(|last| last.excess)?;
-        Some((self.folder.join("journal").join(segment_name(last.first)), last.length))
+    /// The end of the last segment, where something lies behind it that was never made durable. Zeros are room.
+    pub fn torn(&self) -> Result<Option<(PathBuf, u64)>, Trouble> {
+        let Some(last) = self.chain.segments.last().filter(|last| last.excess) else { return Ok(None) };
+        let path = self.folder.join("journal").join(segment_name(last.first));
+        let file = self.disk.open(&path).map_err(Trouble::io(&path, "open"))?;
+        let (mut at, mut bytes) = (last.length, vec![0; 64 << 10]);
+        loop {
+            let read = file.read_at(at, &mut bytes).map_err(Trouble::io(&path, "read"))?;
+            match bytes[..read].iter().position(|byte| *byte != 0) {
+                Some(_) => return Ok(Some((path, last.length))),
+                None if read == 0 => return Ok(None),
+                None => at += read as u64,
+            }
+        }
     }
 
     /// Whether the last process that wrote it closed it.

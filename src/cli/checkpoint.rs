@@ -159,5 +159,5 @@ fn import(file: &Path, dir: &Path, terminal: &mut Terminal) -> Outcome {
 pub(super) fn read(file: &Path) -> Result<Copied, Failure> {
     let opened = File::open(file).map_err(|e| Failure::of(file, &e))?;
     let said = |why| Failure::new(format!("`{}`: {why}", file.display()));
-    Copied::read(&mut BufReader::new(opened)).map_err(said)
+    Copied::read(BufReader::new(opened)).map_err(said)
 }

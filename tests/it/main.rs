@@ -5,6 +5,7 @@
 mod architecture;
 mod cases;
 mod check;
+mod checkpoint;
 mod codes;
 mod documents;
 mod endurance;

@@ -4,10 +4,13 @@ use std::fs;
 
 use crate::program::{millstream, millstream_in, root};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 17] = [
     "check",
     "run",
     "test",
+    "state",
+    "checkpoint",
+    "rewind",
     "plan",
     "graph",
     "fmt",

@@ -3,7 +3,7 @@
 //! The magic line, a stream of frames as a snapshot has it (`image.rs`) with what sinks prepared behind the tables, and
 //! the crc32c of all before it (4 bytes, little-endian). Nothing follows.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ use crate::plan::operator::{BatchTime, Changes};
 
 /// The first line; the number is the version of the layout.
 const MAGIC: &[u8] = b"millstream checkpoint copy 1\n";
+/// Bytes of the sum.
+const SUM: u64 = 4;
 /// What the first line begins with in every version.
 const TITLE: &[u8] = b"millstream checkpoint copy ";
 
@@ -67,7 +69,7 @@ impl Copied {
 
     /// Writes it as one file.
     pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
-        let mut to = Summed { through: to, sum: 0, bytes: 0 };
+        let mut to = Summed { through: to, sum: 0 };
         to.write_all(MAGIC)?;
         let undelivered = self.recovered.undelivered.iter();
         let undelivered = undelivered.map(|(_, of)| (of.batch.number, of.batch.micros, of.prepared.len())).collect();
@@ -85,11 +87,12 @@ impl Copied {
         to.through.write_all(&sum.to_le_bytes())
     }
 
-    /// Reads such a file; `Err` says what is wrong with it, and where.
-    pub fn read(from: &mut dyn Read) -> Result<Self, String> {
-        let mut from = Summed { through: from, sum: 0, bytes: 0 };
+    /// Reads such a file; `Err` says what is wrong with it, and where. Nothing is decoded before its sum is right.
+    pub fn read<R: Read + Seek>(mut from: R) -> Result<Self, String> {
+        let said = |error: io::Error| format!("it cannot be read: {error}");
         let mut magic = [0; MAGIC.len()];
         from.read_exact(&mut magic).map_err(|_| "it is no copy of a checkpoint".to_owned())?;
+
         if magic != MAGIC {
             let why = if magic.starts_with(TITLE) {
                 "another version wrote it: use the millstream that wrote it"
@@ -98,14 +101,17 @@ impl Copied {
             };
             return Err(why.into());
         }
-        let found = parts(&mut from).map_err(|why| format!("it is damaged before byte {}: {why}", from.bytes))?;
-        let (sum, at) = (from.sum, from.bytes);
-        let mut word = [0; 4];
-        let whole = from.through.read_exact(&mut word).is_ok() && u32::from_le_bytes(word) == sum;
-        if !whole || !matches!(from.through.read(&mut [0]), Ok(0)) {
-            return Err(format!("it is damaged: its sum at byte {at} does not fit its bytes"));
+        let end = from.seek(SeekFrom::End(0)).map_err(said)?.saturating_sub(SUM);
+        from.rewind().map_err(said)?;
+        let mut summed = Summed { through: io::sink(), sum: 0 };
+        io::copy(&mut (&mut from).take(end), &mut summed).map_err(said)?;
+        let mut word = [0; SUM as usize];
+        from.read_exact(&mut word).map_err(said)?;
+        if u32::from_le_bytes(word) != summed.sum {
+            return Err(format!("it is damaged: its sum at byte {end} does not fit its bytes"));
         }
-        Ok(found)
+        from.seek(SeekFrom::Start(MAGIC.len() as u64)).map_err(said)?;
+        parts(&mut from).map_err(|why| format!("it is not what this version writes: {why}"))
     }
 
     /// Makes a checkpoint of it in a folder that is not there yet.
@@ -203,36 +209,20 @@ fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
     Ok(Copied { pipeline: head.pipeline, recovered })
 }
 
-/// Sums and counts what passes.
+/// Sums what passes.
 struct Summed<T> {
     through: T,
     sum: u32,
-    bytes: u64,
 }
 
-impl<T> Summed<T> {
-    fn passes(&mut self, bytes: &[u8]) {
-        self.sum = crc32c_append(self.sum, bytes);
-        self.bytes += bytes.len() as u64;
-    }
-}
-
-impl Write for Summed<&mut dyn Write> {
+impl<T: Write> Write for Summed<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.through.write(bytes)?;
-        self.passes(&bytes[..written]);
+        self.sum = crc32c_append(self.sum, &bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.through.flush()
-    }
-}
-
-impl Read for Summed<&mut dyn Read> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.through.read(into)?;
-        self.passes(&into[..read]);
-        Ok(read)
     }
 }

@@ -32,11 +32,13 @@ impl Checkpoint {
             Ok(reader) => {
                 found.records(&reader);
                 found.snapshots(&reader.snapshots());
-                if let Some((file, offset)) = reader.torn() {
-                    found.odd.push(format!(
+                match reader.torn() {
+                    Ok(Some((file, offset))) => found.odd.push(format!(
                         "`{}` goes on behind byte {offset} with what was never made durable: the next run cuts it off",
                         file.display()
-                    ));
+                    )),
+                    Ok(None) => {}
+                    Err(trouble) => found.wrong(&trouble),
                 }
                 let all = (reader.entries(), reader.first());
                 if let Err(trouble) = Recovered::of(all, &reader.records(), &reader.snapshots(), None) {

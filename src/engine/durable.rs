@@ -3,6 +3,7 @@
 
 pub(super) mod changed;
 pub(super) mod image;
+mod ingest;
 pub(super) mod positions;
 mod recovered;
 mod resumed;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use changed::{Changed, Told};
 use image::{Owner, Prepared, Writer};
+use ingest::Logs;
 use recovered::Recovered;
 pub(super) use snapshots::Pace;
 use snapshots::Snapshots;
@@ -52,6 +54,7 @@ pub struct Checkpoint {
     journal: Journal,
     recovered: Recovered,
     pace: Pace,
+    logs: Logs,
 }
 
 /// What a run begins with where it has a checkpoint.
@@ -71,6 +74,8 @@ pub(super) struct Durable {
     /// Batches that are committed and not delivered: number, and the first record.
     undelivered: VecDeque<(u64, u64)>,
     snapshots: Snapshots,
+    /// Of sources that things are pushed at.
+    logs: Logs,
 }
 
 /// The head of a commit.
@@ -113,10 +118,11 @@ impl Checkpoint {
         pace: Pace,
     ) -> Result<Self, Trouble> {
         let about = About { pipeline: pipeline.to_owned() };
-        let journal = Journal::open(disk, folder, &about, tuning)?;
+        let journal = Journal::open(Arc::clone(&disk), folder, &about, tuning)?;
         let recovered =
             Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)?;
-        Ok(Checkpoint { journal, recovered, pace })
+        let logs = Logs::of(disk, folder, about)?;
+        Ok(Checkpoint { journal, recovered, pace, logs })
     }
 
     /// Whether a folder is a checkpoint.
@@ -143,12 +149,12 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self) -> Result<(Durable, Recovered), Trouble> {
-        let Checkpoint { journal, recovered, pace } = self;
+        let Checkpoint { journal, recovered, pace, logs } = self;
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, pace);
         let mut journal = journal;
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs };
         Ok((durable, recovered))
     }
 }

@@ -107,6 +107,16 @@ impl Program {
         Ok(input)
     }
 
+    /// Tells sources of everything that is committed.
+    pub(super) fn ack_known(&mut self) -> Result<(), Failure> {
+        for step in &mut self.steps {
+            if let Step::Source(node, intake) = step {
+                intake.ack_known().map_err(at(*node))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sources take in nothing more from outside.
     pub(super) fn hang_up(&mut self) {
         for step in &mut self.steps {
@@ -280,7 +290,8 @@ impl Program {
     ) -> Result<(), Failure> {
         let mut changed = self.changed(work.batch, input, &work.marks, durable.told())?;
         for Staged { step, prepared, .. } in staged.iter_mut() {
-            if let (Step::Sink(node, ..), Some(artifact)) = (&self.steps[*step], prepared) {
+            let something = prepared.as_ref().filter(|artifact| is_something(artifact));
+            if let (Step::Sink(node, ..), Some(artifact)) = (&self.steps[*step], something) {
                 let (sink, rows) = (self.nodes[*node].identity.clone(), artifact.rows);
                 changed.prepared.push(Prepared { sink, rows, bytes: artifact.bytes.clone() });
             }
@@ -312,7 +323,10 @@ impl Program {
                     rejected.push((identity.clone(), refused.clone()));
                     carry.rejected.insert(*node, refused);
                 }
-                sinks.push(identity);
+                // What was not committed, because there is nothing in it, need not be told of.
+                if is_something(&artifact) {
+                    sinks.push(identity);
+                }
             }
             work.report.sinks.push(count);
         }
@@ -418,6 +432,11 @@ impl Program {
         }
         Ok(())
     }
+}
+
+/// Whether there is anything to deliver but that time goes by.
+fn is_something(artifact: &Artifact) -> bool {
+    artifact.rows > 0 || !artifact.bytes.is_empty()
 }
 
 fn operator_count(node: &Node) -> OperatorCount {

@@ -5,6 +5,7 @@ pub(super) mod changed;
 mod contents;
 mod copied;
 pub(super) mod image;
+mod ingest;
 mod past;
 pub(super) mod positions;
 mod recovered;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use changed::{Changed, Told};
 use image::{Owner, Prepared, Writer};
+use ingest::Logs;
 use recovered::Recovered;
 pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
@@ -63,6 +65,8 @@ pub struct Checkpoint {
     journal: Option<Journal>,
     recovered: Recovered,
     pace: Pace,
+    /// Where sources that cannot be read again keep what they take in; none without a journal.
+    logs: Option<Logs>,
 }
 
 /// What a run begins with where it has a checkpoint.
@@ -82,6 +86,8 @@ pub(super) struct Durable {
     /// Batches that are committed and not delivered: number, and the first record.
     undelivered: VecDeque<(u64, u64)>,
     snapshots: Snapshots,
+    /// Of sources that things are pushed at.
+    logs: Logs,
 }
 
 /// The head of a commit.
@@ -135,14 +141,15 @@ impl Checkpoint {
         pace: Pace,
     ) -> Result<Self, Trouble> {
         let about = About { pipeline: pipeline.to_owned() };
-        let journal = Journal::open(disk, folder, &about, tuning)?;
+        let journal = Journal::open(Arc::clone(&disk), folder, &about, tuning)?;
         let recovered =
             Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)?;
         if recovered.sequence >= journal.next() {
             let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
             return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
         }
-        Ok(Checkpoint { journal: Some(journal), recovered, pace })
+        let logs = Some(Logs::of(disk, folder, about)?);
+        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs })
     }
 
     /// Whether a folder is a checkpoint.
@@ -169,12 +176,12 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
-        let Checkpoint { journal, recovered, pace } = self;
-        let Some(mut journal) = journal else { return Ok((None, recovered)) };
+        let Checkpoint { journal, recovered, pace, logs } = self;
+        let (Some(mut journal), Some(logs)) = (journal, logs) else { return Ok((None, recovered)) };
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots };
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs };
         Ok((Some(durable), recovered))
     }
 }

@@ -15,7 +15,7 @@ use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::edge::Edge;
 use crate::plan::graph::Header;
 use crate::plan::operator::TaskError;
-use crate::plan::seams::{BadRow, Bell, LeftOut, Limits, Position, Positions, Source, Split};
+use crate::plan::seams::{BadRow, Bell, IngestLog, LeftOut, Limits, Position, Positions, Source, Split};
 
 /// Bytes a batch takes where no limit is written: a batch must fit into memory.
 const DEFAULT_BYTES: u64 = 256_000_000;
@@ -33,6 +33,8 @@ pub(super) struct Intake {
     pub(super) left_out: BTreeSet<usize>,
     /// Whether what was read can be read again, so that it may wait for another run.
     rewinds: bool,
+    /// Whether what comes is kept in a log, which is as good.
+    logged: bool,
     /// What backpressure has learnt.
     pub(super) rate: Option<Rate>,
     /// Its watermark, where the rows have a time that moves.
@@ -72,6 +74,7 @@ impl Intake {
             rows: rows.unwrap_or(usize::MAX),
             bytes: bytes.unwrap_or(DEFAULT_BYTES),
             rewinds: matches!(&endpoint.entry, EndpointEntry::Source(entry) if entry.rewinds),
+            logged: false,
             rate: Rate::of(pipeline, header.every),
             mark,
         }
@@ -174,7 +177,7 @@ impl Intake {
         self.source.ring(bell);
     }
 
-    /// Takes in nothing more from outside. Whether something that was taken in may be left, which would be lost.
+    /// Takes in nothing more from outside.
     pub(super) fn hang_up(&mut self) {
         self.source.hang_up();
     }
@@ -182,6 +185,25 @@ impl Intake {
     /// Whether what was read can be read again.
     pub(super) fn rewinds(&self) -> bool {
         self.rewinds
+    }
+
+    /// Whether it goes on from its positions after a crash.
+    pub(super) fn goes_on(&self) -> bool {
+        self.rewinds || self.logged
+    }
+
+    /// Whether it is to be given a log.
+    pub(super) fn wants_log(&self) -> bool {
+        !self.logged && self.source.is_pushed_at()
+    }
+
+    /// Keeps in it what comes. Positions in other logs are of no use any more.
+    pub(super) fn keep(&mut self, log: Box<dyn IngestLog>) {
+        let split = Split { id: log.name().to_owned() };
+        let position = self.known.remove(&split).unwrap_or_default();
+        self.known = Positions::from([(split, position)]);
+        self.source.keep(log);
+        self.logged = true;
     }
 
     /// Everything there is, from the start.
@@ -202,6 +224,11 @@ impl Intake {
     /// Tells the source that rows are delivered.
     pub(super) fn ack(&mut self, moved: &[(Split, Position, Position)]) -> Result<(), TaskError> {
         moved.iter().try_for_each(|(split, _, position)| self.source.ack(split, position))
+    }
+
+    /// Tells the source so of everything: the last run may have ended before it did.
+    pub(super) fn ack_known(&mut self) -> Result<(), TaskError> {
+        self.known.iter().try_for_each(|(split, position)| self.source.ack(split, position))
     }
 
     /// Whether nothing will ever follow.
@@ -230,6 +257,7 @@ impl Intake {
     pub(super) fn take_over(&mut self, old: &mut Intake, itself: bool, unread: &BTreeSet<usize>) {
         if itself {
             std::mem::swap(&mut self.source, &mut old.source);
+            self.logged = old.logged;
             std::mem::swap(&mut self.left_out, &mut old.left_out);
             if !self.left_out.is_subset(unread) {
                 self.leave_out(unread);

@@ -259,7 +259,8 @@ impl Run<'_> {
             }
             if self.session.is_out_of_time() {
                 self.summary.cut_short = true;
-                self.out.note("the time to end in is over: rows that had been received are lost");
+                let fate = if self.session.is_durable() { "wait for the next run" } else { "are lost" };
+                self.out.note(&format!("the time to end in is over: rows that had been received {fate}"));
                 break;
             }
             self.batch(Tick { time, skipped: 0 }, Duration::ZERO, input, false)?;

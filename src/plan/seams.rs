@@ -59,6 +59,16 @@ pub trait Source: Send {
     /// Takes in nothing more from outside; what was taken in can still be read. For sources that things are pushed at:
     /// asked once, before a run that is to end works off what is there.
     fn hang_up(&mut self) {}
+    /// Whether what it gives is pushed at it and nowhere else, so that it takes a log where there is a checkpoint.
+    fn is_pushed_at(&self) -> bool {
+        false
+    }
+    /// A log for what is pushed at it, where there is a checkpoint: nothing may come into a batch before it is in there for
+    /// good, and what no batch has had is read from there. Its splits are called as the log is. Called before anything
+    /// is read, and only where it [`Source::is_pushed_at`].
+    fn keep(&mut self, log: Box<dyn IngestLog>) {
+        drop(log);
+    }
     /// A position in words people can read.
     fn shown(&self, position: &Position) -> String {
         match <[u8; 8]>::try_from(position.0.as_slice()) {
@@ -70,6 +80,23 @@ pub trait Source: Send {
     fn version(&mut self) -> Option<u64> {
         None
     }
+}
+
+/// Where a source keeps what was pushed at it, as messages that have numbers one behind the other, until batches have had
+/// them.
+pub trait IngestLog: Send + Sync {
+    /// What the split is called whose positions are in this log.
+    fn name(&self) -> &str;
+    /// Adds a message; its number. It is on the disk soon, with all before it; nobody waits for that here.
+    fn append(&self, message: Vec<u8>) -> u64;
+    /// The number of the first message that is not on the disk yet. The error says why no more will be.
+    fn unsynced(&self) -> Result<u64, TaskError>;
+    /// Is called, by another thread, whenever [`IngestLog::unsynced`] says something new.
+    fn tell(&self, whom: Box<dyn Fn() + Send + Sync>);
+    /// The messages from a number on that were there when the log was opened. The error says which are missing.
+    fn read(&self, from: u64) -> Result<Vec<(u64, Vec<u8>)>, TaskError>;
+    /// Messages before a number are not needed any more.
+    fn trim(&self, before: u64);
 }
 
 /// How much there is that was not read yet. None: cannot be told.

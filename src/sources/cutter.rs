@@ -99,11 +99,27 @@ impl Cutter {
         self
     }
 
+    /// Goes on as it was, but for what was pending.
+    #[must_use]
+    pub(super) fn as_left(self, header: Option<Vec<u8>>, lines: u64, skips: Skips, at: u64) -> Self {
+        Cutter { header, lines, skips, at, ..self }
+    }
+
     /// The stream is gone on with at this byte.
     #[must_use]
     pub(super) fn begins_at(mut self, at: u64) -> Self {
         self.at = at;
         self
+    }
+
+    /// The header, once it has been found.
+    pub(super) fn header(&self) -> Option<&[u8]> {
+        self.header.as_deref()
+    }
+
+    /// Bytes cut so far, or from where it is gone on with.
+    pub(super) fn at(&self) -> u64 {
+        self.at
     }
 
     /// Where the next bytes go.

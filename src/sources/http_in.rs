@@ -54,7 +54,10 @@ pub fn entry() -> SourceEntry {
              - 204: the rows are taken in; those of them that could not be read are bad rows.\n\
              - 400: none could be read, and the reasons why. Nothing is taken in.\n\
              - 401, 404, 405, 413, 415: the token, path, method, length or packing is wrong.\n\
-             - 429: `buffer` is full; `Retry-After` says when to come again.\n\n\
+             - 429: `buffer` is full; `Retry-After` says when to come again.\n\
+             - 503: the pipeline ends, or cannot write its checkpoint.\n\n\
+             Where the pipeline has a checkpoint, a body that was answered with 204 is in it: no crash loses or repeats \
+             its rows.\n\n\
              There is no `--once` for a server: such a run takes what has come until then.",
         )
         .example("source orders = http_in(\"127.0.0.1:8080\", \"/orders\") { schema: { id: string, amount: float64 } }")
@@ -199,13 +202,16 @@ impl Desk {
         let (bytes, room) = tokio::time::timeout(PATIENCE, read).await.map_err(late)??;
         let desk = Arc::clone(&self);
         let decoded = tokio::task::spawn_blocking(move || desk.decode(bytes, packed)).await;
-        let decoded =
+        let (decoded, bytes) =
             decoded.map_err(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "the body could not be read"))??;
         if decoded.blocks.iter().all(|block| block.num_rows() == 0) && !decoded.bad.is_empty() {
             return Err(refuse(StatusCode::BAD_REQUEST, reasons(&decoded.bad)));
         }
-        room.give(client, decoded);
-        Ok(())
+        if room.give(client, bytes, decoded).await {
+            return Ok(());
+        }
+        let full = refuse(StatusCode::SERVICE_UNAVAILABLE, "nothing is taken in any more; come again later");
+        Err(full.with(RETRY_AFTER, "1"))
     }
 
     /// The whole body, while there is room for it.
@@ -231,9 +237,13 @@ impl Desk {
         Ok((bytes, room))
     }
 
-    fn decode(&self, bytes: Vec<u8>, packed: bool) -> Result<Decoded, Refusal> {
+    /// The rows, and the body unpacked.
+    fn decode(&self, bytes: Vec<u8>, packed: bool) -> Result<(Decoded, Vec<u8>), Refusal> {
         let bytes = if packed { self.unpacked(&bytes)? } else { bytes };
-        whole(self.codec.as_ref(), &bytes).map_err(|e| refuse(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
+        match whole(self.codec.as_ref(), &bytes) {
+            Ok(decoded) => Ok((decoded, bytes)),
+            Err(e) => Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())),
+        }
     }
 
     fn unpacked(&self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {

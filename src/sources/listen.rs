@@ -252,6 +252,9 @@ impl Client {
                 }
             }
         }
+        if !answers.is_empty() && !self.peer.is_safe().await {
+            return None;
+        }
         Some(answers)
     }
 

@@ -1,9 +1,12 @@
 //! Sources that bytes are pushed at: peers are listened to beside the batches, and a batch takes what has come. So many
-//! bytes wait and no more, then the peers are held back. What was taken cannot be read again.
+//! bytes wait and no more, then the peers are held back. What was taken cannot be read again, but from a log,
+//! where there is one: it has every message before a batch has it, and a position says which of them were used.
 
 mod blocks;
 mod inbox;
+mod kept;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,16 +14,25 @@ use crate::connect::backoff;
 use crate::connect::waiting::{Told, Working};
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{NotRunnable, TaskError};
-use crate::plan::seams::{Backlog, Bell, FormatCodec, LeftOut, Limits, Position, Positions, Read, Source, Split};
+use crate::plan::seams::{
+    Backlog, Bell, FormatCodec, IngestLog, LeftOut, Limits, Position, Positions, Read, Source, Split,
+};
 use crate::sources::cutter;
 
 use blocks::Blocks;
 pub(super) use blocks::whole;
 pub(super) use inbox::{Feed, Peer, Reserved};
-use inbox::{Found, Inbox};
+use inbox::{Found, Inbox, Message, Numbered};
+use kept::{Begun, Frontier, Pending};
 
 /// Bytes that wait where the options say nothing.
 const BUFFER: u64 = 64_000_000;
+
+/// A position moves, also where no row came, when so many messages were used up.
+const MANY: u64 = 256;
+
+/// How long the log is waited for when the run ends.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Starts to take rows in. It may be tried again where the error says so.
 type Start = Box<dyn FnMut(Feed) -> Result<Working, TaskError> + Send>;
@@ -49,6 +61,9 @@ pub(super) struct Receiver {
     over: bool,
     /// The end, which is waited for, has not come.
     waits: bool,
+    log: Option<Arc<dyn IngestLog>>,
+    /// What was in the log is in the inbox.
+    replayed: bool,
 }
 
 /// What the batches and the cutting in between share.
@@ -103,6 +118,8 @@ impl Receiver {
             working: Vec::new(),
             over: false,
             waits: false,
+            log: None,
+            replayed: false,
         })
     }
 
@@ -146,16 +163,84 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    /// Goes on behind a position of the log: first with what no batch has had. The peers of then are gone.
+    fn go_on(&self, log: &Arc<dyn IngestLog>, from: &Position) -> Result<(), TaskError> {
+        let broken = || TaskError::Stop(format!("the position of `{}` in its log cannot be read", self.name));
+        let mut frontier = match from.0.is_empty() {
+            true => Frontier::default(),
+            false => Frontier::of(from).ok_or_else(broken)?,
+        };
+        let (mut pending, mut begun, mut rest) = (BTreeMap::new(), Numbered::new(), Numbered::new());
+        let mut here: BTreeSet<u64> = frontier.peers.keys().copied().collect();
+        let mut most = here.last().copied().unwrap_or_default();
+        for (number, bytes) in log.read(frontier.needs())? {
+            let message = kept::read(&bytes).ok_or_else(|| {
+                TaskError::Stop(format!("message {number} in the log of `{}` cannot be read", self.name))
+            })?;
+            if number < frontier.next {
+                pends(&frontier, number, &message, &mut pending);
+                continue;
+            }
+            match &message {
+                Message::Came { peer, .. } => drop(here.insert(*peer)),
+                Message::Gone { peer } => drop(here.remove(peer)),
+                _ => {}
+            }
+            most = here.last().copied().unwrap_or_default().max(most);
+            match frontier.begun {
+                Some(Begun { through, .. }) if number <= through => begun.push_back((number, message)),
+                _ => rest.push_back((number, message)),
+            }
+        }
+        if frontier.next == 0 {
+            frontier.next = rest.front().map_or(log.unsynced()?, |(number, _)| *number);
+        }
+        let used = frontier.begun;
+        let mut blocks = self.shared.blocks();
+        blocks.go_on(frontier, pending);
+        let inbox = &self.shared.inbox;
+        inbox.keep(Arc::clone(log));
+        if let Some(used) = used {
+            inbox.holds(&begun);
+            inbox.release(blocks.cut_begun(begun, used)?);
+        }
+        inbox.replay(rest, most);
+        for peer in here {
+            inbox.put(Message::Gone { peer });
+        }
+        Ok(())
+    }
+}
+
+/// Gathers the starts of records that are in messages which are used up.
+fn pends(frontier: &Frontier, number: u64, message: &Message, pending: &mut BTreeMap<u64, Vec<u8>>) {
+    let Message::Bytes { peer, bytes } = message else { return };
+    let Some(Pending::Logged { length, from }) = frontier.peers.get(peer).map(|left| &left.pending) else { return };
+    if number < from.message {
+        return;
+    }
+    let start = if number == from.message { usize::try_from(from.offset).unwrap_or(usize::MAX) } else { 0 };
+    let of = pending.entry(*peer).or_default();
+    let left = usize::try_from(*length).unwrap_or(usize::MAX).saturating_sub(of.len());
+    of.extend(bytes.iter().skip(start).take(left));
+}
+
 impl Source for Receiver {
-    fn discover(&mut self, _: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
+    fn discover(&mut self, known: &Positions, limits: &Limits) -> Result<Vec<Split>, TaskError> {
+        let split = Split { id: self.log.as_ref().map_or(self.name.as_str(), |log| log.name()).to_owned() };
         if !self.started {
-            let feed = self.shared.inbox.feed(limits.drain);
             self.shared.blocks().now(limits.now);
+            if let Some(log) = self.log.as_ref().filter(|_| !self.replayed) {
+                self.go_on(log, &known.get(&split).cloned().unwrap_or_default())?;
+                self.replayed = true;
+            }
+            let feed = self.shared.inbox.feed(limits.drain);
             self.working.push((self.start)(feed)?);
             self.working.push(self.cut_in_between()?);
             self.started = true;
         }
-        Ok(vec![Split { id: self.name.clone() }])
+        Ok(vec![split])
     }
 
     fn read(&mut self, _: &Split, from: &Position, limits: &Limits) -> Result<Read, TaskError> {
@@ -179,15 +264,45 @@ impl Source for Receiver {
             let weight = blocks.take(limits.rows, limits.bytes, &mut read);
             self.shared.inbox.release(weight);
         }
-        drop(blocks);
         let count = blocks::taken(&read) as u64;
-        let before = from.0.as_slice().try_into().map_or(0, u64::from_le_bytes);
-        read.to = if count == 0 { from.clone() } else { Position((before + count).to_le_bytes().to_vec()) };
+        let frontier = blocks.frontier();
+        drop(blocks);
+        read.to = match frontier {
+            Some(frontier) => {
+                let before = Frontier::of(from).map_or(0, |before| before.next);
+                let moves = count > 0 || frontier.next.saturating_sub(before) > MANY;
+                if moves { frontier.position() } else { from.clone() }
+            }
+            None if count == 0 => from.clone(),
+            None => {
+                let before = from.0.as_slice().try_into().map_or(0, u64::from_le_bytes);
+                Position((before + count).to_le_bytes().to_vec())
+            }
+        };
         Ok(read)
     }
 
-    fn ack(&mut self, _: &Split, _: &Position) -> Result<(), TaskError> {
+    fn ack(&mut self, _: &Split, position: &Position) -> Result<(), TaskError> {
+        if let (Some(log), Some(frontier)) = (&self.log, Frontier::of(position)) {
+            log.trim(frontier.needs());
+        }
         Ok(())
+    }
+
+    fn is_pushed_at(&self) -> bool {
+        true
+    }
+
+    fn keep(&mut self, log: Box<dyn IngestLog>) {
+        self.log = Some(Arc::from(log));
+    }
+
+    fn shown(&self, position: &Position) -> String {
+        match (Frontier::of(position), <[u8; 8]>::try_from(position.0.as_slice())) {
+            (Some(frontier), _) => frontier.next.to_string(),
+            (None, Ok(number)) => u64::from_le_bytes(number).to_string(),
+            (None, Err(_)) => "0".into(),
+        }
     }
 
     fn ended(&self) -> bool {
@@ -210,6 +325,7 @@ impl Source for Receiver {
         self.started = true;
         self.shared.inbox.let_in_the_last();
         self.working.clear();
+        self.shared.inbox.wait_for_log(LAST);
     }
 
     fn ring(&mut self, bell: &Bell) {

@@ -24,7 +24,7 @@ const ROWS: u64 = 40;
 const PIPELINE: &str = r#"pipeline faults { every: 10ms, checkpoint: "state" }
 
 source orders = files("in/*.csv") {
-  format: csv, settle: 0ms, max_files: 1,
+  format: csv, settle: 0ms, max_files: 1, after: delete,
   schema: { id: int64, key: string, amount: decimal(12, 2), at: timestamp },
   time: at, watermark: 2s
 } bad fail
@@ -114,8 +114,9 @@ fn manifest_fits(folder: &Path) {
     assert_eq!(named, there);
 }
 
-/// Nothing that was staged and not delivered is left.
+/// Nothing that was staged and not delivered is left, and no file that was read.
 fn nothing_is_left(folder: &Path) {
+    assert_eq!(fs::read_dir(folder.join("in")).unwrap().count(), 0);
     for sink in ["large", "totals", "windows", "texts"] {
         let hidden = fs::read_dir(folder.join("out").join(sink)).unwrap().flatten();
         let hidden = hidden.filter(|entry| entry.file_name().to_string_lossy().starts_with(".staged"));

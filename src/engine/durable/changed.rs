@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::batch::{Carry, Input};
 use crate::engine::durable::image::{Owner, Prepared};
-use crate::engine::durable::positions;
+use crate::engine::durable::ingest::Logs;
+use crate::engine::durable::{failed, positions};
 use crate::engine::failure::{Failure, at};
 use crate::engine::intake::Intake;
 use crate::engine::marks::{Heard, Marks};
@@ -121,6 +122,20 @@ impl Program {
         Ok(Changed { head, batch, tables, prepared: Vec::new() })
     }
 
+    /// Sources that things are pushed at keep them from now on. Whether one has a new log.
+    pub(in crate::engine) fn keep_received(&mut self, logs: &mut Logs) -> Result<bool, Failure> {
+        let mut any_new = false;
+        for step in &mut self.steps {
+            let Step::Source(node, intake) = step else { continue };
+            if intake.wants_log() {
+                let (log, is_new) = logs.open(intake.positions()).map_err(|trouble| at(*node)(failed(&trouble)))?;
+                intake.keep(Box::new(log));
+                any_new |= is_new;
+            }
+        }
+        Ok(any_new)
+    }
+
     fn intakes(&self) -> impl Iterator<Item = (&str, &Intake)> {
         self.steps.iter().filter_map(|step| match step {
             Step::Source(node, intake) => Some((self.nodes[*node].stream.as_str(), intake)),
@@ -156,7 +171,7 @@ fn heard(intake: &Intake) -> BTreeMap<Split, Heard> {
 
 /// How far it was read; what cannot be read again has no place to go on from.
 fn positions(intake: &Intake) -> Cow<'_, Positions> {
-    if intake.rewinds() { Cow::Borrowed(intake.positions()) } else { Cow::Owned(Positions::new()) }
+    if intake.goes_on() { Cow::Borrowed(intake.positions()) } else { Cow::Owned(Positions::new()) }
 }
 
 /// Whether nothing changed.

@@ -161,7 +161,7 @@ impl Copied {
                 due.batch.number
             ));
         }
-        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default() })
+        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default(), logs: None })
     }
 }
 

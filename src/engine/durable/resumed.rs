@@ -28,9 +28,9 @@ impl Session {
             let resumed = session
                 .go_on_from(snapshot, false)
                 .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes))
-                .and_then(|()| session.keep(durable, (!same).then_some(&text)));
+                .and_then(|()| session.keep(durable, &text, same))
+                .and_then(|()| session.program.ack_known());
             resumed.map_err(|failure| session.failed(failure))?;
-            session.text = text;
             return Ok((session, notes));
         };
         // By the old text only what was committed is delivered; nothing is read.
@@ -46,7 +46,8 @@ impl Session {
         // The old text only told what there was: it cannot be gone back to.
         session.stays();
         session.came_of_it();
-        session.keep(durable, Some(&text)).map_err(|failure| session.failed(failure))?;
+        let kept = session.keep(durable, &text, false).and_then(|()| session.program.ack_known());
+        kept.map_err(|failure| session.failed(failure))?;
         Ok((session, notes))
     }
 
@@ -57,14 +58,16 @@ impl Session {
 
     /// Another text runs from now on.
     pub(in crate::engine) fn runs_by(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.durable.take().map_or(Ok(()), |durable| self.keep(Some(durable), Some(text)))
+        self.durable.take().map_or(Ok(()), |durable| self.keep(Some(durable), text, false))
     }
 
-    /// Commits every batch from now on, where there is a place for it. `text`: what runs now, where that is another than before.
-    fn keep(&mut self, durable: Option<Durable>, text: Option<&[u8]>) -> Result<(), Failure> {
+    /// Commits every batch from now on, where there is a place for it. `text`: what runs now, `same` as before or not.
+    fn keep(&mut self, durable: Option<Durable>, text: &[u8], same: bool) -> Result<(), Failure> {
+        self.text = text.to_vec();
         let Some(mut durable) = durable else { return Ok(()) };
-        if let Some(text) = text {
-            self.text = text.to_vec();
+        // A log must be known before anything is in it.
+        let has_new_logs = self.program.keep_received(&mut durable.logs)?;
+        if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);
             let all = self.program.everything(head, &self.carry, durable.told())?;
             durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;

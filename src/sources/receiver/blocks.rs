@@ -1,7 +1,7 @@
 //! Cuts what peers sent into blocks of rows: each peer's stream by itself, single records together. Nothing that a peer
 //! can send costs more memory than its longest record.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -10,10 +10,18 @@ use arrow::compute::concat_batches;
 use crate::plan::operator::TaskError;
 use crate::plan::seams::{BadRow, Decoded, FormatCodec, Piece, Read};
 use crate::sources::cutter::{self, Cutter};
-use crate::sources::receiver::inbox::Message;
+use crate::sources::receiver::inbox::{Message, Numbered};
+use crate::sources::receiver::kept::{At, Begun, Frontier, Left, Pending};
 
 /// Smaller blocks are put together up to so many rows.
 const BLOCK_ROWS: usize = 16_384;
+
+/// So many bytes of a record whose end has not come are part of a position; of more it is said where in the log they are
+/// ...
+const SHORT: usize = 4_096;
+
+/// ... unless so many bytes have come since.
+const FAR: u64 = 64 << 20;
 
 /// Turns messages into blocks.
 pub(super) struct Blocks {
@@ -26,6 +34,30 @@ pub(super) struct Blocks {
     ready: VecDeque<Block>,
     /// Bytes that came since the last block.
     passed: u64,
+    /// Where there is a log: what batches have had of it.
+    used: Option<Used>,
+}
+
+/// What batches have had of a log, and what changed behind that.
+#[derive(Default)]
+struct Used {
+    frontier: Frontier,
+    /// Peers of which something came since the last block.
+    touched: BTreeSet<u64>,
+    /// The message behind the last one that was cut.
+    next: u64,
+    /// Bytes of all messages that were cut.
+    passed: u64,
+}
+
+/// What the end of a block says of the log.
+struct Through {
+    last: u64,
+    /// Streams that changed in it.
+    peers: Vec<(u64, Option<Left>)>,
+    /// Bad rows and rows of it that were taken.
+    bad: u64,
+    rows: u64,
 }
 
 /// What one peer sends.
@@ -36,6 +68,8 @@ struct Stream {
     tail: usize,
     /// It was too long: what comes is thrown away up to its end.
     skipping: bool,
+    /// Where the bytes begin in the log that wait for their end.
+    from: At,
 }
 
 /// What was cut in one go.
@@ -46,6 +80,7 @@ struct Block {
     bytes: u64,
     /// What it counts of the bytes that may wait.
     weight: u64,
+    through: Option<Through>,
 }
 
 /// Single records that can be read together.
@@ -61,7 +96,7 @@ impl Blocks {
     pub(super) fn new(codec: Arc<dyn FormatCodec>, longest: u64, whole: u64) -> Self {
         let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         let (longest, whole) = (size(longest), size(whole));
-        Blocks { codec, longest, whole, peers: BTreeMap::new(), ready: VecDeque::new(), passed: 0 }
+        Blocks { codec, longest, whole, peers: BTreeMap::new(), ready: VecDeque::new(), passed: 0, used: None }
     }
 
     /// What time it is, for formats whose times leave something out.
@@ -86,17 +121,21 @@ impl Blocks {
 
     /// Makes a block of these. Gives back how much of what they count is of no use any more: a line that goes on, an
     /// empty message.
-    pub(super) fn cut(&mut self, messages: VecDeque<Message>) -> Result<u64, TaskError> {
-        let weight = messages.iter().map(Message::weight).sum();
-        self.passed += messages.iter().map(Message::bytes).sum::<u64>();
+    pub(super) fn cut(&mut self, messages: Numbered) -> Result<u64, TaskError> {
+        let weight = messages.iter().map(|(_, message)| message.weight()).sum();
+        let bytes = messages.iter().map(|(_, message)| message.bytes()).sum::<u64>();
+        self.passed += bytes;
         let (mut read, mut run) = (Read::default(), Run::default());
-        for message in messages {
+        for (number, message) in messages {
+            if let Some(used) = &mut self.used {
+                used.sees(number, &message);
+            }
             let lines = self.codec.is_lines();
             match message {
                 Message::Record { place, number, bytes } if lines => run.add(place, number, &bytes),
                 other => {
                     self.cut_run(&mut run, &mut read)?;
-                    self.cut_one(other, &mut read)?;
+                    self.cut_one(number, other, &mut read)?;
                 }
             }
         }
@@ -106,15 +145,16 @@ impl Blocks {
         }
         let rows = together(read.blocks).map_err(|e| TaskError::Bug(e.to_string()))?;
         let bytes = std::mem::take(&mut self.passed);
-        self.ready.push_back(Block { rows, bad: read.bad, bytes, weight });
+        let through = self.through();
+        self.ready.push_back(Block { rows, bad: read.bad, bytes, weight, through });
         Ok(0)
     }
 
-    fn cut_one(&mut self, message: Message, read: &mut Read) -> Result<(), TaskError> {
+    fn cut_one(&mut self, number: u64, message: Message, read: &mut Read) -> Result<(), TaskError> {
         match message {
             Message::Came { peer, name } => {
                 let cutter = Cutter::new(Arc::clone(&self.codec)).limited(self.longest.max(self.whole));
-                self.peers.insert(peer, Stream { name, cutter, tail: 0, skipping: false });
+                self.peers.insert(peer, Stream { name, cutter, tail: 0, skipping: false, from: At::default() });
             }
             Message::Bytes { peer, bytes } => {
                 if let Some(stream) = self.peers.get_mut(&peer) {
@@ -123,6 +163,8 @@ impl Blocks {
                     } else {
                         stream.take(&bytes, self.whole, read)?;
                     }
+                    let passed = self.used.as_ref().map_or(0, |used| used.passed);
+                    stream.pends_from(bytes.len() as u64, At { message: number, offset: 0, passed });
                 }
             }
             Message::Gone { peer } => {
@@ -137,7 +179,8 @@ impl Blocks {
                 read.bad.extend(decoded.bad.into_iter().map(place));
             }
             Message::Bad(bad) => read.bad.push(bad),
-            Message::Rows { place, decoded, .. } => {
+            Message::Body { place, decoded, bytes, .. } => {
+                let decoded = decoded.map_or_else(|| whole(self.codec.as_ref(), &bytes), Ok)?;
                 read.blocks.extend(decoded.blocks);
                 let place = |bad: BadRow| BadRow { place: place.to_string(), line: bad.line + 1, ..bad };
                 read.bad.extend(decoded.bad.into_iter().map(place));
@@ -174,9 +217,138 @@ impl Blocks {
             if !block.rows.is_empty() {
                 break;
             }
+            if let (Some(through), Some(used)) = (block.through.take(), &mut self.used) {
+                used.frontier.passes(through.last, through.peers);
+            }
             self.ready.pop_front();
         }
         weight
+    }
+}
+
+/// With a log.
+impl Blocks {
+    /// Goes on behind what batches have had: streams as they were left, with what pends of them.
+    pub(super) fn go_on(&mut self, mut frontier: Frontier, mut pending: BTreeMap<u64, Vec<u8>>) {
+        for (peer, left) in &mut frontier.peers {
+            let header = left.header.as_deref().map(<[u8]>::to_vec);
+            let cutter = Cutter::new(Arc::clone(&self.codec)).limited(self.longest.max(self.whole));
+            let mut cutter = cutter.as_left(header, left.lines, left.skips, left.at);
+            let from = match &left.pending {
+                Pending::Here(bytes) => {
+                    cutter.pending().extend_from_slice(bytes);
+                    At::default()
+                }
+                Pending::Logged { from, .. } => {
+                    cutter.pending().extend(pending.remove(peer).unwrap_or_default());
+                    *from
+                }
+            };
+            let (tail, skipping) = (usize::try_from(left.tail).unwrap_or(usize::MAX), left.skipping);
+            self.peers.insert(*peer, Stream { name: Arc::clone(&left.name), cutter, tail, skipping, from });
+        }
+        frontier.begun = None;
+        self.used = Some(Used { next: frontier.next, frontier, ..Used::default() });
+    }
+
+    /// Cuts the block that was begun anew, of the same messages, and passes over what is used of it. Gives back as
+    /// [`Blocks::cut`] does.
+    pub(super) fn cut_begun(&mut self, messages: Numbered, begun: Begun) -> Result<u64, TaskError> {
+        let unused = self.cut(messages)?;
+        let (mut used, mut read) = (usize::try_from(begun.rows).unwrap_or(usize::MAX), Read::default());
+        let Some(block) = self.ready.front_mut() else { return Ok(unused) };
+        let bad = usize::try_from(begun.bad).unwrap_or(usize::MAX).min(block.bad.len());
+        // What is left of the bad ones stays in front.
+        let left = block.bad.split_off(bad);
+        if let Some(through) = &mut block.through {
+            through.bad += bad as u64;
+        }
+        block.bad.clear();
+        used = used.min(cutter::count(block.rows.make_contiguous()));
+        let weight = block.take(used, &mut read);
+        block.bad = left;
+        Ok(unused + weight)
+    }
+
+    /// What batches have had, as a position.
+    pub(super) fn frontier(&mut self) -> Option<Frontier> {
+        let is_empty = self.ready.is_empty();
+        let through = if is_empty { self.through() } else { None };
+        let used = self.used.as_mut()?;
+        if let Some(through) = through {
+            used.frontier.passes(through.last, through.peers);
+        }
+        self.brings_in();
+        let used = self.used.as_ref()?;
+        let mut frontier = used.frontier.clone();
+        let begun = self.ready.front().and_then(|block| block.through.as_ref());
+        frontier.begun = begun.filter(|through| through.bad + through.rows > 0).map(|through| Begun {
+            through: through.last,
+            bad: through.bad,
+            rows: through.rows,
+        });
+        Some(frontier)
+    }
+
+    /// What pends for long is kept with the position, so that the log behind it is not needed.
+    fn brings_in(&mut self) {
+        let Some(used) = &mut self.used else { return };
+        for (peer, left) in &mut used.frontier.peers {
+            let Pending::Logged { from, .. } = left.pending else { continue };
+            let is_far = used.passed.saturating_sub(from.passed) > FAR;
+            let stream = self.peers.get_mut(peer).filter(|stream| is_far && stream.from == from);
+            let Some(stream) = stream else { continue };
+            let blocks = self.ready.iter_mut().filter_map(|block| block.through.as_mut());
+            let later = blocks.flat_map(|through| &mut through.peers).filter(|(other, _)| other == peer);
+            for left in std::iter::once(left).chain(later.filter_map(|(_, left)| left.as_mut())) {
+                left.brings_in(from, stream.cutter.pending());
+            }
+            // Where it begins is not in the log any more.
+            stream.from = At::default();
+        }
+    }
+
+    /// Up to what message all was cut, and what became of streams since that was asked last.
+    fn through(&mut self) -> Option<Through> {
+        let used = self.used.as_mut()?;
+        let touched = std::mem::take(&mut used.touched);
+        let peers = touched.into_iter().map(|peer| (peer, self.peers.get_mut(&peer).map(Stream::left)));
+        Some(Through { last: used.next.saturating_sub(1), peers: peers.collect(), bad: 0, rows: 0 })
+    }
+}
+
+impl Left {
+    /// What pends from there on begins with these bytes.
+    fn brings_in(&mut self, at: At, bytes: &[u8]) {
+        if let Pending::Logged { length, from } = self.pending
+            && from == at
+            && let Some(bytes) = usize::try_from(length).ok().and_then(|length| bytes.get(..length))
+        {
+            self.pending = Pending::Here(bytes.to_vec());
+        }
+    }
+}
+
+impl Used {
+    fn sees(&mut self, number: u64, message: &Message) {
+        self.next = number + 1;
+        self.passed += message.bytes();
+        if let Message::Came { peer, .. } | Message::Bytes { peer, .. } | Message::Gone { peer } = message {
+            self.touched.insert(*peer);
+        }
+    }
+}
+
+impl Frontier {
+    /// All up to a message is used.
+    fn passes(&mut self, last: u64, peers: Vec<(u64, Option<Left>)>) {
+        self.next = last + 1;
+        for (peer, left) in peers {
+            match left {
+                Some(left) => self.peers.insert(peer, left),
+                None => self.peers.remove(&peer),
+            };
+        }
     }
 }
 
@@ -190,6 +362,9 @@ impl Block {
     fn take(&mut self, most: usize, read: &mut Read) -> u64 {
         let all = self.rows.iter().map(RecordBatch::num_rows).sum::<usize>();
         let mut left = most.saturating_sub(self.bad.len());
+        if let Some(through) = &mut self.through {
+            through.bad += self.bad.len() as u64;
+        }
         read.bad.append(&mut self.bad);
         let before = left;
         while left > 0
@@ -203,6 +378,9 @@ impl Block {
                 left -= rows.num_rows();
                 read.blocks.push(rows);
             }
+        }
+        if let Some(through) = &mut self.through {
+            through.rows += (before - left) as u64;
         }
         let share = |all_bytes: u64| match self.rows.is_empty() {
             true => all_bytes,
@@ -228,6 +406,35 @@ impl Run {
 }
 
 impl Stream {
+    /// So many bytes came with that message: where what pends begins.
+    fn pends_from(&mut self, came: u64, message: At) {
+        let pending = self.cutter.pending().len() as u64;
+        if pending <= came {
+            self.from = At { offset: came - pending, ..message };
+        }
+    }
+
+    /// What goes on behind this moment.
+    fn left(&mut self) -> Left {
+        let pending = self.cutter.pending();
+        let pending = match pending.len() {
+            length if length > SHORT && self.from != At::default() => {
+                Pending::Logged { length: length as u64, from: self.from }
+            }
+            _ => Pending::Here(pending.clone()),
+        };
+        Left {
+            name: Arc::clone(&self.name),
+            header: self.cutter.header().map(Arc::from),
+            lines: self.cutter.lines,
+            at: self.cutter.at(),
+            skips: self.cutter.skips(),
+            tail: self.tail as u64,
+            skipping: self.skipping,
+            pending,
+        }
+    }
+
     /// Bytes of lines. One that is too long is a bad row, and what it consists of is not kept.
     fn take_lines(&mut self, bytes: &[u8], longest: usize, read: &mut Read) -> Result<(), TaskError> {
         let (mut good, mut start) = (0, 0);
@@ -382,7 +589,7 @@ mod tests {
         let came = Message::Came { peer: 1, name: "a".into() };
         let pieces = bytes.chunks(size).map(|piece| Message::Bytes { peer: 1, bytes: piece.to_vec() });
         for message in std::iter::once(came).chain(pieces).chain([Message::Gone { peer: 1 }]) {
-            blocks.cut(VecDeque::from([message])).unwrap();
+            blocks.cut(VecDeque::from([(0, message)])).unwrap();
         }
         let mut read = Read::default();
         blocks.take(usize::MAX, u64::MAX, &mut read);
@@ -415,7 +622,7 @@ mod tests {
         let record =
             |n: u64, text: &str| Message::Record { place: format!("p{n}").into(), number: n, bytes: text.into() };
         let texts_in = ["{\"id\": 1}", "no", "{\"id\": 2}\n{\"id\": 3}\n", "nor\n{\"id\": 4}"];
-        let messages = texts_in.iter().zip(1..).map(|(text, n)| record(n, text)).collect();
+        let messages = texts_in.iter().zip(1..).map(|(text, n)| (n, record(n, text))).collect();
         blocks.cut(messages).unwrap();
         let mut read = Read::default();
         blocks.take(2, u64::MAX, &mut read);

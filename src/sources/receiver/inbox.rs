@@ -1,4 +1,5 @@
-//! What peers have sent and no batch has taken: so many bytes and no more, then whoever sends waits.
+//! What peers have sent and no batch has taken: so many bytes and no more, then whoever sends waits. With a log a message
+//! is handed on once it is in there for good.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::plan::operator::TaskError;
-use crate::plan::seams::{BadRow, Bell, Decoded, LeftOut};
+use crate::plan::seams::{BadRow, Bell, Decoded, IngestLog, LeftOut};
+use crate::sources::receiver::kept;
 
 /// What a record counts beside its bytes, so that very many very small ones do not fill the memory either.
 const EACH: u64 = 64;
@@ -27,8 +29,8 @@ pub(super) enum Message {
     Record { place: Arc<str>, number: u64, bytes: Vec<u8> },
     /// What was sent and is no record.
     Bad(BadRow),
-    /// Rows that have been read already.
-    Rows { place: Arc<str>, decoded: Decoded, bytes: u64 },
+    /// A file of records, which may have been read already.
+    Body { place: Arc<str>, bytes: Vec<u8>, weight: u64, decoded: Option<Decoded> },
 }
 
 impl Message {
@@ -37,7 +39,7 @@ impl Message {
         match self {
             Message::Came { .. } | Message::Gone { .. } | Message::Bad(_) => 0,
             Message::Bytes { bytes, .. } | Message::Record { bytes, .. } => bytes.len() as u64,
-            Message::Rows { bytes, .. } => *bytes,
+            Message::Body { weight, .. } => *weight,
         }
     }
 
@@ -48,7 +50,7 @@ impl Message {
             Message::Bytes { bytes, .. } => bytes.len() as u64,
             Message::Record { bytes, .. } => bytes.len() as u64 + EACH,
             Message::Bad(bad) => bad.text.len() as u64 + EACH,
-            Message::Rows { bytes, .. } => *bytes,
+            Message::Body { weight, .. } => *weight,
         }
     }
 }
@@ -60,12 +62,20 @@ pub(super) struct Inbox {
     news: Condvar,
     /// Something was taken.
     room: Notify,
+    /// Something is in the log for good, or nothing will be.
+    kept: Notify,
     capacity: u64,
 }
 
+/// Messages with their numbers in the log, where there is one.
+pub(super) type Numbered = VecDeque<(u64, Message)>;
+
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Message>,
+    waiting: Numbered,
+    /// What is not in the log for good.
+    unsynced: Numbered,
+    log: Option<Arc<dyn IngestLog>>,
     /// Bytes that were let in and are in no batch yet.
     held: u64,
     /// Somebody was told that there is no room, and nothing was taken since.
@@ -94,7 +104,7 @@ enum Intake {
 /// What the receiving end finds.
 pub(super) enum Found {
     /// These, in the order they came.
-    Messages(VecDeque<Message>),
+    Messages(Numbered),
     /// Nothing at this moment.
     Nothing,
     /// Nothing, and nothing will come.
@@ -105,8 +115,57 @@ pub(super) enum Found {
 
 impl Inbox {
     pub(super) fn new(capacity: u64) -> Arc<Self> {
-        let room = Notify::new();
-        Arc::new(Inbox { state: Mutex::default(), news: Condvar::new(), room, capacity: capacity.max(1) })
+        let (room, kept) = (Notify::new(), Notify::new());
+        Arc::new(Inbox { state: Mutex::default(), news: Condvar::new(), room, kept, capacity: capacity.max(1) })
+    }
+
+    /// Messages go through this log from now on.
+    pub(super) fn keep(self: &Arc<Self>, log: Arc<dyn IngestLog>) {
+        let inbox = Arc::downgrade(self);
+        log.tell(Box::new(move || {
+            if let Some(inbox) = inbox.upgrade() {
+                inbox.settle();
+            }
+        }));
+        self.state().log = Some(log);
+    }
+
+    /// The log has more, or will have nothing any more.
+    fn settle(&self) {
+        let mut state = self.state();
+        match state.log.as_ref().map(|log| log.unsynced()) {
+            Some(Ok(unsynced)) => {
+                let count = state.unsynced.partition_point(|(number, _)| *number < unsynced);
+                let State { waiting, unsynced, .. } = &mut *state;
+                waiting.extend(unsynced.drain(..count));
+            }
+            Some(Err(why)) => drop(state.failed.get_or_insert(why)),
+            None => {}
+        }
+        self.tell(&state);
+        drop(state);
+        self.kept.notify_waiters();
+    }
+
+    /// These were in the log already, and come before all else. Numbers of peers up to `peers` are taken.
+    pub(super) fn replay(&self, messages: Numbered, peers: u64) {
+        let mut state = self.state();
+        state.held += messages.iter().map(|(_, message)| message.weight()).sum::<u64>();
+        state.peers = state.peers.max(peers);
+        state.waiting.extend(messages);
+        self.tell(&state);
+    }
+
+    /// These are counted in.
+    pub(super) fn holds(&self, messages: &Numbered) {
+        self.state().held += messages.iter().map(|(_, message)| message.weight()).sum::<u64>();
+    }
+
+    /// Waits until all that was put in is in the log for good, but not for ever.
+    pub(super) fn wait_for_log(&self, most: Duration) {
+        let busy = |state: &mut State| !state.unsynced.is_empty() && state.failed.is_none();
+        let waited = self.news.wait_timeout_while(self.state(), most, busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,7 +184,8 @@ impl Inbox {
 
     /// Whether somebody waits for room.
     pub(super) fn is_full(&self) -> bool {
-        self.state().full
+        let state = self.state();
+        state.full && state.unsynced.is_empty()
     }
 
     /// How many bytes wait.
@@ -151,16 +211,17 @@ impl Inbox {
 
     /// All that waits. When nothing does, it is waited for so long.
     pub(super) fn take(&self, wait: Duration) -> Found {
-        let quiet = |state: &mut State| state.waiting.is_empty() && state.failed.is_none() && state.feeds > 0;
+        let more = |state: &State| state.feeds > 0 || !state.unsynced.is_empty();
+        let quiet = |state: &mut State| state.waiting.is_empty() && state.failed.is_none() && more(state);
         let waited = self.news.wait_timeout_while(self.state(), wait, quiet);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !state.waiting.is_empty() {
             return Found::Messages(std::mem::take(&mut state.waiting));
         }
-        match (&state.failed, state.feeds) {
-            (Some(why), _) => Found::Failed(why.clone()),
-            (None, 0) => Found::End,
-            (None, _) => Found::Nothing,
+        match &state.failed {
+            Some(why) => Found::Failed(why.clone()),
+            None if more(&state) => Found::Nothing,
+            None => Found::End,
         }
     }
 
@@ -180,6 +241,7 @@ impl Inbox {
         let mut state = self.state();
         state.intake = Intake::Closed;
         state.waiting.clear();
+        state.unsynced.clear();
         drop(state);
         self.room.notify_waiters();
     }
@@ -216,13 +278,40 @@ impl Inbox {
         }
     }
 
-    fn put(&self, message: Message) {
+    /// Its number; none where nobody takes anything any more.
+    pub(super) fn put(&self, mut message: Message) -> Option<u64> {
+        let written = self.state().log.is_some().then(|| kept::written(&message));
+        if let Message::Body { bytes, decoded: Some(_), .. } = &mut message {
+            *bytes = Vec::new();
+        }
         let mut state = self.state();
         if state.intake == Intake::Closed {
-            return;
+            return None;
         }
-        state.waiting.push_back(message);
-        self.tell(&state);
+        let log = state.log.clone().zip(written);
+        let Some((log, written)) = log else {
+            state.waiting.push_back((0, message));
+            self.tell(&state);
+            return Some(0);
+        };
+        // With the lock held, so that messages wait in the order of their numbers.
+        let number = log.append(written);
+        state.unsynced.push_back((number, message));
+        Some(number)
+    }
+
+    /// Waits until a message is in the log for good; false where it will not be.
+    async fn is_kept(&self, number: u64) -> bool {
+        let log = self.state().log.clone();
+        let Some(log) = log else { return true };
+        loop {
+            let kept = self.kept.notified();
+            match log.unsynced() {
+                Ok(unsynced) if unsynced > number => return true,
+                Ok(_) => kept.await,
+                Err(_) => return false,
+            }
+        }
     }
 
     fn tell(&self, state: &State) {
@@ -310,8 +399,16 @@ impl Feed {
         if !self.inbox.reserve(message.weight()).await {
             return false;
         }
-        self.inbox.put(message);
-        true
+        self.inbox.put(message).is_some()
+    }
+
+    /// Waits until all that was handed over is where a crash does not reach it; false where it will not be.
+    async fn is_safe(&self) -> bool {
+        let last = self.inbox.state().unsynced.back().map(|(number, _)| *number);
+        match last {
+            Some(last) => self.inbox.is_kept(last).await,
+            None => true,
+        }
     }
 
     /// Counts so many bytes in, where there is room for them now. They are let go when this is dropped, unless they
@@ -337,10 +434,15 @@ impl Reserved {
         free
     }
 
-    /// Hands over the rows that were read from them.
-    pub(in crate::sources) fn give(mut self, place: &str, decoded: Decoded) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.inbox.put(Message::Rows { place: place.into(), decoded, bytes });
+    /// Hands over the body they are and the rows that were read from it. False where nobody takes it any more, or it
+    /// could not be kept.
+    pub(in crate::sources) async fn give(mut self, place: &str, body: Vec<u8>, decoded: Decoded) -> bool {
+        let weight = std::mem::take(&mut self.bytes);
+        let message = Message::Body { place: place.into(), bytes: body, weight, decoded: Some(decoded) };
+        match self.inbox.put(message) {
+            Some(number) => self.inbox.is_kept(number).await,
+            None => false,
+        }
     }
 }
 
@@ -368,6 +470,11 @@ impl Peer {
             }
         }
         true
+    }
+
+    /// Waits until all that was handed over is where a crash does not reach it; false where it will not be.
+    pub(in crate::sources) async fn is_safe(&self) -> bool {
+        self.feed.is_safe().await
     }
 
     /// Hands over a record that was cut out of its stream already.
@@ -406,7 +513,7 @@ mod tests {
         loop {
             match inbox.take(Duration::from_secs(60)) {
                 Found::Messages(messages) => {
-                    for message in messages {
+                    for (_, message) in messages {
                         assert!(inbox.held() <= 10);
                         inbox.release(message.weight());
                         if let Message::Bytes { bytes, .. } = message {

@@ -98,12 +98,18 @@ struct CommitHead {
     /// It says everything: what it does not say is gone.
     all: bool,
     /// How many sinks staged something.
+    #[serde(default = "unsaid")]
     prepared: usize,
     /// It is as it was behind that batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewound: Option<u64>,
     /// As it is behind the batch.
     head: Head,
+}
+
+/// Commits of the first builds do not say how much sinks prepared: it is looked for.
+fn unsaid() -> usize {
+    usize::MAX
 }
 
 /// The head of what is written when a batch is delivered.
@@ -346,3 +352,6 @@ pub(super) fn failed(trouble: &Trouble) -> TaskError {
         other => TaskError::Stop(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

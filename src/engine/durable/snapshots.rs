@@ -157,8 +157,12 @@ impl Snapshots {
                 return Ok(());
             }
         }
-        while self.kept.len() > KEPT && self.is_enough_without_oldest(journal)? {
+        // What the journal takes is only known when it was trimmed.
+        let most = if matches!(self.retention, Retention::Bytes(_)) { 2 } else { usize::MAX };
+        let mut gone = 0;
+        while self.kept.len() > KEPT && gone < most && self.is_enough_without_oldest(journal)? {
             self.files.forget(self.kept.remove(0))?;
+            gone += 1;
         }
         if self.kept.len() > MOST {
             self.files.forget(self.kept.remove(closest(&self.kept)))?;

@@ -61,8 +61,8 @@ fn verify(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome 
 
 fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
     let contents = contents(dir, None)?;
-    let Contents { pipeline, version, is_clean, journal, snapshots, batches, reach, next, last, .. } = &contents;
-    let bytes = journal.1 + snapshots.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    let Contents { pipeline, version, is_clean, journal, logs, snapshots, batches, reach, next, last, .. } = &contents;
+    let bytes = journal.1 + logs.1 + snapshots.iter().map(|(_, bytes)| bytes).sum::<u64>();
     if format == ReportFormat::Json {
         let snapshot = |(number, bytes): &(u64, u64)| json!({ "number": number, "bytes": bytes });
         let object = json!({
@@ -71,6 +71,7 @@ fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
             "clean": is_clean,
             "bytes": bytes,
             "journal": { "segments": journal.0, "bytes": journal.1, "batches": batches.len() },
+            "logs": { "count": logs.0, "bytes": logs.1 },
             "snapshots": snapshots.iter().map(snapshot).collect::<Vec<_>>(),
             "first": batches.first().map(|(of, _)| batch(*of)),
             "last": next.checked_sub(1).zip(*last).map(|(number, micros)| batch(BatchTime { number, micros })),
@@ -98,8 +99,9 @@ fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
         row("last batch", last.map_or("none".into(), said)),
         row("rewinds to", reach.map_or("none".into(), |batch| format!("batch {batch}"))),
     ];
+    let received = (logs.0 > 0).then(|| row("received", format!("{} in {} logs", show_bytes(logs.1), logs.0)));
     let back = contents.rewound.map(|batch| row("gone back", format!("to the state behind batch {batch}")));
-    let table: Vec<_> = table.into_iter().chain(back).collect();
+    let table: Vec<_> = table.into_iter().chain(received).chain(back).collect();
     let text = aligned(&table, "") + &undelivered(&contents);
     terminal.out().write_all(text.as_bytes())?;
     Ok(Exit::Clean)
@@ -130,6 +132,9 @@ fn export(dir: &Path, file: &Path, terminal: &mut Terminal) -> Outcome {
     }
     let bytes = made.metadata().map_or(0, |found| found.len());
     let behind = copied.behind().map_or(String::new(), |batch| format!(" behind batch {batch}"));
+    if copied.leaves_logs() {
+        terminal.aside("what was pushed at sources and no batch had yet stays in the checkpoint it came from\n");
+    }
     let name = file.display();
     writeln!(terminal.out(), "`{}`{behind} is in `{name}`, {}", copied.pipeline(), show_bytes(bytes))?;
     Ok(Exit::Clean)

@@ -316,3 +316,39 @@ fn who_uses_a_checkpoint_keeps_others_from_changing_it_and_not_from_looking() {
         well(ran);
     }
 }
+
+const PUSHED: &str = r#"pipeline pushed { every: 10ms, checkpoint: "state" }
+source lines = stdin() {}
+stream counts = from lines |> aggregate count() as n by line running ttl 30d emit all
+from counts |> into discard
+"#;
+
+#[test]
+fn what_was_pushed_at_a_source_is_not_read_again_by_who_goes_back_or_goes_elsewhere() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("p.stream"), PUSHED).unwrap();
+    let run = |file: &str, input: &str| well(&millstream_in(folder.path(), &["run", file, "--once"], input)).len();
+    let count = |checkpoint: &str| {
+        let get = verb(folder.path(), &format!("state {checkpoint} get counts a --format json"));
+        serde_json::from_str::<Value>(well(&get)).unwrap()["row"]["s0"].as_i64().unwrap()
+    };
+    run("p.stream", "a\na\n");
+    let first = object(&verb(folder.path(), "checkpoint info state --format json"));
+    let behind = first["last"]["batch"].as_u64().unwrap();
+    assert_eq!(first["logs"]["count"], 1);
+    run("p.stream", "a\na\na\n");
+    assert_eq!(count("state"), 5);
+    well(&verb(folder.path(), "checkpoint verify state"));
+    let export = verb(folder.path(), "checkpoint export state copy");
+    well(&export);
+    assert!(export.err.contains("stays in the checkpoint it came from"), "{}", export.err);
+    well(&verb(folder.path(), "checkpoint import copy state2"));
+    fs::write(folder.path().join("q.stream"), PUSHED.replace("\"state\"", "\"state2\"")).unwrap();
+    run("q.stream", "a\n");
+    assert_eq!(count("state2"), 6);
+    let back = verb(folder.path(), &format!("rewind state --to {behind} --yes"));
+    assert!(well(&back).contains("cannot be read again: the rows that came since are lost"), "{}", back.out);
+    assert_eq!(count("state"), 2);
+    run("p.stream", "a\na\na\na\n");
+    assert_eq!(count("state"), 6);
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::engine::durable::image::{Owner, Prepared};
 use crate::engine::durable::past::Past;
 use crate::engine::durable::recovered::Recovered;
-use crate::engine::durable::{Checkpoint, positions};
+use crate::engine::durable::{Checkpoint, ingest, positions};
 use crate::journal::{Disk, Journal, Reader, Trouble, VERSION};
 use crate::plan::operator::{BatchTime, SavedTable};
 
@@ -23,6 +23,8 @@ pub struct Contents {
     pub is_clean: bool,
     /// Segments of the journal, and their bytes.
     pub journal: (usize, u64),
+    /// Logs of what is pushed at sources, and their bytes.
+    pub logs: (usize, u64),
     /// Snapshots, oldest first: number and bytes.
     pub snapshots: Vec<(u64, u64)>,
     /// Batches that the journal tells of, oldest first; each with the bytes of its commit.
@@ -97,7 +99,8 @@ impl Checkpoint {
             let (records, snapshots) = (reader.records(), reader.snapshots());
             let until = until.map(|(until, _)| until);
             let found = Recovered::of((reader.entries(), reader.first()), &records, &snapshots, until)?;
-            contents(reader, &past, found).map(Ok)
+            let logs = logs(disk, folder);
+            contents(reader, &past, found).map(|contents| Ok(Contents { logs, ..contents }))
         })
         .map_err(|trouble| trouble.to_string())?
     }
@@ -120,6 +123,13 @@ pub(super) fn looked<T>(
 
 pub(super) fn past(reader: &Reader) -> Result<Past, Trouble> {
     Past::of((reader.entries(), reader.first()), &reader.records(), reader.snapshots().list()?)
+}
+
+/// How many logs there are, and their bytes.
+fn logs(disk: &Arc<dyn Disk>, folder: &Path) -> (usize, u64) {
+    let folders = ingest::folders(&**disk, folder);
+    let bytes = folders.iter().filter_map(|log| Journal::look(disk.clone(), log).ok()).map(|log| log.bytes());
+    (folders.len(), bytes.sum())
 }
 
 fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Contents, Trouble> {
@@ -155,6 +165,7 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
         version: VERSION,
         is_clean: reader.is_clean(),
         journal: (reader.segments(), reader.bytes()),
+        logs: (0, 0),
         snapshots,
         batches,
         reach: past.reach(),

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::durable::changed::Changed;
 use crate::engine::durable::contents::looked;
-use crate::engine::durable::image::{Part, Prepared, Reader, Unread, Writer};
+use crate::engine::durable::image::{Owner, Part, Prepared, Reader, Unread, Writer};
+use crate::engine::durable::positions;
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
 use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, Undelivered, commit};
@@ -31,6 +32,8 @@ const TITLE: &[u8] = b"millstream checkpoint copy ";
 pub struct Copied {
     pipeline: String,
     recovered: Recovered,
+    /// Its sources had logs, which were left behind.
+    without_logs: bool,
 }
 
 /// What the stream is about.
@@ -48,9 +51,16 @@ impl Copied {
         let copied = looked(disk, folder, |reader| {
             let all = (reader.entries(), reader.first());
             let recovered = Recovered::of(all, &reader.records(), &reader.snapshots(), None)?;
-            Ok(Copied { pipeline: reader.about().pipeline.clone(), recovered })
+            Ok(Copied { pipeline: reader.about().pipeline.clone(), recovered, without_logs: false })
         });
-        let copied = copied.map_err(|trouble| trouble.to_string())?;
+        let mut copied = copied.map_err(|trouble| trouble.to_string())?;
+        for (owner, (_, tables)) in &mut copied.recovered.owned {
+            if let Owner::Source(_) = owner {
+                let (kept, had) = positions::without_logs(tables)?;
+                *tables = kept;
+                copied.without_logs |= had;
+            }
+        }
         match copied.recovered.text {
             Some(_) => Ok(copied),
             None => Err(format!("no batch was committed to `{}` yet", folder.display())),
@@ -60,6 +70,11 @@ impl Copied {
     /// The pipeline it belongs to.
     pub fn pipeline(&self) -> &str {
         &self.pipeline
+    }
+
+    /// What sources keep in logs, because it cannot be read again, and no batch had yet: it was left behind.
+    pub fn leaves_logs(&self) -> bool {
+        self.without_logs
     }
 
     /// The last batch that is in it.
@@ -206,7 +221,7 @@ fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
         let batch = BatchTime { number, micros };
         recovered.undelivered.push((0, Undelivered { batch, prepared }));
     }
-    Ok(Copied { pipeline: head.pipeline, recovered })
+    Ok(Copied { pipeline: head.pipeline, recovered, without_logs: false })
 }
 
 /// Sums what passes.

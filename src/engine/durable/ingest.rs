@@ -83,6 +83,20 @@ impl Logs {
     }
 }
 
+/// Whether a split is a log.
+pub(super) fn is_log(split: &Split) -> bool {
+    numbered(split).is_some()
+}
+
+/// The folders of the logs of a checkpoint.
+pub(super) fn folders(disk: &dyn Disk, checkpoint: &Path) -> Vec<PathBuf> {
+    let folder = checkpoint.join(FOLDER);
+    let mut numbers: Vec<u64> =
+        disk.list(&folder).unwrap_or_default().iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.iter().map(|number| folder.join(number.to_string())).collect()
+}
+
 /// The number of the log that a split is.
 fn numbered(split: &Split) -> Option<u64> {
     split.id.strip_prefix(FOLDER)?.strip_prefix('/')?.parse().ok()

@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatc
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+use crate::engine::durable::ingest;
 use crate::engine::marks::Heard;
 use crate::engine::snapshot::SourceState;
 use crate::plan::operator::{SavedTable, TableChange};
@@ -48,6 +49,30 @@ pub(in crate::engine) fn heard_anew(
 /// The same, all of it.
 pub(in crate::engine) fn all_heard(now: &BTreeMap<Split, Heard>) -> Result<SavedTable, ArrowError> {
     Ok(SavedTable { name: HEARD.into(), identity: IDENTITY, rows: vec![heard(now.iter())?] })
+}
+
+/// Without positions in logs of this checkpoint: elsewhere they mean nothing. And whether there were any.
+pub(super) fn without_logs(tables: &[SavedTable]) -> Result<(Vec<SavedTable>, bool), String> {
+    let SourceState { mut positions, heard } = read(tables)?;
+    let before = positions.len();
+    positions.retain(|split, _| !ingest::is_log(split));
+    let had = positions.len() < before;
+    if !had {
+        return Ok((tables.to_vec(), false));
+    }
+    let tables = all(positions.iter()).and_then(|positions| Ok(vec![positions, all_heard(&heard)?]));
+    tables.map(|tables| (tables, true)).map_err(|e| e.to_string())
+}
+
+/// As it was then, but where it is read from a log, from where it is now: what is used up in a log may be gone.
+pub(super) fn logs_as_now(then: &[SavedTable], now: &[SavedTable]) -> Result<Vec<SavedTable>, String> {
+    let (then, now) = (read(then)?, read(now)?);
+    let logged = now.positions.into_iter().filter(|(split, _)| ingest::is_log(split));
+    let mut positions = then.positions;
+    positions.retain(|split, _| !ingest::is_log(split));
+    positions.extend(logged);
+    let tables = all(positions.iter()).and_then(|positions| Ok(vec![positions, all_heard(&then.heard)?]));
+    tables.map_err(|e| e.to_string())
 }
 
 /// Positions by split, and what is known of their time, from tables.

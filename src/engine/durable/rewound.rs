@@ -13,6 +13,7 @@ use crate::engine::durable::changed::Changed;
 use crate::engine::durable::contents::{looked, past};
 use crate::engine::durable::image::Owner;
 use crate::engine::durable::past::Past;
+use crate::engine::durable::positions;
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
 use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, START, commit};
@@ -81,9 +82,14 @@ impl Checkpoint {
         let (all, records, files) = ((journal.entries(), journal.first()), journal.records(), journal.snapshots());
         let past = files.list().and_then(|snapshots| Past::of(all, &records, snapshots)).map_err(said)?;
         let (until, behind) = past.behind(to)?;
-        let then = Recovered::of(all, &records, &files, Some(until)).map_err(said)?;
+        let mut then = Recovered::of(all, &records, &files, Some(until)).map_err(said)?;
         let (durable, now) = checkpoint.begin(Retention::Least).map_err(said)?;
         let Some(durable) = durable else { return Err("there is no journal".into()) };
+        for (owner, (_, tables)) in now.owned.iter().filter(|(owner, _)| matches!(owner, Owner::Source(_))) {
+            if let Some((_, were)) = then.owned.get_mut(owner) {
+                *were = positions::logs_as_now(were, tables)?;
+            }
+        }
         let next = now.head.number;
         let undelivered = now.undelivered.iter().map(|(_, of)| of.batch);
         let given_up: Vec<BatchTime> = undelivered.filter(|batch| batch.number > behind).collect();

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine::durable::ingest;
 use crate::engine::durable::recovered::{Recovered, parts, snapshot};
 use crate::engine::durable::{COMMIT, Checkpoint, CommitHead, DONE, DoneHead, PART};
 use crate::journal::{Disk, Entry, Journal, Reader, Snapshots, Trouble, as_trouble};
@@ -54,11 +55,30 @@ impl Checkpoint {
                 }
             }
         }
+        for log in ingest::folders(&**disk, folder) {
+            match Journal::look(disk.clone(), &log) {
+                Ok(reader) => found.log(&reader),
+                // It is trimmed to nothing but its name, or was just made.
+                Err(trouble) if trouble.is_absent() => {}
+                Err(trouble) => found.wrong(&trouble),
+            }
+        }
         found
     }
 }
 
 impl Verified {
+    /// What is in a log is its source's business.
+    fn log(&mut self, reader: &Reader) {
+        let records = reader.records();
+        self.records += reader.entries().len();
+        for entry in reader.entries() {
+            if let Err(trouble) = records.read(entry) {
+                self.wrong(&trouble);
+            }
+        }
+    }
+
     fn records(&mut self, reader: &Reader) {
         let (entries, records) = (reader.entries(), reader.records());
         self.records = entries.len();

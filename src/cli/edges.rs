@@ -22,7 +22,7 @@ pub(crate) fn table(plan: &Plan, catalog: &Catalog) -> String {
 fn line(plan: &Plan, catalog: &Catalog, (from, port): (NodeId, &Port), to: NodeId, edge: &Edge) -> Vec<String> {
     let reader = plan.node(to);
     let name = format!("{} -> {}", output_name(plan, from, port), input_name(plan, to));
-    vec![name, rows(edge), edge.mode.to_string(), watermark(edge), guarantee(catalog, reader, edge)]
+    vec![name, rows(edge), edge.mode.to_string(), watermark(edge), guarantee(plan, catalog, reader, edge)]
 }
 
 /// What an output is called: the stream it ends, else the stage it leaves.
@@ -60,11 +60,12 @@ fn watermark(edge: &Edge) -> String {
 }
 
 /// What a crash can do to the rows; at a sink what it promises; behind a stage with memory what it keeps.
-fn guarantee(catalog: &Catalog, reader: &PlanNode, edge: &Edge) -> String {
+fn guarantee(plan: &Plan, catalog: &Catalog, reader: &PlanNode, edge: &Edge) -> String {
     if let Work::Sink(endpoint) = &reader.work
         && let Some(entry) = find(&catalog.sinks, &endpoint.word)
     {
-        return (entry.guarantee)(&endpoint.settings);
+        let promise = (entry.guarantee)(&endpoint.settings);
+        return if plan.header.checkpoint.is_some() { promise } else { format!("{promise}, while it runs") };
     }
     if edge.state.is_empty() { edge.guarantee.to_string() } else { edge.state.clone() }
 }

@@ -86,7 +86,25 @@ fn described(plan: &Plan, catalog: &Catalog) -> String {
         text.push_str("\n| in one pass over each block of rows\n");
     }
     text.push_str("\nguarantees\n");
-    text + &aligned(&paths(plan, catalog), "  ")
+    text + &aligned(&paths(plan, catalog), "  ") + &rests_on(plan)
+}
+
+/// What the guarantees rest on, for all ways alike.
+fn rests_on(plan: &Plan) -> String {
+    let Some(folder) = &plan.header.checkpoint else {
+        return "  while the process runs: without `checkpoint` it begins anew after a crash, as the text says\n"
+            .to_owned();
+    };
+    let sinks = plan.ordered().into_iter().filter(|id| matches!(plan.node(*id).work, Work::Sink(_))).count();
+    let folder = folder.display();
+    let mut text =
+        format!("  rests on the checkpoint `{folder}`: positions, state and output of a batch are one commit\n");
+    if sinks > 1 {
+        text.push_str(
+            "  each sink comes up to the last commit by itself: a reader of several may see one ahead of another\n",
+        );
+    }
+    text
 }
 
 fn described_stage(plan: &Plan, stage: &Stage, text: &mut String) {
@@ -187,6 +205,13 @@ fn paths(plan: &Plan, catalog: &Catalog) -> Vec<Vec<String>> {
             let promise = match guarantee {
                 _ if table => "read anew when it changes".to_owned(),
                 Guarantee::Replayable => promise.clone(),
+                Guarantee::AtMostOnce if plan.header.checkpoint.is_some() => {
+                    let name = &plan.node(source).stream;
+                    format!(
+                        "`{name}` cannot be read again, so it is logged: only its last moment before a crash is lost; the \
+                         sink: {promise}"
+                    )
+                }
                 Guarantee::AtMostOnce => {
                     format!("at most once: `{}` cannot be read again; the sink: {promise}", plan.node(source).stream)
                 }

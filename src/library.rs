@@ -31,6 +31,7 @@
 
 mod add;
 mod feeder;
+mod kept;
 mod mistakes;
 pub mod own;
 mod running;
@@ -46,6 +47,7 @@ use crate::plan::{Catalog, Plan};
 
 pub use add::Listed;
 pub use feeder::{Feeder, NotGiven};
+use kept::Kept;
 pub use mistakes::Mistakes;
 pub use running::{Batch, Running, Start};
 
@@ -54,6 +56,7 @@ pub use running::{Batch, Running, Start};
 pub struct Pipeline {
     plan: Plan,
     warnings: Mistakes,
+    kept: Kept,
 }
 
 impl Pipeline {
@@ -74,6 +77,7 @@ impl Pipeline {
         parameters: &Overrides,
     ) -> Result<Self, Mistakes> {
         let unreadable = program.files.is_empty();
+        let kept = Kept::of(&program, parameters);
         let checked = check::check(&program, catalog, parameters);
         if !unreadable {
             problems.extend(checked.problems);
@@ -83,7 +87,7 @@ impl Pipeline {
         if unreadable || found.problems.iter().any(Diagnostic::is_error) {
             return Err(found);
         }
-        Ok(Pipeline { plan: checked.plan, warnings: found })
+        Ok(Pipeline { plan: checked.plan, warnings: found, kept })
     }
 
     /// What is suspicious, but no mistake.
@@ -101,8 +105,10 @@ impl Pipeline {
         self.start_with(Start::default())
     }
 
-    /// Opens everything. What cannot be run is said at once, all of it.
+    /// Opens everything. What cannot be run is said at once, all of it. With a `checkpoint` it goes on where the last
+    /// program ended that ran this very text, and every batch is committed there; rows that were given and are in no
+    /// batch yet are the program's to give again.
     pub fn start_with(self, start: Start) -> Result<Running, EngineError> {
-        Running::open(self.plan, start)
+        Running::open(self.plan, &self.kept, start)
     }
 }

@@ -13,6 +13,7 @@ use crate::plan::graph::Work;
 use crate::plan::{Plan, Port};
 
 use super::feeder::{Feeder, Given, NotGiven};
+use super::kept::Kept;
 
 /// The word of the source that a program fills.
 const QUEUE: &str = "queue";
@@ -25,7 +26,8 @@ const IDLE: i64 = 1_000;
 pub struct Start {
     /// Which named streams can be read from a [`Batch`].
     pub watch: Watch,
-    /// Rows of every source and table are given by the program, not only those of `queue()`: for tests.
+    /// Rows of every source and table are given by the program, not only those of `queue()`: for tests. Nothing is
+    /// committed to a checkpoint then.
     pub give_all: bool,
     /// Sinks are written to.
     pub sinks: bool,
@@ -59,7 +61,7 @@ pub struct Running {
 }
 
 impl Running {
-    pub(super) fn open(plan: Plan, start: Start) -> Result<Self, EngineError> {
+    pub(super) fn open(plan: Plan, kept: &Kept, start: Start) -> Result<Self, EngineError> {
         let mut given = BTreeMap::new();
         for id in plan.ordered() {
             let node = plan.node(id);
@@ -83,7 +85,10 @@ impl Running {
             ..Opening::default()
         };
         let optimized = optimize_watched(plan, &|name| start.watch.wants(name), &mut |_, _| {});
-        let session = Session::open(&optimized.plan, opening)?;
+        let session = match kept.checkpoint(&optimized.plan).filter(|_| !start.give_all) {
+            Some(checkpoint) => Session::open_at(&optimized.plan, opening, checkpoint?)?,
+            None => Session::open(&optimized.plan, opening)?,
+        };
         Ok(Running { session, clock: start.clock, given })
     }
 

@@ -263,3 +263,26 @@ fn rows_between_windows_are_left_out_and_counted() {
     }
     assert_eq!((counts, filtered), (vec![3, 6], 1 + 2 + 4 + 5));
 }
+
+#[test]
+fn a_program_goes_on_where_its_checkpoint_ends() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let text = |name: &str| {
+        format!(
+            "pipeline p {{ every: 1s, checkpoint: {:?} }}\nsource given = queue() {{ schema: {{ n: int64 }} }}\n\
+             stream {name} = from given |> aggregate sum(n) as sum running ttl 30d emit all named sums\n\
+             from {name} |> into discard\n",
+            folder.path().join("state")
+        )
+    };
+    let catalog = millstream::builtins::catalog();
+    let mut sums = Vec::new();
+    for n in [1, 2, 3] {
+        let mut running = Pipeline::from_text(&text("totals"), &catalog).unwrap().start().unwrap();
+        running.give("given", &numbers(&[n])).unwrap();
+        sums.extend(column(running.step().unwrap().stream("totals"), "sum"));
+    }
+    assert_eq!(sums, [1, 3, 6]);
+    let other = Pipeline::from_text(&text("others"), &catalog).unwrap().start();
+    assert!(other.err().unwrap().to_string().contains("the pipeline's text has changed since the last run"));
+}

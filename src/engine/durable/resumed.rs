@@ -51,6 +51,13 @@ impl Session {
         Ok((session, notes))
     }
 
+    /// The same for programs, which are told nothing of what was still to be delivered.
+    pub fn open_at(plan: &Plan, opening: Opening, start: Start) -> Result<Self, EngineError> {
+        let (session, notes) = Session::resume(plan, opening, start)?;
+        notes.iter().for_each(|note| tracing::info!("{note}"));
+        Ok(session)
+    }
+
     /// Whether what it remembers outlives the process.
     pub(in crate::engine) fn is_durable(&self) -> bool {
         self.durable.is_some()

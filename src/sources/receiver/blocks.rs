@@ -233,7 +233,7 @@ impl Blocks {
         for (peer, left) in &mut frontier.peers {
             let header = left.header.as_deref().map(<[u8]>::to_vec);
             let cutter = Cutter::new(Arc::clone(&self.codec)).limited(self.longest.max(self.whole));
-            let mut cutter = cutter.as_left(header, left.lines, left.skips, left.at);
+            let mut cutter = cutter.left_so(header, left.lines, left.skips, left.at);
             let from = match &left.pending {
                 Pending::Here(bytes) => {
                     cutter.pending().extend_from_slice(bytes);

@@ -101,7 +101,7 @@ impl Cutter {
 
     /// Goes on as it was, but for what was pending.
     #[must_use]
-    pub(super) fn left_at(self, header: Option<Vec<u8>>, lines: u64, skips: Skips, at: u64) -> Self {
+    pub(super) fn left_so(self, header: Option<Vec<u8>>, lines: u64, skips: Skips, at: u64) -> Self {
         Cutter { header, lines, skips, at, ..self }
     }
 

@@ -16,6 +16,7 @@ mod files;
 mod forms;
 mod hostile;
 mod infer;
+mod ingest;
 mod inputs;
 mod laws;
 mod library;

@@ -233,7 +233,7 @@ impl Blocks {
         for (peer, left) in &mut frontier.peers {
             let header = left.header.as_deref().map(<[u8]>::to_vec);
             let cutter = Cutter::new(Arc::clone(&self.codec)).limited(self.longest.max(self.whole));
-            let mut cutter = cutter.left_at(header, left.lines, left.skips, left.at);
+            let mut cutter = cutter.left_so(header, left.lines, left.skips, left.at);
             let from = match &left.pending {
                 Pending::Here(bytes) => {
                     cutter.pending().extend_from_slice(bytes);
@@ -416,12 +416,16 @@ impl Stream {
 
     /// What goes on behind this moment.
     fn left(&mut self) -> Left {
-        let pending = self.cutter.pending();
-        let pending = match pending.len() {
+        let bytes = self.cutter.pending();
+        let pending = match bytes.len() {
             length if length > SHORT && self.from != At::default() => {
                 Pending::Logged { length: length as u64, from: self.from }
             }
-            _ => Pending::Here(pending.clone()),
+            _ => {
+                // The log behind the position may be let go of, and this with it.
+                self.from = At::default();
+                Pending::Here(bytes.clone())
+            }
         };
         Left {
             name: Arc::clone(&self.name),

@@ -51,9 +51,6 @@ pub(super) fn at_boundary(
         session.runs_by(&text)?;
     }
     let took = clock.ticks().saturating_sub(started);
-    if outcome.is_ok() {
-        session.runs_by(&text)?;
-    }
     let notes = outcome.iter().flat_map(|switched| &switched.notes);
     notes.for_each(|note| out.note(note));
     if session.is_tried() {

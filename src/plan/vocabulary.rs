@@ -117,7 +117,7 @@ fn sources(catalog: &Catalog) -> Vec<Word<'_>> {
         let rewinds = if entry.rewinds {
             "read again from its position after a crash"
         } else {
-            "cannot be read again: what was taken in and not finished is lost with a crash"
+            "cannot be read again: what was taken in and not finished is lost with a crash, with a `checkpoint` only what had not reached its log"
         };
         let table = entry.table.then(|| "can be a `table` too".to_string());
         let facts = [Some(rewinds.to_string()), table, entry.feature.and_then(needs)];

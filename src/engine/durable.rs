@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use changed::{Changed, Told};
 use image::{Owner, Prepared, Writer};
 use ingest::Logs;
-use recovered::Recovered;
+pub(super) use recovered::Recovered;
 pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
 
@@ -174,6 +174,13 @@ impl Checkpoint {
         self.recovered.head.number
     }
 
+    /// What a restart finds.
+    #[cfg(test)]
+    pub(super) fn found(&self) -> Result<Recovered, Trouble> {
+        let journal = self.journal.as_ref().expect("a checkpoint of its own");
+        Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)
+    }
+
     /// Puts it into use.
     pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
         let Checkpoint { journal, recovered, pace, logs } = self;
@@ -199,6 +206,13 @@ impl Durable {
         // A batch from here on that was committed before is taken back.
         self.undelivered.retain(|(number, _)| *number < all.batch.number);
         Ok(())
+    }
+
+    /// What a restart would find now.
+    #[cfg(test)]
+    pub(super) fn found(&self) -> Result<Recovered, Trouble> {
+        let journal = &self.journal;
+        Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)
     }
 
     /// What was last said of sources.

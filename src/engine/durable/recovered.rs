@@ -106,7 +106,15 @@ impl Recovered {
         numbers.retain(|number| until.is_none_or(|until| *number <= until));
         let mut bad = None;
         while let Some(number) = numbers.last().copied() {
-            match snapshot(snapshots, number) {
+            let read = snapshot(snapshots, number).and_then(|found| match found.sequence.saturating_add(1) >= first {
+                true => Ok(found),
+                // It was left over; what came behind it is only in later ones.
+                false => {
+                    let why = "the journal begins behind it".to_owned();
+                    Err(Trouble::Damaged { file: snapshots.path(number), offset: None, why })
+                }
+            });
+            match read {
                 Ok(found) => return Ok(Recovered { snapshots: numbers, ..found }),
                 Err(trouble) => {
                     tracing::warn!(%trouble, "a snapshot cannot be read; the one before it and the journal say the same");

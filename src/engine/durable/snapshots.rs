@@ -164,6 +164,10 @@ impl Snapshots {
             self.files.forget(self.kept.remove(0))?;
             gone += 1;
         }
+        // One that could not be read at the start is of no use any more.
+        for number in self.files.list()?.into_iter().filter(|number| !self.kept.contains(number)) {
+            self.files.forget(number)?;
+        }
         if self.kept.len() > MOST {
             self.files.forget(self.kept.remove(closest(&self.kept)))?;
         }

@@ -15,8 +15,9 @@ use arrow::datatypes::Int64Type;
 use fastrand::Rng;
 
 use super::SECOND;
-use crate::engine::durable::{Checkpoint, Pace, Start};
+use crate::engine::durable::{Checkpoint, Durable, Pace, Recovered, Start};
 use crate::engine::program::Step;
+use crate::engine::tables::equal;
 use crate::engine::{Clock, EngineError, ManualClock, Opening, Session, Watch};
 use crate::journal::simulated::{Fault, SimulatedDisk};
 use crate::journal::{Trouble, Tuning};
@@ -149,6 +150,7 @@ fn work(session: &mut Session, clock: &ManualClock, most: u64) -> Result<bool, E
     for _ in 0..most {
         let time = session.next_time(clock.now());
         let stepped = session.step(time)?;
+        holds_what_is_remembered(session);
         clock.advance(time - clock.now());
         let at_end = |step: &Step| match step {
             Step::Source(_, intake) => intake.positions().values().any(|at| at.0 == ROWS.to_le_bytes()),
@@ -159,6 +161,24 @@ fn work(session: &mut Session, clock: &ManualClock, most: u64) -> Result<bool, E
         }
     }
     Ok(false)
+}
+
+/// What a restart would find is what is remembered.
+fn holds_what_is_remembered(session: &Session) {
+    // Where the disk cannot be read, what the run itself finds is looked at.
+    let Some(Ok(found)) = session.durable.as_ref().map(Durable::found) else { return };
+    is_remembered(session, found);
+}
+
+fn is_remembered(session: &Session, mut found: Recovered) {
+    let states = found.snapshot().unwrap().states;
+    for (node, keyed) in session.program.keyed() {
+        let identity = &session.program.nodes[node].identity;
+        let held = states.get(identity).map(|state| state.tables.clone()).unwrap_or_default();
+        if let Err(why) = equal(&held, &keyed.save().unwrap()) {
+            panic!("behind batch {}: `{identity}`: {why}", session.number);
+        }
+    }
 }
 
 /// One life after the other until the work is done; gives how many there were.
@@ -226,9 +246,13 @@ fn life(
         let taking = changes.settled(&crate::reload::Answers::default()).unwrap();
         (optimize(old).plan, taking)
     });
+    let found = checkpoint.found().ok().filter(|_| checkpoint.text().is_some());
     let start = Start { checkpoint, text: text.as_bytes().to_vec(), changed };
     let (mut session, _) =
         Session::resume(&optimize(plan(text, had, seed)).plan, opening(clock), start).map_err(|e| e.to_string())?;
+    if let Some(found) = found {
+        is_remembered(&session, found);
+    }
     let most = rng.u64(1..12);
     let done = work(&mut session, clock, most).map_err(|e| e.to_string())?;
     if done || rng.bool() {

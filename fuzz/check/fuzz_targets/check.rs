@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     let imports = parsed.tree.statements.iter().filter(|s| matches!(s.kind, ast::StatementKind::Import { .. }));
     let imports = imports.map(|_| None).collect();
     let file = ProgramFile { id, path: PathBuf::from("fuzzed"), tree: parsed.tree, imports };
-    let program = Program { sources, files: vec![file], incomplete: false };
+    let program = Program { sources, files: vec![file], ..Program::default() };
     for problem in check(&program, &CATALOG, &Overrides::new()).problems {
         for label in &problem.labels {
             assert!(text.get(label.span.range()).is_some(), "{}: {:?} is no place of this text", problem.code, label.span);

@@ -106,13 +106,14 @@ impl Recovered {
         numbers.retain(|number| until.is_none_or(|until| *number <= until));
         let mut bad = None;
         while let Some(number) = numbers.last().copied() {
-            let read = snapshot(snapshots, number).and_then(|found| match found.sequence.saturating_add(1) >= first {
-                true => Ok(found),
-                // It was left over; what came behind it is only in later ones.
-                false => {
+            // One that was left over is no base: what came behind it is only in later ones. The newest was not.
+            let is_left_over = |found: &Recovered| bad.is_some() && found.sequence.saturating_add(1) < first;
+            let read = snapshot(snapshots, number).and_then(|found| match is_left_over(&found) {
+                true => {
                     let why = "the journal begins behind it".to_owned();
                     Err(Trouble::Damaged { file: snapshots.path(number), offset: None, why })
                 }
+                false => Ok(found),
             });
             match read {
                 Ok(found) => return Ok(Recovered { snapshots: numbers, ..found }),

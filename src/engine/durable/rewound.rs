@@ -131,7 +131,7 @@ fn pipeline(disk: &Arc<dyn Disk>, folder: &Path) -> Result<String, Trouble> {
 fn compact(disk: &Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Compacted, Trouble> {
     // The next record begins a segment of its own, so that those before it can go.
     let checkpoint = Checkpoint::tuned(disk.clone(), folder, pipeline, Tuning { segment_bytes: 1 }, Pace::default())?;
-    let Checkpoint { journal: Some(mut journal), recovered, .. } = checkpoint else {
+    let Checkpoint { journal: Some(mut journal), mut recovered, .. } = checkpoint else {
         return Ok(Compacted { bytes: (0, 0), behind: None });
     };
     let files = journal.snapshots();
@@ -140,20 +140,19 @@ fn compact(disk: &Arc<dyn Disk>, folder: &Path, pipeline: &str) -> Result<Compac
         Ok(snapshots + journal.bytes())
     };
     let before = bytes(&journal)?;
-    let number = recovered.sequence;
-    if number == 0 {
+    if recovered.sequence == 0 {
         journal.close()?;
         return Ok(Compacted { bytes: (before, before), behind: None });
     }
-    if !files.list()?.contains(&number) {
-        files.write(number, &mut |to| recovered.write(to))?;
-    }
-    for older in files.list()?.into_iter().filter(|other| *other != number) {
+    let begun = journal.append(START, &[])?;
+    journal.sync()?;
+    // No record is between the snapshot and what is left of the journal.
+    recovered.sequence = begun;
+    files.write(begun, &mut |to| recovered.write(to))?;
+    for older in files.list()?.into_iter().filter(|other| *other != begun) {
         files.forget(older)?;
     }
     let needed = recovered.undelivered.first().map(|(first, _)| *first);
-    let begun = journal.append(START, &[])?;
-    journal.sync()?;
     journal.trim(needed.unwrap_or(begun))?;
     journal.sync()?;
     // A few segments are removed with each sync.

@@ -197,6 +197,7 @@ impl Json {
     fn read(&self, bytes: &[u8], rows: usize) -> Result<RecordBatch, String> {
         let schema = self.built.as_ref().map_or(&self.arrow, |(schema, _)| schema).clone();
         let mut decoder = ReaderBuilder::new(schema).with_batch_size(rows).build_decoder().map_err(|e| plain(&e))?;
+        let fractions = self.fractions.may_be_in(bytes);
         let mut start = 0;
         let mut read = 0;
         while start < bytes.len() {
@@ -206,7 +207,7 @@ impl Json {
             if line.is_empty() {
                 continue;
             }
-            if self.fractions.are_in(line, &self.schema) {
+            if fractions && self.fractions.are_in(line, &self.schema) {
                 return Err(self.explain(line, &ArrowError::JsonError("a whole number has a fraction".into())));
             }
             let used = decoder.decode(line).map_err(|e| self.explain(line, &e))?;

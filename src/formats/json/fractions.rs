@@ -1,6 +1,6 @@
 //! Numbers with a fraction where whole ones are wanted: the reader beneath cuts the fraction off without a word, so they
-//! are found before it reads. Most lines are looked at once, by the names of such columns; only what may hold a fraction
-//! is parsed.
+//! are found before it reads. Lines are looked at together, by the names of such columns; only where one may hold a fraction
+//! they are looked at one by one, and only those are parsed.
 
 use memchr::memmem::Finder;
 use serde_json::Value;
@@ -24,12 +24,17 @@ impl Fractions {
         Fractions { names: quoted.map(|name| (Finder::new(&name).into_owned(), name.len())).collect() }
     }
 
-    /// Whether a value of a line has a fraction that its type has no room for.
-    pub(super) fn are_in(&self, line: &[u8], schema: &Schema) -> bool {
+    /// Whether a value of these lines, or of this one, may have a fraction that its type has no room for.
+    pub(super) fn may_be_in(&self, lines: &[u8]) -> bool {
         let may = |(name, length): &(Finder<'static>, usize)| {
-            name.find_iter(line).any(|at| has_fraction(line[at + length..].trim_ascii_start()))
+            name.find_iter(lines).any(|at| has_fraction(lines[at + length..].trim_ascii_start()))
         };
-        self.names.iter().any(may) && is_cut(line, schema)
+        self.names.iter().any(may)
+    }
+
+    /// Whether a value of a line has one.
+    pub(super) fn are_in(&self, line: &[u8], schema: &Schema) -> bool {
+        self.may_be_in(line) && is_cut(line, schema)
     }
 }
 

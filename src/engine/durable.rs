@@ -107,6 +107,15 @@ struct CommitHead {
     head: Head,
 }
 
+impl CommitHead {
+    /// Of what changed, or of everything.
+    fn of(changed: &Changed, all: bool) -> Self {
+        let BatchTime { number, micros } = changed.batch;
+        let prepared = changed.prepared.len();
+        CommitHead { number, micros, all, prepared, rewound: None, head: changed.head.clone() }
+    }
+}
+
 /// Commits of the first builds do not say how much sinks prepared: it is looked for.
 fn unsaid() -> usize {
     usize::MAX
@@ -263,7 +272,8 @@ impl Durable {
     /// Brings records to the disk; gives the number of the first. [`TaskError::Retry`]: the disk is full, and nothing was
     /// written.
     fn keep(&mut self, changed: &Changed, text: Option<&[u8]>) -> Result<u64, TaskError> {
-        let bytes = written(changed, text.is_some()).map_err(|e| TaskError::Bug(e.to_string()))?;
+        let head = CommitHead::of(changed, text.is_some());
+        let bytes = commit(&head, changed).map_err(|e| TaskError::Bug(e.to_string()))?;
         let (first, last) = self.append(&bytes, text).map_err(|trouble| failed(&trouble))?;
         if let Err(trouble) = self.journal.sync() {
             self.journal.give_up(first);
@@ -271,6 +281,13 @@ impl Durable {
         }
         self.snapshots.grew(bytes.len() as u64, last, changed.batch.micros);
         Ok(first)
+    }
+
+    /// Appends a commit for whoever has a checkpoint to itself; comes to the disk with the next sync.
+    fn add(&mut self, head: &CommitHead, changed: &Changed, text: Option<&[u8]>) -> Result<(), Trouble> {
+        let said = |error| Trouble::Io { file: self.journal.records().place(None).0, doing: "write", error };
+        let bytes = commit(head, changed).map_err(said)?;
+        self.append(&bytes, text).map(drop)
     }
 
     /// Appends the records of a batch, all of them or none; gives the numbers of the first and the last.
@@ -330,21 +347,6 @@ impl Durable {
         let waited = self.snapshots.wait(&mut self.journal, needed);
         waited.and_then(|()| self.journal.close()).map_err(|trouble| failed(&trouble))
     }
-}
-
-fn written(changed: &Changed, all: bool) -> std::io::Result<Vec<u8>> {
-    let BatchTime { number, micros } = changed.batch;
-    commit(
-        &CommitHead {
-            number,
-            micros,
-            all,
-            prepared: changed.prepared.len(),
-            rewound: None,
-            head: changed.head.clone(),
-        },
-        changed,
-    )
 }
 
 /// The bytes of a commit.

@@ -13,10 +13,10 @@ use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
-use crate::engine::durable::image::{Owner, Part, Reader, Writer};
+use crate::engine::durable::image::{Owned, Owner, Reader, Writer};
 use crate::engine::durable::positions;
 use crate::engine::marks::Heard;
-use crate::plan::operator::{Changes, SavedTable};
+use crate::plan::operator::SavedTable;
 use crate::plan::seams::{Position, Split};
 
 /// The first line; the number is the version of the layout.
@@ -79,16 +79,11 @@ impl PartialEq for State {
     }
 }
 
-/// Tables of everyone who remembers something, with the word.
-pub(super) type Owned = BTreeMap<Owner, (String, Vec<SavedTable>)>;
-
 impl Snapshot {
     /// As bytes.
     pub(super) fn encode(&self) -> Result<Vec<u8>, String> {
         let written = Writer::begin(MAGIC.to_vec(), &self.head).and_then(|mut writer| {
-            for (owner, (word, tables)) in self.owned().map_err(io::Error::other)? {
-                writer.owner(&owner, &word, &Changes::All(tables))?;
-            }
+            writer.owners(&self.owned().map_err(io::Error::other)?)?;
             writer.end()
         });
         let mut all = written.map_err(|e| e.to_string())?;
@@ -104,15 +99,7 @@ impl Snapshot {
             return Err("its hash does not fit its bytes".into());
         }
         let (head, mut reader) = Reader::begin(rest).map_err(|e| e.to_string())?;
-        let mut owned = Owned::new();
-        while let Some(part) = reader.next().map_err(|e| e.to_string())? {
-            match part {
-                Part::Owner(owner, word, Changes::All(tables)) => {
-                    owned.insert(owner, (word, tables));
-                }
-                Part::Owner(..) | Part::Artifact(_) | Part::Text(_) => return Err("it holds what it may not".into()),
-            }
-        }
+        let owned = reader.whole(|_| false).map_err(|e| e.to_string())?;
         Snapshot::of(head, owned)
     }
 

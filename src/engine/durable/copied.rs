@@ -16,7 +16,7 @@ use crate::engine::durable::image::{Owner, Part, Prepared, Reader, Unread, Write
 use crate::engine::durable::positions;
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
-use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, Undelivered, commit};
+use crate::engine::durable::{Checkpoint, CommitHead, Pace, Undelivered};
 use crate::engine::snapshot::Head;
 use crate::journal::{Disk, Trouble};
 use crate::plan::operator::{BatchTime, Changes};
@@ -91,9 +91,7 @@ impl Copied {
         let head = CopyHead { pipeline: self.pipeline.clone(), head: self.recovered.head.clone(), undelivered };
         let mut writer = Writer::begin(&mut to, &head)?;
         writer.text(self.recovered.text.as_deref().unwrap_or_default())?;
-        for (owner, (word, tables)) in &self.recovered.owned {
-            writer.owner(owner, word, &Changes::All(tables.clone()))?;
-        }
+        writer.owners(&self.recovered.owned)?;
         for prepared in self.recovered.undelivered.iter().flat_map(|(_, of)| &of.prepared) {
             writer.artifact(prepared)?;
         }
@@ -158,11 +156,12 @@ impl Copied {
         for (_, Undelivered { batch, prepared }) in undelivered {
             let head = Head { number: batch.number + 1, last: Some(batch.micros), ..Head::default() };
             let changed = Changed { head, batch, prepared, ..Changed::default() };
-            durable.add(&changed, false, None)?;
+            durable.add(&CommitHead::of(&changed, false), &changed, None)?;
         }
         let batch = BatchTime { number: head.number, micros: head.last.unwrap_or_default() };
         let tables = owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect();
-        durable.add(&Changed { head, batch, tables, prepared: Vec::new() }, true, text.as_deref())?;
+        let all = Changed { head, batch, tables, prepared: Vec::new() };
+        durable.add(&CommitHead::of(&all, true), &all, text.as_deref())?;
         durable.journal.sync()?;
         durable.journal.close()
     }
@@ -180,38 +179,19 @@ impl Copied {
     }
 }
 
-impl Durable {
-    /// Appends a commit; comes to the disk with the next sync.
-    fn add(&mut self, changed: &Changed, all: bool, text: Option<&[u8]>) -> Result<(), Trouble> {
-        let BatchTime { number, micros } = changed.batch;
-        let head = CommitHead {
-            number,
-            micros,
-            all,
-            prepared: changed.prepared.len(),
-            rewound: None,
-            head: changed.head.clone(),
-        };
-        let said = |error| Trouble::Io { file: self.journal.records().place(None).0, doing: "write", error };
-        let bytes = commit(&head, changed).map_err(said)?;
-        self.append(&bytes, text).map(drop)
-    }
-}
-
 fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
     let (head, mut reader) = Reader::begin::<CopyHead>(from)?;
     let mut recovered = Recovered { head: head.head, ..Recovered::default() };
-    let mut all: Vec<Prepared> = Vec::new();
-    while let Some(part) = reader.next()? {
+    let (mut text, mut all) = (None, Vec::<Prepared>::new());
+    recovered.owned = reader.whole(|part| {
         match part {
-            Part::Owner(owner, word, Changes::All(tables)) => {
-                recovered.owned.insert(owner, (word, tables));
-            }
-            Part::Text(text) => recovered.text = Some(text),
+            Part::Text(found) => text = Some(found),
             Part::Artifact(prepared) => all.push(prepared),
-            Part::Owner(..) => return Err(Unread::Wrong("it holds what it may not".into())),
+            Part::Owner(..) => return false,
         }
-    }
+        true
+    })?;
+    recovered.text = text;
     let mut all = all.into_iter();
     for (number, micros, count) in head.undelivered {
         let prepared: Vec<Prepared> = all.by_ref().take(count).collect();

@@ -13,6 +13,7 @@
 //! | 8 | a piece of the pipeline's text |
 //! | 0 | the end |
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Cursor, Read, Write};
 
@@ -52,13 +53,16 @@ pub(in crate::engine) enum Owner {
 
 /// What follows a frame with the owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Owned {
+struct Whose {
     owner: Owner,
     /// The operator's word: another one under the same name is another thing.
     word: String,
     /// The tables are all that it has.
     all: bool,
 }
+
+/// All tables of everyone who remembers something, with the word.
+pub(in crate::engine) type Owned = BTreeMap<Owner, (String, Vec<SavedTable>)>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Named {
@@ -100,10 +104,16 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
+    /// All that there is.
+    pub(in crate::engine) fn owners(&mut self, owned: &Owned) -> io::Result<()> {
+        let mut all = owned.iter();
+        all.try_for_each(|(owner, (word, tables))| self.owner(owner, word, &Changes::All(tables.clone())))
+    }
+
     /// What became of an owner's tables.
     pub(in crate::engine) fn owner(&mut self, owner: &Owner, word: &str, changes: &Changes) -> io::Result<()> {
         let all = matches!(changes, Changes::All(_));
-        self.json(OWNER, &Owned { owner: owner.clone(), word: word.to_owned(), all })?;
+        self.json(OWNER, &Whose { owner: owner.clone(), word: word.to_owned(), all })?;
         match changes {
             Changes::All(tables) => {
                 tables.iter().try_for_each(|table| self.table(&table.name, table.identity, &[], &table.rows))
@@ -221,7 +231,7 @@ impl<R: Read> Reader<R> {
         match self.frame()? {
             (END, _) => Ok(None),
             (OWNER, bytes) => {
-                let Owned { owner, word, all } = json(&bytes)?;
+                let Whose { owner, word, all } = json(&bytes)?;
                 let mut tables = Vec::new();
                 while let Some(bytes) = self.frame_if(TABLE)? {
                     let Named { name, identity } = json(&bytes)?;
@@ -255,11 +265,29 @@ impl<R: Read> Reader<R> {
         loop {
             match self.frame()? {
                 (END, _) => return Ok(owners),
-                (OWNER, bytes) => owners.push(json::<Owned>(&bytes)?.owner),
+                (OWNER, bytes) => owners.push(json::<Whose>(&bytes)?.owner),
                 (TABLE | GONE | ROWS | ARTIFACT | PIECE | TEXT, _) => {}
                 (tag, _) => return Err(unexpected(tag)),
             }
         }
+    }
+
+    /// The rest of a stream that says all there is; `beside` is given what else is in it, and says whether it
+    /// may be there.
+    pub(in crate::engine) fn whole(&mut self, mut beside: impl FnMut(Part) -> bool) -> Result<Owned, Unread> {
+        let mut owned = Owned::new();
+        while let Some(part) = self.next()? {
+            match part {
+                Part::Owner(owner, word, Changes::All(tables)) => {
+                    owned.insert(owner, (word, tables));
+                }
+                other => match beside(other) {
+                    true => {}
+                    false => return Err(Unread::wrong("it holds what it may not")),
+                },
+            }
+        }
+        Ok(owned)
     }
 
     fn all_rows(&mut self, tag: u8) -> Result<Vec<RecordBatch>, Unread> {
@@ -312,6 +340,7 @@ fn whole(tables: Vec<TableChange>) -> Result<Vec<SavedTable>, Unread> {
     tables.into_iter().map(table).collect()
 }
 
+/// What is said of a part that has no place in a stream.
 fn unexpected(tag: u8) -> Unread {
     Unread::Wrong(format!("a frame {tag} stands where none may"))
 }

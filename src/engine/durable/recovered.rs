@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
-use crate::engine::durable::image::{Owner, Part, Reader, Unread, Writer};
+use crate::engine::durable::image::{Owned, Owner, Part, Reader, Unread, Writer};
 use crate::engine::durable::{COMMIT, CommitHead, DONE, DoneHead, PART, TEXT, Undelivered};
-use crate::engine::snapshot::{Head, Owned, Snapshot};
+use crate::engine::snapshot::{Head, Snapshot};
 use crate::engine::tables;
 use crate::journal::{Entry, Records, Snapshots, Trouble, as_trouble};
 use crate::plan::operator::{BatchTime, Changes};
@@ -205,9 +205,7 @@ impl Recovered {
         let head = SnapshotHead { sequence: self.sequence, head: self.head.clone() };
         let mut writer = Writer::begin(to, &head)?;
         writer.text(self.text.as_deref().unwrap_or_default())?;
-        for (owner, (word, tables)) in &self.owned {
-            writer.owner(owner, word, &Changes::All(tables.clone()))?;
-        }
+        writer.owners(&self.owned)?;
         writer.end().map(drop)
     }
 }
@@ -216,17 +214,13 @@ impl Recovered {
 pub(super) fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, Trouble> {
     let said = |why: Unread| troubled((snapshots.path(number), None), why);
     let (head, mut reader) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
-    let mut found = Recovered { head: head.head, sequence: head.sequence, ..Recovered::default() };
-    while let Some(part) = reader.next().map_err(said)? {
-        match part {
-            Part::Owner(owner, word, Changes::All(tables)) => {
-                found.owned.insert(owner, (word, tables));
-            }
-            Part::Text(text) => found.text = Some(text),
-            Part::Owner(..) | Part::Artifact(_) => return Err(said(Unread::Wrong("it holds what it may not".into()))),
-        }
-    }
-    Ok(found)
+    let mut text = None;
+    let owned = reader.whole(|part| match part {
+        Part::Text(found) => text.replace(found).is_none(),
+        Part::Owner(..) | Part::Artifact(_) => false,
+    });
+    let owned = owned.map_err(said)?;
+    Ok(Recovered { head: head.head, sequence: head.sequence, text, owned, ..Recovered::default() })
 }
 
 /// The time of the last batch that is in a snapshot.

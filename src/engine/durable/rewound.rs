@@ -16,7 +16,7 @@ use crate::engine::durable::past::Past;
 use crate::engine::durable::positions;
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
-use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, START, commit};
+use crate::engine::durable::{Checkpoint, CommitHead, Durable, Pace, START};
 use crate::engine::snapshot::Head;
 use crate::journal::{Disk, Journal, Trouble, Tuning};
 use crate::plan::operator::{BatchTime, Changes, SavedTable};
@@ -181,20 +181,8 @@ impl Durable {
             tables: then.owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect(),
             prepared: Vec::new(),
         };
-        let head = CommitHead {
-            number: next,
-            micros,
-            all: true,
-            prepared: 0,
-            rewound: Some(behind),
-            head: changed.head.clone(),
-        };
-        let bytes = commit(&head, &changed).map_err(|error| Trouble::Io {
-            file: self.journal.records().place(None).0,
-            doing: "write",
-            error,
-        })?;
-        self.append(&bytes, then.text.as_deref())?;
+        let head = CommitHead { rewound: Some(behind), ..CommitHead::of(&changed, true) };
+        self.add(&head, &changed, then.text.as_deref())?;
         for batch in given_up {
             self.done(*batch, Vec::new(), &[]).map_err(|error| Trouble::Broken {
                 file: self.journal.records().place(None).0,

@@ -3,14 +3,15 @@
 pub mod nexmark;
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::moments::write_moment;
 
 /// Change this when files come out otherwise, so that old ones are not used.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What every number follows from.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Words of a line.
@@ -29,6 +30,8 @@ const TINY: usize = 60;
 const APART: i64 = 5_000;
 /// Orders come up to so many milliseconds out of order.
 const DISORDER: u64 = 2_000;
+/// When the first file was written, as it says, in seconds since 1970.
+const MODIFIED: u64 = 1_767_225_600;
 /// When the first order is: 2026-01-01.
 pub const START: i64 = 1_767_225_600_000_000;
 
@@ -90,7 +93,10 @@ pub fn ensure(below: &Path, kind: Kind, size: Size) -> io::Result<PathBuf> {
             Kind::Tiny => (format!("{number:03}.txt"), words(number, 1)),
             Kind::Nexmark => (format!("{number:03}.json"), nexmark::events(number, lines)),
         };
-        fs::write(folder.join(name), text)
+        let mut file = File::create(folder.join(name))?;
+        file.write_all(text.as_bytes())?;
+        // Some programs read the oldest file first.
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED + number as u64))
     };
     let half = files.div_ceil(2);
     std::thread::scope(|scope| {

@@ -5,12 +5,11 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use serde_json::{Value, json};
 
 /// A command line and where it runs.
@@ -50,8 +49,9 @@ pub fn measure(own: &Path, line: &Line, cores: usize) -> io::Result<Needed> {
     if !status.success() {
         let said = fs::read_to_string(line.folder.join("stderr.txt")).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
-        let last = lines[lines.len().saturating_sub(15)..].join("\n");
-        return Err(io::Error::other(format!("{} ended with {status}:\n{last}", line.words.join(" "))));
+        let last = lines[lines.len().saturating_sub(5)..].join("\n");
+        let told = line.folder.join("stderr.txt");
+        return Err(io::Error::other(format!("it ended with {status}, see {}:\n{last}", told.display())));
     }
     let text: Value = serde_json::from_str(&fs::read_to_string(told)?).map_err(io::Error::other)?;
     Ok(Needed {
@@ -69,16 +69,33 @@ pub fn wrapped(told: &Path, words: &[String]) -> io::Result<i32> {
     let started = Instant::now();
     let status = Command::new(program).args(arguments).status()?;
     let millis = started.elapsed().as_secs_f64() * 1000.0;
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(io::Error::other)?;
-    let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    let usage = of_children()?;
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     let needed = json!({
         "started": i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
         "millis": millis,
-        "cpu_seconds": cpu as f64 / 1e6,
-        "peak_bytes": usage.max_rss() * 1024,
+        "cpu_seconds": seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        "peak_bytes": usage.ru_maxrss * 1024,
     });
     fs::write(told, needed.to_string())?;
     Ok(status.code().unwrap_or(1))
+}
+
+/// What all children that were waited for needed.
+#[expect(
+    unsafe_code,
+    reason = "a call to the system that no crate of ours wraps; it fills plain numbers, which are zero before"
+)]
+fn of_children() -> io::Result<libc::rusage> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a whole `rusage`, and all of its fields are numbers, for which zero is a value.
+    let usage = unsafe {
+        if libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        usage.assume_init()
+    };
+    Ok(usage)
 }
 
 /// Keeps a program on the first cores, where there are more and `taskset` is there.

@@ -1,6 +1,8 @@
 //! How many instructions a row costs, counted by valgrind: what must not regress, and does not depend on how busy the
 //! machine is. `BLESS=1` writes `instructions.txt` anew for the build at hand (debug or release, whichever this test is of).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +18,8 @@ const MARGIN: f64 = 0.3;
 /// Rows over which instructions are counted, and those of a run in which next to nothing is but starting.
 const ROWS: usize = 2_000;
 const NEXT_TO_NONE: usize = 50;
-const COUNTED: [&str; 5] = ["wordcount", "running-wordcount", "orders-window", "orders-filter", "orders-join"];
+/// Not orders-join: the table of users that it reads costs more than its rows.
+const COUNTED: [&str; 4] = ["wordcount", "running-wordcount", "orders-window", "orders-filter"];
 
 #[test]
 fn a_row_costs_no_more_instructions_than_it_did() {

@@ -34,6 +34,7 @@ pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
 
 use crate::engine::clock::Clock;
+use crate::engine::room::ColdPlace;
 use crate::engine::snapshot::{Head, refused};
 use crate::engine::stopping::Stopping;
 use crate::journal::{About, Disk, Journal, Trouble, Tuning};
@@ -67,6 +68,8 @@ pub struct Checkpoint {
     pace: Pace,
     /// Where sources that cannot be read again keep what they take in; none without a journal.
     logs: Option<Logs>,
+    /// For state that does not fit into memory.
+    pub(super) cold: Option<ColdPlace>,
 }
 
 /// What a run begins with where it has a checkpoint.
@@ -157,8 +160,9 @@ impl Checkpoint {
             let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
             return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
         }
+        let cold = Some(ColdPlace::new(Arc::clone(&disk), folder.join("cold")));
         let logs = Some(Logs::of(disk, folder, about)?);
-        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs })
+        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs, cold })
     }
 
     /// Whether a folder is a checkpoint.
@@ -192,7 +196,7 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
-        let Checkpoint { journal, recovered, pace, logs } = self;
+        let Checkpoint { journal, recovered, pace, logs, .. } = self;
         let (Some(mut journal), Some(logs)) = (journal, logs) else { return Ok((None, recovered)) };
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));

@@ -1,6 +1,7 @@
 //! Operators that gather rows or remember some: a task for each partition.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
@@ -10,14 +11,16 @@ use arrow::error::ArrowError;
 use crate::engine::exchange;
 use crate::engine::failure::sampled;
 use crate::engine::flow::Parts;
-use crate::engine::pool::{Pool, guarded};
+use crate::engine::part::Part;
+use crate::engine::pool::Pool;
+use crate::engine::room::Room;
 use crate::model::key_groups::partition_of;
 use crate::plan::Operator;
 use crate::plan::Port;
 use crate::plan::measure::Measured;
 use crate::plan::memory::placeless;
 use crate::plan::operator::{
-    Changes, Distribution, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, TableChange, Task, TaskError,
+    Changes, Distribution, Evaluated, Held, NotRunnable, Properties, SavedTable, StepTime, TableChange, TaskError,
 };
 
 /// The tasks of one operator.
@@ -25,7 +28,7 @@ pub(super) struct Keyed {
     distribution: Distribution,
     /// Everything there is to say of the operator, places aside: tasks of two that say the same are the same.
     text: String,
-    tasks: Vec<Box<dyn KeyedTask>>,
+    parts: Vec<Part>,
     /// It was told that nothing is remembered, so that this need not be told again.
     told_empty: bool,
 }
@@ -58,37 +61,38 @@ pub(super) struct KeyedOut {
 }
 
 impl Keyed {
-    /// Makes a task for each partition; `partitions` where the operator leaves the number open.
-    pub(super) fn new(operator: &dyn Operator, partitions: usize) -> Result<Self, NotRunnable> {
-        let distribution = operator.properties().distribution;
+    /// Makes a task for each partition; `partitions` where the operator leaves the number open. What is remembered by key
+    /// need not all be in memory, where there is a room for it.
+    pub(super) fn new(
+        operator: &Arc<dyn Operator>,
+        partitions: usize,
+        room: Option<&Arc<Room>>,
+    ) -> Result<Self, NotRunnable> {
+        let Properties { distribution, stateful, .. } = operator.properties();
         let count = match &distribution {
             Distribution::Any | Distribution::Single => 1,
             Distribution::Beside { .. } => partitions,
             Distribution::ByKey(_) => partitions,
             Distribution::Partitions { count, .. } => (*count).max(1),
         };
-        let task = |_| match operator.task()? {
-            Task::Keyed(task) => Ok(task),
-            Task::Rows(_) => Err(NotRunnable(format!("`{}` is not made to gather rows", operator.word()))),
-        };
-        let text = placeless(operator);
-        let tasks = (0..count).map(task).collect::<Result<_, _>>()?;
-        Ok(Keyed { distribution, text, tasks, told_empty: false })
+        let room = room.filter(|_| stateful && matches!(distribution, Distribution::ByKey(_)));
+        let parts = (0..count).map(|_| Part::new(operator, room)).collect::<Result<_, _>>()?;
+        Ok(Keyed { distribution, text: placeless(operator.as_ref()), parts, told_empty: false })
     }
 
     /// Runs one batch; `inputs` in the order of the operator's inputs.
     pub(super) fn step(&mut self, inputs: Vec<Input>, time: &StepTime, pool: &Pool) -> Result<KeyedOut, TaskError> {
-        let partitions = self.tasks.len();
+        let partitions = self.parts.len();
         let mut shares: Vec<Vec<Vec<RecordBatch>>> = vec![Vec::with_capacity(inputs.len()); partitions];
         for (i, input) in inputs.into_iter().enumerate() {
             for (share, rows) in shares.iter_mut().zip(self.share(i, input, partitions, pool)?) {
                 share.push(rows);
             }
         }
-        let work: Vec<_> = self.tasks.iter_mut().zip(shares).collect();
-        let results = pool.map(work, |(task, share)| {
+        let work: Vec<_> = self.parts.iter_mut().zip(shares).collect();
+        let results = pool.map(work, |(part, share)| {
             let sample = share.iter().flatten().next().cloned();
-            guarded(|| task.step(share, time)).map_err(|error| match &sample {
+            part.step(share, time).map_err(|error| match &sample {
                 Some(rows) => sampled(error, rows),
                 None => error,
             })
@@ -100,19 +104,19 @@ impl Keyed {
 
     /// Whether the tasks of another one could go on in the place of these.
     pub(super) fn is_like(&self, other: &Keyed) -> bool {
-        self.text == other.text && self.tasks.len() == other.tasks.len() && self.distribution == other.distribution
+        self.text == other.text && self.parts.len() == other.parts.len() && self.distribution == other.distribution
     }
 
     /// Goes on with the tasks of another one, which gets these.
     pub(super) fn take_over(&mut self, other: &mut Keyed) {
-        std::mem::swap(&mut self.tasks, &mut other.tasks);
+        std::mem::swap(&mut self.parts, &mut other.parts);
     }
 
     /// The state of all partitions, as one.
     pub(super) fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         let mut saved: Vec<SavedTable> = Vec::new();
-        for (i, task) in self.tasks.iter().enumerate() {
-            for table in task.save()? {
+        for (i, part) in self.parts.iter().enumerate() {
+            for table in part.save()? {
                 let rows = table.rows.into_iter().map(|rows| if i == 0 { Ok(rows) } else { of_a_group(&rows) });
                 let rows = rows.collect::<Result<Vec<_>, _>>()?;
                 match saved.iter_mut().find(|known| known.name == table.name) {
@@ -127,15 +131,15 @@ impl Keyed {
     /// From now on all partitions note what changes.
     pub(super) fn track(&mut self) {
         self.told_empty = false;
-        self.tasks.iter_mut().for_each(|task| task.track());
+        self.parts.iter_mut().for_each(Part::track);
     }
 
     /// What changed in the state of all partitions, as one.
     pub(super) fn changes(&mut self) -> Result<Changes, TaskError> {
         let mut all: Vec<TableChange> = Vec::new();
         let mut whole = false;
-        for (i, task) in self.tasks.iter_mut().enumerate() {
-            let Changes::Some(tables) = task.changes()? else {
+        for (i, part) in self.parts.iter_mut().enumerate() {
+            let Changes::Some(tables) = part.changes()? else {
                 whole = true;
                 continue;
             };
@@ -166,24 +170,30 @@ impl Keyed {
 
     /// Gives every task the rows of its key groups.
     pub(super) fn load(&mut self, tables: &[SavedTable], pool: &Pool) -> Result<(), TaskError> {
-        let partitions = self.tasks.len();
-        let loaded = pool.map(self.tasks.iter_mut().enumerate().collect(), |(i, task)| {
+        let partitions = self.parts.len();
+        let loaded = pool.map(self.parts.iter_mut().enumerate().collect(), |(i, part)| {
             let share = |table: &SavedTable| {
                 let rows = table.rows.iter().map(|rows| of_partition(rows, i, partitions));
                 let rows = rows.collect::<Result<_, TaskError>>()?;
                 Ok(SavedTable { name: table.name.clone(), identity: table.identity, rows })
             };
-            task.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)
+            part.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)
         });
         loaded.map(drop)
     }
 
     /// How much all partitions remember.
     pub(super) fn held(&self) -> Held {
-        self.tasks
-            .iter()
-            .map(|task| task.held())
-            .fold(Held::default(), |sum, more| Held { keys: sum.keys + more.keys, bytes: sum.bytes + more.bytes })
+        self.parts.iter().map(Part::held).fold(Held::default(), |sum, more| Held {
+            keys: sum.keys + more.keys,
+            bytes: sum.bytes + more.bytes,
+            on_disk: sum.on_disk + more.on_disk,
+        })
+    }
+
+    /// Whether it may lie on disk instead of in memory.
+    pub(super) fn may_be_cold(&self) -> bool {
+        self.parts.iter().all(Part::may_be_cold)
     }
 
     fn share(&self, input: usize, rows: Input, partitions: usize, pool: &Pool) -> Result<Parts, TaskError> {

@@ -175,7 +175,7 @@ fn positions(intake: &Intake) -> Cow<'_, Positions> {
 }
 
 /// Whether nothing changed.
-fn is_nothing(changes: &Changes) -> bool {
+pub(in crate::engine) fn is_nothing(changes: &Changes) -> bool {
     match changes {
         Changes::All(_) => false,
         Changes::Some(tables) => {

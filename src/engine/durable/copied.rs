@@ -175,7 +175,7 @@ impl Copied {
                 due.batch.number
             ));
         }
-        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default(), logs: None })
+        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default(), logs: None, cold: None })
     }
 }
 

@@ -16,6 +16,7 @@ impl Session {
     ) -> Result<(Self, Vec<String>), EngineError> {
         let Start { checkpoint, text, changed } = start;
         let retention = Retention::of(&plan.header.settings);
+        let opening = Opening { cold: checkpoint.cold.clone(), ..opening };
         let (mut durable, mut recovered) =
             checkpoint.begin(retention).map_err(|trouble| before_start(plan, failed(&trouble)))?;
         let same = recovered.text.as_ref() == Some(&text);

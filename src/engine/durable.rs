@@ -6,6 +6,7 @@ mod contents;
 mod copied;
 pub(super) mod image;
 mod ingest;
+mod merging;
 mod past;
 pub(super) mod positions;
 mod recovered;
@@ -19,7 +20,7 @@ pub use copied::Copied;
 pub use rewound::{Compacted, Differs, Rewound, Versions};
 pub use verified::Verified;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,8 +99,11 @@ pub(super) struct Durable {
 struct CommitHead {
     number: u64,
     micros: i64,
-    /// It says everything: what it does not say is gone.
+    /// It says everything: what it does not say is gone ...
     all: bool,
+    /// ... but what these operators remember, by their identities, which is as it was.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    as_before: BTreeSet<String>,
     /// How many sinks staged something.
     #[serde(default = "unsaid")]
     prepared: usize,
@@ -115,7 +119,8 @@ impl CommitHead {
     fn of(changed: &Changed, all: bool) -> Self {
         let BatchTime { number, micros } = changed.batch;
         let prepared = changed.prepared.len();
-        CommitHead { number, micros, all, prepared, rewound: None, head: changed.head.clone() }
+        let (as_before, head) = (changed.as_before.clone(), changed.head.clone());
+        CommitHead { number, micros, all, as_before, prepared, rewound: None, head }
     }
 }
 

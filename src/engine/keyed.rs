@@ -23,6 +23,9 @@ use crate::plan::operator::{
     Changes, Distribution, Evaluated, Held, NotRunnable, Properties, SavedTable, StepTime, TableChange, TaskError,
 };
 
+/// So many bytes of state that comes piece by piece are in memory before they are dealt out.
+const AT_ONCE: usize = 16 << 20;
+
 /// The tasks of one operator.
 pub(super) struct Keyed {
     distribution: Distribution,
@@ -31,6 +34,17 @@ pub(super) struct Keyed {
     parts: Vec<Part>,
     /// It was told that nothing is remembered, so that this need not be told again.
     told_empty: bool,
+    /// What it is to take over, as far as it came.
+    arriving: Arriving,
+}
+
+/// State that comes piece by piece.
+#[derive(Default)]
+struct Arriving {
+    tables: Vec<SavedTable>,
+    bytes: usize,
+    /// Some of it is with the partitions already.
+    is_dealt_out: bool,
 }
 
 /// What an operator reads through one of its inputs.
@@ -77,7 +91,13 @@ impl Keyed {
         };
         let room = room.filter(|_| stateful && matches!(distribution, Distribution::ByKey(_)));
         let parts = (0..count).map(|_| Part::new(operator, room)).collect::<Result<_, _>>()?;
-        Ok(Keyed { distribution, text: placeless(operator.as_ref()), parts, told_empty: false })
+        Ok(Keyed {
+            distribution,
+            text: placeless(operator.as_ref()),
+            parts,
+            told_empty: false,
+            arriving: Arriving::default(),
+        })
     }
 
     /// Runs one batch; `inputs` in the order of the operator's inputs.
@@ -104,7 +124,15 @@ impl Keyed {
 
     /// Whether the tasks of another one could go on in the place of these.
     pub(super) fn is_like(&self, other: &Keyed) -> bool {
-        self.text == other.text && self.parts.len() == other.parts.len() && self.distribution == other.distribution
+        let alike = |(one, other): (&Part, &Part)| one.may_be_cold() == other.may_be_cold();
+        self.remembers_like(other)
+            && self.parts.len() == other.parts.len()
+            && self.parts.iter().zip(&other.parts).all(alike)
+    }
+
+    /// Whether what another one saves is what this one would.
+    pub(super) fn remembers_like(&self, other: &Keyed) -> bool {
+        self.text == other.text && self.distribution == other.distribution
     }
 
     /// Goes on with the tasks of another one, which gets these.
@@ -115,17 +143,37 @@ impl Keyed {
     /// The state of all partitions, as one.
     pub(super) fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         let mut saved: Vec<SavedTable> = Vec::new();
-        for (i, part) in self.parts.iter().enumerate() {
-            for table in part.save()? {
-                let rows = table.rows.into_iter().map(|rows| if i == 0 { Ok(rows) } else { of_a_group(&rows) });
-                let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        for i in 0..self.parts.len() {
+            for table in self.saved_part(i)? {
                 match saved.iter_mut().find(|known| known.name == table.name) {
-                    Some(known) => known.rows.extend(rows),
-                    None => saved.push(SavedTable { rows, ..table }),
+                    Some(known) => known.rows.extend(table.rows),
+                    None => saved.push(table),
                 }
             }
         }
         Ok(saved)
+    }
+
+    /// Hands on the state of all partitions: as one, or where it may be large one after the other.
+    pub(super) fn each_saved(
+        &self,
+        to: &mut dyn FnMut(Vec<SavedTable>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        if !self.may_be_cold() {
+            return to(self.save()?);
+        }
+        (0..self.parts.len()).try_for_each(|i| to(self.saved_part(i)?))
+    }
+
+    /// What is known to every partition is in the first one only.
+    fn saved_part(&self, i: usize) -> Result<Vec<SavedTable>, TaskError> {
+        let mut tables = self.parts[i].save()?;
+        if i > 0 {
+            for table in &mut tables {
+                table.rows = table.rows.iter().map(of_a_group).collect::<Result<_, _>>()?;
+            }
+        }
+        Ok(tables)
     }
 
     /// From now on all partitions note what changes.
@@ -171,15 +219,39 @@ impl Keyed {
     /// Gives every task the rows of its key groups.
     pub(super) fn load(&mut self, tables: &[SavedTable], pool: &Pool) -> Result<(), TaskError> {
         let partitions = self.parts.len();
-        let loaded = pool.map(self.parts.iter_mut().enumerate().collect(), |(i, part)| {
-            let share = |table: &SavedTable| {
-                let rows = table.rows.iter().map(|rows| of_partition(rows, i, partitions));
-                let rows = rows.collect::<Result<_, TaskError>>()?;
-                Ok(SavedTable { name: table.name.clone(), identity: table.identity, rows })
-            };
-            part.load(tables.iter().map(share).collect::<Result<_, TaskError>>()?)
-        });
+        let loaded =
+            pool.map(self.parts.iter_mut().enumerate().collect(), |(i, part)| part.load(share(tables, i, partitions)?));
         loaded.map(drop)
+    }
+
+    /// Takes over state piece by piece: rows of a table, behind those that came before.
+    pub(super) fn arrive(&mut self, name: &str, identity: usize, rows: Vec<RecordBatch>) -> Result<(), TaskError> {
+        self.arriving.bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        match self.arriving.tables.iter_mut().find(|table| table.name == name) {
+            Some(table) => table.rows.extend(rows),
+            None => self.arriving.tables.push(SavedTable { name: name.to_owned(), identity, rows }),
+        }
+        if self.arriving.bytes > AT_ONCE && self.may_be_cold() { self.deal_out() } else { Ok(()) }
+    }
+
+    /// All of it has arrived.
+    pub(super) fn arrived(&mut self, pool: &Pool) -> Result<(), TaskError> {
+        if self.arriving.is_dealt_out {
+            self.deal_out()?;
+            self.parts.iter_mut().try_for_each(Part::arrived)?;
+        }
+        let Arriving { tables, is_dealt_out, .. } = std::mem::take(&mut self.arriving);
+        if is_dealt_out { Ok(()) } else { self.load(&tables, pool) }
+    }
+
+    fn deal_out(&mut self) -> Result<(), TaskError> {
+        let partitions = self.parts.len();
+        for (i, part) in self.parts.iter_mut().enumerate() {
+            part.arrive(&share(&self.arriving.tables, i, partitions)?)?;
+        }
+        self.arriving.tables.iter_mut().for_each(|table| table.rows.clear());
+        (self.arriving.bytes, self.arriving.is_dealt_out) = (0, true);
+        Ok(())
     }
 
     /// How much all partitions remember.
@@ -243,6 +315,15 @@ impl KeyedOut {
 fn of_a_group(rows: &RecordBatch) -> Result<RecordBatch, TaskError> {
     let chosen = is_not_null(rows.column(0)).map_err(bug)?;
     filter_record_batch(rows, &chosen).map_err(bug)
+}
+
+/// What of tables belongs to a partition.
+fn share(tables: &[SavedTable], partition: usize, partitions: usize) -> Result<Vec<SavedTable>, TaskError> {
+    let share = |table: &SavedTable| {
+        let rows = table.rows.iter().map(|rows| of_partition(rows, partition, partitions));
+        Ok(SavedTable { name: table.name.clone(), identity: table.identity, rows: rows.collect::<Result<_, _>>()? })
+    };
+    tables.iter().map(share).collect()
 }
 
 /// The rows of a partition's groups, and those that every partition must know.

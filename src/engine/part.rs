@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 
 use crate::engine::durable::changed::is_nothing;
 use crate::engine::pool::guarded;
-use crate::engine::room::{ColdFile, Room};
+use crate::engine::room::{ColdFile, GrowingFile, Room};
 use crate::plan::Operator;
 use crate::plan::operator::{Changes, Evaluated, Held, KeyedTask, NotRunnable, SavedTable, StepTime, Task, TaskError};
 
@@ -24,6 +24,8 @@ pub(super) struct Part {
     tracks: bool,
     /// What changed before it was put on disk and was not asked for yet.
     changes: Option<Changes>,
+    /// What it is to take over, on its way to the disk.
+    arriving: Option<GrowingFile>,
     shared: Option<Shared>,
 }
 
@@ -40,7 +42,7 @@ impl Part {
     pub(super) fn new(operator: &Arc<dyn Operator>, room: Option<&Arc<Room>>) -> Result<Self, NotRunnable> {
         let shared = room.map(|room| Shared { operator: Arc::clone(operator), room: Arc::clone(room), told: 0 });
         let task = Some(fresh(operator.as_ref())?);
-        Ok(Part { task, file: None, held: Held::default(), tracks: false, changes: None, shared })
+        Ok(Part { task, file: None, held: Held::default(), tracks: false, changes: None, arriving: None, shared })
     }
 
     /// Takes its rows of a batch.
@@ -67,6 +69,25 @@ impl Part {
     pub(super) fn load(&mut self, tables: Vec<SavedTable>) -> Result<(), TaskError> {
         self.warm()?.load(tables)?;
         self.make_room()
+    }
+
+    /// Takes over, by and by, what is too much to be in memory at once.
+    pub(super) fn arrive(&mut self, tables: &[SavedTable]) -> Result<(), TaskError> {
+        let Some(shared) = &self.shared else { return Err(TaskError::Bug("it must be in memory".into())) };
+        let mut file = self.arriving.take().map_or_else(|| shared.room.begin(), Ok)?;
+        file.add(tables)?;
+        self.arriving = Some(file);
+        Ok(())
+    }
+
+    /// All of it has arrived.
+    pub(super) fn arrived(&mut self) -> Result<(), TaskError> {
+        if let Some(file) = self.arriving.take() {
+            let file = file.end()?;
+            self.held = Held { on_disk: file.bytes(), ..Held::default() };
+            (self.file, self.task) = (Some(file), None);
+        }
+        Ok(())
     }
 
     /// From now on it notes what changes.
@@ -124,7 +145,7 @@ impl Part {
         let changes = if self.tracks { Some(task.changes()?) } else { None };
         let is_as_it_was = changes.as_ref().is_some_and(is_nothing);
         if !is_as_it_was || self.file.is_none() {
-            self.file = Some(shared.room.put(task.save()?)?);
+            self.file = Some(shared.room.put(&task.save()?)?);
         }
         self.changes = changes;
         self.task = None;

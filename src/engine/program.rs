@@ -125,16 +125,20 @@ impl Program {
         });
         keyed.flatten().map(|(node, keyed)| (*node, keyed))
     }
-}
 
-impl Program {
+    /// What gathers rows or remembers some under an identity.
+    pub(super) fn keyed_named(&mut self, identity: &str) -> Option<&mut Keyed> {
+        let Program { steps, nodes, .. } = self;
+        steps
+            .iter_mut()
+            .flat_map(Step::keyed_mut)
+            .find(|(node, _)| nodes[*node].identity == identity)
+            .map(|(_, keyed)| keyed)
+    }
+
     /// Everything that remembers something notes what changes from now on.
     pub(super) fn track(&mut self) {
-        for step in &mut self.steps {
-            if let Step::Compute(stage) = step {
-                stage.then.iter_mut().chain(&mut stage.also).for_each(|(_, keyed)| keyed.track());
-            }
-        }
+        self.steps.iter_mut().flat_map(Step::keyed_mut).for_each(|(_, keyed)| keyed.track());
     }
 }
 
@@ -163,6 +167,20 @@ pub(super) enum Step {
     Compute(Stage),
     /// Rows go out.
     Sink(usize, Outlet, Slot),
+}
+
+impl Step {
+    /// What gathers rows or remembers some in it, with its node.
+    pub(super) fn keyed_mut(&mut self) -> impl Iterator<Item = &mut (usize, Keyed)> {
+        let stage = if let Step::Compute(stage) = self { Some(stage) } else { None };
+        stage.into_iter().flat_map(|stage| stage.then.iter_mut().chain(&mut stage.also))
+    }
+
+    /// The same, when nothing else of it is needed any more.
+    pub(super) fn into_keyed(self) -> impl Iterator<Item = (usize, Keyed)> {
+        let stage = if let Step::Compute(stage) = self { Some(stage) } else { None };
+        stage.into_iter().flat_map(|stage| stage.then.into_iter().chain(stage.also))
+    }
 }
 
 /// Operators that run without waiting for each other, up to one that gathers.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::engine::durable::image::{Owner, Part, Reader, Writer};
+use crate::engine::durable::image::{Owner, Part, Piece, Reader, Writer};
 use crate::journal::{Disk, DiskBytes, DiskFile, Trouble};
 use crate::plan::Plan;
 use crate::plan::operator::{Changes, SavedTable, TaskError};
@@ -76,19 +76,50 @@ impl Room {
     }
 
     /// Writes tables into a file.
-    pub(super) fn put(self: &Arc<Self>, tables: Vec<SavedTable>) -> Result<ColdFile, TaskError> {
+    pub(super) fn put(self: &Arc<Self>, tables: &[SavedTable]) -> Result<ColdFile, TaskError> {
+        let mut file = self.begin()?;
+        file.add(tables)?;
+        file.end()
+    }
+
+    /// Begins a file.
+    pub(super) fn begin(self: &Arc<Self>) -> Result<GrowingFile, TaskError> {
         let ColdPlace { disk, folder, .. } = &self.place;
         let path = folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let failed = |e| stopped(&Trouble::io(&path, "write")(e));
         let file = disk.create(&path).map_err(failed)?;
-        let mut cold = ColdFile { room: Arc::clone(self), path: path.clone(), bytes: 0 };
+        let cold = ColdFile { room: Arc::clone(self), path: path.clone(), bytes: 0 };
         let out = io::BufWriter::with_capacity(BUFFER, Appended { file, bytes: 0 });
-        let written = Writer::begin(out, &()).and_then(|mut writer| {
-            writer.owner(&Owner::State(String::new()), "", &Changes::All(tables))?;
-            writer.end()
+        let writer = Writer::begin(out, &()).and_then(|mut writer| {
+            writer.piece(&Piece::Owner(Owner::State(String::new()), String::new()))?;
+            Ok(writer)
         });
-        let out = written.and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error)).map_err(failed)?;
-        cold.bytes = out.bytes;
+        Ok(GrowingFile { cold, writer: writer.map_err(failed)? })
+    }
+}
+
+/// A file that is written.
+pub(super) struct GrowingFile {
+    cold: ColdFile,
+    writer: Writer<io::BufWriter<Appended>>,
+}
+
+impl GrowingFile {
+    /// Adds rows of tables: of new ones, or more of those that are there.
+    pub(super) fn add(&mut self, tables: &[SavedTable]) -> Result<(), TaskError> {
+        let mut pieces = tables.iter().flat_map(|table| {
+            let rows = table.rows.iter().map(|rows| Piece::Rows(rows.clone()));
+            std::iter::once(Piece::Table(table.name.clone(), table.identity)).chain(rows)
+        });
+        let written = pieces.try_for_each(|piece| self.writer.piece(&piece));
+        written.map_err(|e| stopped(&Trouble::io(&self.cold.path, "write")(e)))
+    }
+
+    /// Nothing more comes.
+    pub(super) fn end(self) -> Result<ColdFile, TaskError> {
+        let GrowingFile { mut cold, writer } = self;
+        let written = writer.end().and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error));
+        cold.bytes = written.map_err(|e| stopped(&Trouble::io(&cold.path, "write")(e)))?.bytes;
         Ok(cold)
     }
 }
@@ -113,7 +144,7 @@ impl ColdFile {
         let from = io::BufReader::with_capacity(BUFFER, Read { file, at: 0 });
         let read = Reader::begin::<()>(from).and_then(|((), mut reader)| reader.next());
         match read {
-            Ok(Some(Part::Owner(_, _, Changes::All(tables)))) => Ok(tables),
+            Ok(Some(Part::Owner(_, _, Changes::All(tables)))) => Ok(together(tables)),
             Ok(_) => Err(lost(&self.path, "it holds something else")),
             Err(why) => Err(lost(&self.path, &why.to_string())),
         }
@@ -126,6 +157,18 @@ impl Drop for ColdFile {
             tracing::warn!(file = %self.path.display(), %error, "what is no longer needed cannot be removed");
         }
     }
+}
+
+/// Each table once: it may have been written in several turns.
+fn together(tables: Vec<SavedTable>) -> Vec<SavedTable> {
+    let mut all: Vec<SavedTable> = Vec::new();
+    for table in tables {
+        match all.iter_mut().find(|known| known.name == table.name) {
+            Some(known) => known.rows.extend(table.rows),
+            None => all.push(table),
+        }
+    }
+    all
 }
 
 fn stopped(trouble: &Trouble) -> TaskError {

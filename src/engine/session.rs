@@ -97,6 +97,8 @@ pub struct Session {
     room: Option<Arc<Room>>,
     /// Where batches are committed, so that nothing is lost with the process.
     pub(super) durable: Option<Durable>,
+    /// Operators, by identity, of whose state the checkpoint knows as it is between two batches.
+    pub(super) told: BTreeSet<String>,
     /// The text that runs, as the checkpoint keeps it.
     pub(super) text: Vec<u8>,
     /// What a text that was switched to is taken back for, until its first batch is delivered.
@@ -137,6 +139,7 @@ impl Session {
             aside: BTreeMap::new(),
             room,
             durable: None,
+            told: BTreeSet::new(),
             text: Vec::new(),
             first: None,
             outcome: None,

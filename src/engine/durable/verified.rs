@@ -42,7 +42,8 @@ impl Checkpoint {
                     Err(trouble) => found.wrong(&trouble),
                 }
                 let all = (reader.entries(), reader.first());
-                if let Err(trouble) = Recovered::of(all, &reader.records(), &reader.snapshots(), None) {
+                let whole = Recovered::of(all, &reader.records(), &reader.snapshots(), None);
+                if let Err(trouble) = whole.and_then(|mut found| found.each(&mut |_| Ok(()))) {
                     found.wrong(&trouble);
                 }
             }
@@ -114,7 +115,9 @@ impl Verified {
             Ok(numbers) => {
                 self.snapshots = numbers.len();
                 for number in numbers {
-                    let sound = bytes(snapshots, number).and_then(|()| snapshot(snapshots, number).map(drop));
+                    let sound = bytes(snapshots, number)
+                        .and_then(|()| snapshot(snapshots, number))
+                        .and_then(|mut found| found.each(&mut |_| Ok(())));
                     if let Err(trouble) = sound {
                         self.wrong(&trouble);
                     }

@@ -258,24 +258,7 @@ impl Durable {
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<u64, TaskError> {
-        let mut said = false;
-        loop {
-            match self.keep(changed, text) {
-                Err(TaskError::Retry(why)) if !stop.is_over(clock) => {
-                    if !said {
-                        tracing::warn!(%why, "the batch waits");
-                    }
-                    said = true;
-                    stop.wait(clock, PAUSE);
-                }
-                Err(TaskError::Retry(why)) => return Err(TaskError::Stop(why)),
-                Ok(first) if said => {
-                    tracing::info!("there is room again: the batch is committed");
-                    return Ok(first);
-                }
-                other => return other,
-            }
-        }
+        when_there_is_room(clock, stop, "the batch", || self.keep(changed, text))
     }
 
     /// Brings records to the disk; gives the number of the first. [`TaskError::Retry`]: the disk is full, and nothing was
@@ -355,6 +338,33 @@ impl Durable {
         let needed = self.undelivered.front().map(|(_, first)| *first);
         let waited = self.snapshots.wait(&mut self.journal, needed);
         waited.and_then(|()| self.journal.close()).map_err(|trouble| failed(&trouble))
+    }
+}
+
+/// Does what a full disk refuses once there is room.
+fn when_there_is_room<T>(
+    clock: &dyn Clock,
+    stop: &Stopping,
+    what: &str,
+    mut work: impl FnMut() -> Result<T, TaskError>,
+) -> Result<T, TaskError> {
+    let mut said = false;
+    loop {
+        match work() {
+            Err(TaskError::Retry(why)) if !stop.is_over(clock) => {
+                if !said {
+                    tracing::warn!(%why, "{what} waits");
+                }
+                said = true;
+                stop.wait(clock, PAUSE);
+            }
+            Err(TaskError::Retry(why)) => return Err(TaskError::Stop(why)),
+            Ok(done) if said => {
+                tracing::info!("there is room again: {what} is on the disk");
+                return Ok(done);
+            }
+            other => return other,
+        }
     }
 }
 

@@ -76,6 +76,7 @@ impl Session {
         self.put_aside(old, &taking);
         let aside = self.aside.keys().cloned().collect();
         self.outcome = Some(Ok(Switched { notes: Vec::new(), aside }));
+        self.forget_logs();
     }
 
     /// The first batch failed: the old program goes on, over what that batch has read. A failure of something that the

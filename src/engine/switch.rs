@@ -64,7 +64,8 @@ impl Session {
             error: failure.error,
         };
         self.stays();
-        let tried = self.opens_sinks() && sinks.keys().any(|identity| !taking.sinks.contains_key(*identity));
+        let has_new_sinks = sinks.keys().any(|identity| !taking.sinks.contains_key(*identity));
+        let tried = self.opens_sinks() && has_new_sinks && !self.closes_doors(&next, taking);
         let Carried { tasks, as_before } = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
         if self.opens_sinks() {
             self.finish_but(taking).map_err(failed)?;
@@ -96,6 +97,21 @@ impl Session {
         }
         switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
+    }
+
+    /// Whether sources that things are pushed at end here, and others begin: they may stand at the same door, so the old
+    /// ones cannot be kept to go on with. What they hold and no batch had is given up anyway.
+    fn closes_doors(&self, next: &Program, taking: &Taking) -> bool {
+        let pushed = |step: &Step| match step {
+            Step::Source(node, intake) if intake.is_pushed_at() => Some(*node),
+            _ => None,
+        };
+        let ends = self.program.steps.iter().filter_map(pushed).any(|node| {
+            let name = &self.program.nodes[node].stream;
+            !taking.sources.values().any(|old| old == name)
+        });
+        let begins = |node: usize| !taking.sources.contains_key(&next.nodes[node].stream);
+        ends && next.steps.iter().filter_map(pushed).any(begins)
     }
 
     /// The newest time that a source has given.

@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::batch::{Carry, Input};
+use crate::engine::clock::Clock;
 use crate::engine::durable::image::{Owner, Prepared};
 use crate::engine::durable::ingest::Logs;
-use crate::engine::durable::{failed, positions};
+use crate::engine::durable::{failed, positions, when_there_is_room};
 use crate::engine::failure::{Failure, at};
 use crate::engine::intake::Intake;
 use crate::engine::marks::{Heard, Marks};
 use crate::engine::program::{Program, Step};
 use crate::engine::rate::Rate;
 use crate::engine::snapshot::{Head, refused};
+use crate::engine::stopping::Stopping;
 use crate::plan::operator::{BatchTime, Changes, TaskError};
 use crate::plan::seams::{Position, Positions, Split};
 
@@ -135,17 +137,33 @@ impl Program {
     }
 
     /// Sources that things are pushed at keep them from now on. Whether one has a new log.
-    pub(in crate::engine) fn keep_received(&mut self, logs: &mut Logs) -> Result<bool, Failure> {
+    pub(in crate::engine) fn keep_received(
+        &mut self,
+        logs: &mut Logs,
+        clock: &dyn Clock,
+        stop: &Stopping,
+    ) -> Result<bool, Failure> {
         let mut any_new = false;
         for step in &mut self.steps {
             let Step::Source(node, intake) = step else { continue };
             if intake.wants_log() {
-                let (log, is_new) = logs.open(intake.positions()).map_err(|trouble| at(*node)(failed(&trouble)))?;
+                let known = intake.positions();
+                let opened = when_there_is_room(clock, stop, "the log of a source", || {
+                    logs.open(known).map_err(|trouble| failed(&trouble))
+                });
+                let (log, is_new) = opened.map_err(at(*node))?;
                 intake.keep(Box::new(log));
                 any_new |= is_new;
             }
         }
         Ok(any_new)
+    }
+
+    /// Takes away the logs that none of its sources has. It may wait for the next start: nothing reads them.
+    pub(in crate::engine) fn forget_logs(&self, logs: &mut Logs) {
+        if let Err(trouble) = logs.keep_only(self.intakes().flat_map(|(_, intake)| intake.positions().keys())) {
+            tracing::warn!(%trouble, "the log of a source that is gone stays for now");
+        }
     }
 
     fn intakes(&self) -> impl Iterator<Item = (&str, &Intake)> {

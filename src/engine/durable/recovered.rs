@@ -213,9 +213,15 @@ impl Recovered {
 
     /// What a session goes on from. What operators remember is handed to them, piece by piece; the rest is given back.
     pub(in crate::engine) fn snapshot(&mut self, operators: To<'_>) -> Result<Snapshot, String> {
+        let rest = self.but_operators(operators).map_err(|trouble| trouble.to_string())?;
+        Snapshot::of(self.head.clone(), rest)
+    }
+
+    /// Hands on what operators remember, piece by piece, and gives the rest.
+    pub(super) fn but_operators(&mut self, operators: To<'_>) -> Result<Owned, Trouble> {
         let mut rest = Gathered::default();
         let mut is_operators = false;
-        let handed = self.each(&mut |piece| {
+        self.each(&mut |piece| {
             if let Piece::Owner(owner, _) = &piece {
                 is_operators = matches!(owner, Owner::State(_));
             }
@@ -224,9 +230,8 @@ impl Recovered {
             }
             rest.take(piece);
             Ok(())
-        });
-        handed.map_err(|trouble| trouble.to_string())?;
-        Snapshot::of(self.head.clone(), rest.owned)
+        })?;
+        Ok(rest.owned)
     }
 
     /// What is still to be delivered.

@@ -38,6 +38,7 @@ impl Session {
                 .and_then(|()| session.keep(durable, &text, same))
                 .and_then(|()| session.program.ack_known());
             resumed.map_err(|failure| session.failed(failure))?;
+            session.forget_logs();
             return Ok((session, notes));
         };
         // By the old text only what was committed is delivered; nothing is read.
@@ -55,6 +56,7 @@ impl Session {
         session.came_of_it();
         let kept = session.keep(durable, &text, false).and_then(|()| session.program.ack_known());
         kept.map_err(|failure| session.failed(failure))?;
+        session.forget_logs();
         Ok((session, notes))
     }
 
@@ -75,12 +77,20 @@ impl Session {
         self.durable.take().map_or(Ok(()), |durable| self.keep(Some(durable), text, false))
     }
 
+    /// Logs of sources that are not there any more go, once no text is taken back that has them.
+    pub(in crate::engine) fn forget_logs(&mut self) {
+        if let (false, Some(durable)) = (self.is_tried(), &mut self.durable) {
+            self.program.forget_logs(&mut durable.logs);
+        }
+    }
+
     /// Commits every batch from now on, where there is a place for it. `text`: what runs now, `same` as before or not.
     fn keep(&mut self, durable: Option<Durable>, text: &[u8], same: bool) -> Result<(), Failure> {
         self.text = text.to_vec();
         let Some(mut durable) = durable else { return Ok(()) };
         // A log must be known before anything is in it.
-        let has_new_logs = self.program.keep_received(&mut durable.logs)?;
+        let (clock, stop) = (&*self.opening.clock, &self.stopping);
+        let has_new_logs = self.program.keep_received(&mut durable.logs, clock, stop)?;
         if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);
             let as_before = std::mem::take(&mut self.told);

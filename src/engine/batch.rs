@@ -100,7 +100,9 @@ impl Program {
             if let Step::Source(node, intake) = step
                 && (!received || !intake.rewinds())
             {
-                let taken = intake.take(now, drain, means).map_err(at(*node))?;
+                let started = means.clock.ticks();
+                let mut taken = intake.take(now, drain, means).map_err(at(*node))?;
+                taken.took = means.clock.ticks().saturating_sub(started);
                 input.taken.insert(*node, taken);
             }
         }

@@ -196,6 +196,11 @@ impl Intake {
         self.rewinds || self.logged
     }
 
+    /// Whether it has a door that things are pushed in at, which only one can have.
+    pub(super) fn is_pushed_at(&self) -> bool {
+        self.source.is_pushed_at()
+    }
+
     /// Whether it is to be given a log.
     pub(super) fn wants_log(&self) -> bool {
         !self.logged && self.source.is_pushed_at()

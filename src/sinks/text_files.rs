@@ -135,7 +135,8 @@ mod tests {
             settings,
             format: Some(FormatCall { entry: Arc::new(crate::formats::text::entry()), settings: Settings::default() }),
             schema: schema(),
-            pipeline: "p".into(),
+            changes: false,
+        pipeline: "p".into(),
             base: base.into(),
         })
         .unwrap()

@@ -99,7 +99,8 @@ mod tests {
             settings,
             format: Some(FormatCall { entry: text.into(), settings: Settings::default() }),
             schema: crate::model::Schema::new(columns),
-            pipeline: "p".into(),
+            changes: false,
+        pipeline: "p".into(),
             base: Path::new(".").into(),
         };
         let mut input = Some(input);

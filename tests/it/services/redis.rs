@@ -218,3 +218,62 @@ fn own_cluster() -> Option<Server> {
     }
     panic!("the cluster does not come up");
 }
+
+/// Adds entries to a stream.
+fn entries(redis: &mut Connection, key: &str, rows: &[(i64, &str)]) {
+    for (id, amount) in rows {
+        redis::cmd("XADD").arg(key).arg("*").arg("id").arg(id).arg("amount").arg(amount).exec(redis).unwrap();
+    }
+}
+
+#[test]
+fn a_stream_is_read_by_its_numbers_and_gone_on_with_behind_the_last() {
+    let Some(server) = shared("redis") else { return };
+    let folder = pipeline(
+        "pipeline streams { every: 10ms, checkpoint: \"state\" }\n\
+         source rows = redis([\"streams:1\", \"streams:2\"]) { url: env(\"URL\"), max_rows: 3, \
+         schema: { id: int64, amount: decimal(8, 2), note: string?, at: timestamp? } } bad to wrong\n\
+         from rows |> into files(\"out\") { format: csv }\n\
+         from wrong |> select text, _place, _reason |> into files(\"bad\") { format: csv }\n",
+    );
+    let mut redis = client(server);
+    entries(&mut redis, "streams:1", &[(1, "1.50"), (2, "2"), (3, "three"), (4, "4")]);
+    entries(&mut redis, "streams:2", &[(5, "5")]);
+    let url = [("URL", server.url.as_str())];
+    to_its_end(folder.path(), &url);
+    entries(&mut redis, "streams:1", &[(6, "6")]);
+    to_its_end(folder.path(), &url);
+    let said = texts_below(&folder.path().join("out"));
+    let mut lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("id,")).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["1,1.50,,", "2,2.00,,", "4,4.00,,", "5,5.00,,", "6,6.00,,"]);
+    let bad = texts_below(&folder.path().join("bad"));
+    assert!(bad.contains("amount=three id=3,streams:1 "), "{bad}");
+    assert!(bad.contains("`three` is no decimal(8, 2)"), "{bad}");
+}
+
+#[test]
+fn hashes_are_a_table() {
+    let Some(server) = shared("redis") else { return };
+    let folder = pipeline(
+        "pipeline hashes { every: 10ms }\n\
+         table users = redis(\"hashes:*\") { url: env(\"URL\"), read: keys, refresh: 1min, schema: { key: string, tags: list(string), age: int64? } }\n\
+         source rows = files(\"in.csv\") { format: csv, schema: { id: int64, key: string } } bad fail\n\
+         from rows |> left join users using key |> into files(\"out\") { format: json }\n",
+    );
+    fs::write(folder.path().join("in.csv"), "id,key\n1,a\n2,b\n3,c\n").unwrap();
+    let mut redis = client(server);
+    let a = [("key", "a"), ("tags", "[\"x\",\"y\"]"), ("age", "7"), ("more", "nobody asks")];
+    redis.hset_multiple::<_, _, _, ()>("hashes:a", &a).unwrap();
+    redis.hset_multiple::<_, _, _, ()>("hashes:b", &[("key", "b"), ("tags", "[]")]).unwrap();
+    to_its_end(folder.path(), &[("URL", &server.url)]);
+    let said = texts_below(&folder.path().join("out"));
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        r#"{"id":1,"key":"a","tags":["x","y"],"age":7}"#,
+        r#"{"id":2,"key":"b","tags":[],"age":null}"#,
+        r#"{"id":3,"key":"c","tags":null,"age":null}"#,
+    ];
+    assert_eq!(lines, expected);
+}

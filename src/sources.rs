@@ -1,6 +1,7 @@
 //! Where rows come from: one file each, one list. A source knows no operator, no sink and no batch.
 
 mod clients;
+mod conform;
 mod cutter;
 pub mod exec;
 pub mod files;

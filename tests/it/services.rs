@@ -2,6 +2,7 @@
 //! them. Where one cannot be started its tests say so; where `CI` is set they fail.
 
 mod proxy;
+mod postgres;
 mod redis;
 
 use std::collections::BTreeMap;
@@ -20,13 +21,15 @@ pub(crate) struct Server {
     pub(crate) url: String,
     folder: PathBuf,
     name: &'static str,
+    variables: Vec<(String, String)>,
 }
 
 impl Server {
     /// Starts one in a folder, which may be the one of before.
-    fn start(name: &'static str, folder: &Path) -> Result<Server, String> {
+    fn start(name: &'static str, folder: &Path, variables: &[(String, String)]) -> Result<Server, String> {
         let started = Command::new(script(name, "start"))
             .arg(folder)
+            .envs(variables.iter().cloned())
             .env("UNTIL_PID", std::process::id().to_string())
             .stdin(Stdio::null())
             .output()
@@ -37,7 +40,7 @@ impl Server {
         let said = String::from_utf8_lossy(&started.stdout).into_owned();
         let said: BTreeMap<&str, &str> = said.lines().filter_map(|line| line.split_once('=')).collect();
         let port = said["port"].parse().map_err(|_| "it says no port".to_owned())?;
-        Ok(Server { port, url: said["url"].to_owned(), folder: folder.to_owned(), name })
+        Ok(Server { port, url: said["url"].to_owned(), folder: folder.to_owned(), name, variables: variables.to_vec() })
     }
 
     /// Ends it by a signal.
@@ -48,7 +51,7 @@ impl Server {
 
     /// Starts it again.
     pub(crate) fn go_on(&self) {
-        Server::start(self.name, &self.folder).unwrap();
+        Server::start(self.name, &self.folder, &self.variables).unwrap();
     }
 }
 
@@ -63,7 +66,13 @@ fn folder_of(name: &str, test: &str) -> PathBuf {
 
 /// A server of its own; none where it cannot be started.
 pub(crate) fn own(name: &'static str, test: &str) -> Option<Server> {
-    or_skipped(name, Server::start(name, &folder_of(name, test)))
+    own_with(name, test, &[])
+}
+
+/// The same, started with variables.
+pub(crate) fn own_with(name: &'static str, test: &str, variables: &[(&str, &str)]) -> Option<Server> {
+    let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    or_skipped(name, Server::start(name, &folder_of(name, test), &variables))
 }
 
 /// The server of that name that tests share; none where it cannot be started.

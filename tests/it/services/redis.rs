@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{Commands, Connection};
 
 use crate::services::proxy::Proxy;
-use crate::services::{Draw, Server, killed_until_it_ends, number, own, pipeline, report, shared, timed, to_its_end};
+use crate::services::{Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, shared, timed, to_its_end};
 
 fn client(server: &Server) -> Connection {
     redis::Client::open(server.url.as_str()).unwrap().get_connection().unwrap()
@@ -206,7 +206,7 @@ fn in_a_cluster_every_row_is_written_once_in_the_slot_of_its_key() {
 
 /// One node that has all slots.
 fn own_cluster() -> Option<Server> {
-    let server = own("redis_cluster", "slots")?;
+    let server = own_with("redis", "slots", &[("REDIS_OPTIONS", "--cluster-enabled yes --cluster-announce-ip 127.0.0.1")])?;
     let mut redis = client(&server);
     redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).exec(&mut redis).unwrap();
     for _ in 0..200 {

@@ -106,12 +106,12 @@ fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
         return Err(NotRunnable("source `postgres` with `read: changes` can be checked, but not run yet".into()));
     }
     let asked = |column: &Column| {
-        let (ty, expression) = Decoder::asked(&column.slot.ty, &quoted(&column.name));
+        let (ty, expression) = Decoder::asked(&column.slot.ty, &format!("t.{}", quoted(&column.name)));
         (Column::new(column.name.clone(), Slot::nullable(ty)), expression)
     };
     let (mut raw, mut asked): (Vec<Column>, Vec<String>) = endpoint.schema.columns.iter().map(asked).unzip();
     let conforming = Conforming::new(&Schema::new(raw.clone()), &endpoint.schema)?;
-    let grows = settings.text("column").map(quoted);
+    let grows = settings.text("column").map(|column| format!("t.{}", quoted(column)));
     if let Some(column) = &grows {
         raw.push(Column::new(PLACE, Slot::nullable(Type::String)));
         asked.push(format!("{column}::text"));
@@ -206,6 +206,6 @@ impl Postgres {
             end = format!(" order by {column} fetch first {most} rows with ties");
         }
         let among = if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
-        format!("select {} from {}{among}{end}", self.asked, table(&self.table))
+        format!("select {} from {} t{among}{end}", self.asked, table(&self.table))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{Commands, Connection};
 
 use crate::services::proxy::Proxy;
-use crate::services::{Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, shared, timed, to_its_end};
+use crate::services::{Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, shared, timed, to_its_end, until, waited_for};
 
 fn client(server: &Server) -> Connection {
     redis::Client::open(server.url.as_str()).unwrap().get_connection().unwrap()
@@ -117,8 +117,8 @@ const EACH: u64 = 30;
 fn counting(name: &str, seed: u64) -> (tempfile::TempDir, BTreeMap<String, i64>) {
     let folder = written(
         name,
-        "from rows |> into redis(\"sum:${key}\") { url: env(\"URL\"), write: incrby, value: amount, backoff: 1ms }\n\
-         from rows |> into redis(\"all\") { url: env(\"URL\"), write: lpush, value: id, backoff: 1ms }\n",
+        "from rows |> into redis(\"sum:${key}\") { url: env(\"URL\"), write: incrby, value: amount, backoff: 1ms, retries: 100, max_backoff: 200ms }\n\
+         from rows |> into redis(\"all\") { url: env(\"URL\"), write: lpush, value: id, backoff: 1ms, retries: 100, max_backoff: 200ms }\n",
     );
     let text = fs::read_to_string(folder.path().join("p.stream")).unwrap();
     let text = text.replace("settle: 0ms", "settle: 0ms, max_files: 1");
@@ -183,12 +183,13 @@ fn a_connection_that_is_cut_between_the_script_and_its_answer_repeats_nothing() 
 fn a_server_that_goes_away_is_waited_for() {
     let Some(server) = own("redis", "away") else { return };
     let (folder, sums) = counting("away", 5);
-    let mut child = crate::services::running(folder.path(), &[("URL", &server.url)]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(120));
+    let child = crate::services::running(folder.path(), &[("URL", &server.url)]).spawn().unwrap();
+    let mut redis = client(&server);
+    until(|| redis.llen::<_, u64>("away:all").unwrap() > 0);
     server.stop("TERM");
     std::thread::sleep(Duration::from_millis(500));
     server.go_on();
-    assert!(child.wait().unwrap().success());
+    waited_for(child);
     counted(&mut client(&server), "away", &sums, "away");
     server.stop("KILL");
 }
@@ -198,7 +199,7 @@ fn in_a_cluster_every_row_is_written_once_in_the_slot_of_its_key() {
     let Some(server) = own_cluster() else { return };
     let (folder, sums) = counting("cluster", 9);
     let text = fs::read_to_string(folder.path().join("p.stream")).unwrap();
-    fs::write(folder.path().join("p.stream"), text.replace("backoff: 1ms", "backoff: 1ms, cluster: true")).unwrap();
+    fs::write(folder.path().join("p.stream"), text.replace("backoff: 1ms, retries: 100, max_backoff: 200ms", "backoff: 1ms, retries: 100, max_backoff: 200ms, cluster: true")).unwrap();
     to_its_end(folder.path(), &[("URL", &server.url)]);
     counted(&mut client(&server), "cluster", &sums, "in a cluster");
     server.stop("KILL");
@@ -248,7 +249,7 @@ fn a_stream_is_read_by_its_numbers_and_gone_on_with_behind_the_last() {
     lines.sort_unstable();
     assert_eq!(lines, ["1,1.50,,", "2,2.00,,", "4,4.00,,", "5,5.00,,", "6,6.00,,"]);
     let bad = texts_below(&folder.path().join("bad"));
-    assert!(bad.contains("amount=three id=3,streams:1 "), "{bad}");
+    assert!(bad.contains("id=3 amount=three,streams:1 "), "{bad}");
     assert!(bad.contains("`three` is no decimal(8, 2)"), "{bad}");
 }
 

@@ -233,6 +233,11 @@ impl Durable {
         Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)
     }
 
+    /// What its batches are numbered in, for the marks of sinks.
+    pub(super) fn history(&self) -> String {
+        format!("checkpoint {}", self.journal.id())
+    }
+
     /// What was last said of sources.
     pub(super) fn told(&mut self) -> &mut Told {
         &mut self.told

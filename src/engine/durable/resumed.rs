@@ -19,14 +19,17 @@ impl Session {
     /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
     pub(in crate::engine) fn resume(
         plan: &Plan,
-        opening: Opening,
+        mut opening: Opening,
         start: Start,
     ) -> Result<(Self, Vec<String>), EngineError> {
         let Start { checkpoint, text, changed } = start;
         let retention = Retention::of(&plan.header.settings);
-        let opening = Opening { cold: checkpoint.cold.clone(), ..opening };
+        opening.cold.clone_from(&checkpoint.cold);
         let (mut durable, mut recovered) =
             checkpoint.begin(retention).map_err(|trouble| before_start(plan, failed(&trouble)))?;
+        if let Some(durable) = &durable {
+            opening.history = durable.history();
+        }
         let same = recovered.text.as_ref() == Some(&text);
         let undelivered = recovered.undelivered();
         let mut notes = Vec::new();

@@ -168,7 +168,8 @@ fn one(
     }
     if let (Some(profile), Some(to)) = (&told.profile, &args.profile) {
         std::fs::write(to, profile.stacks()).map_err(|e| Failure::of(to, &e))?;
-        told.terminal.aside(&profile.table());
+        let stacks = format!("stacks for a flame graph are in {}\n", to.display());
+        told.terminal.aside(&format!("{}{stacks}", profile.table()));
     }
     match ended {
         Ok(summary) => {

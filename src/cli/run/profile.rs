@@ -224,7 +224,7 @@ impl Report for Profile {
         for (i, sink) in batch.sinks.iter().enumerate() {
             let same = |other: &&crate::engine::SinkCount| (&other.stream, &other.word) == (&sink.stream, &sink.word);
             let again = batch.sinks[..i].iter().filter(same).count();
-            let did = Did { took: sink.took, rows: (sink.rows, sink.rows - sink.rejected), bytes: None };
+            let did = Did { took: sink.took, rows: (sink.rows, sink.rows.saturating_sub(sink.rejected)), bytes: None };
             self.add(Role::Sink, (&sink.stream, &sink.word), again, batch.number, &did);
         }
     }

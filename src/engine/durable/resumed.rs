@@ -93,6 +93,7 @@ impl Session {
         let Some(mut durable) = durable else { return Ok(()) };
         // A log must be known before anything is in it.
         let (clock, stop) = (&*self.opening.clock, &self.stopping);
+        durable.limit(self.program.state_limit);
         let has_new_logs = self.program.keep_received(&mut durable.logs, clock, stop)?;
         if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);

@@ -33,6 +33,7 @@ pub(super) use recovered::Recovered;
 pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
 
+use crate::engine::aside;
 use crate::engine::clock::Clock;
 use crate::engine::snapshot::{Head, refused};
 use crate::engine::stopping::Stopping;
@@ -69,6 +70,9 @@ pub struct Checkpoint {
     logs: Option<Logs>,
 }
 
+/// Texts by the name of what they are kept for.
+pub type Texts = Vec<(String, Vec<u8>)>;
+
 /// What a run begins with where it has a checkpoint.
 pub struct Start {
     /// The checkpoint.
@@ -88,6 +92,8 @@ pub(super) struct Durable {
     snapshots: Snapshots,
     /// Of sources that things are pushed at.
     logs: Logs,
+    /// What the next commit says beside what became of its batch.
+    also: Vec<(Owner, String, Changes)>,
 }
 
 /// The head of a commit.
@@ -166,16 +172,22 @@ impl Checkpoint {
         folder.join("about").is_file() && folder.join("journal").is_dir()
     }
 
-    /// The text that the last batch was run by, without opening the checkpoint: somebody may be using it.
-    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Option<Vec<u8>>, Trouble> {
+    /// [`Checkpoint::text`] and [`Checkpoint::aside`] without opening the checkpoint: somebody may be using it.
+    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<(Option<Vec<u8>>, Texts), Trouble> {
         let reader = Journal::look(disk, folder)?;
         let found = Recovered::of((reader.entries(), reader.first()), &reader.records(), &reader.snapshots(), None)?;
-        Ok(found.text)
+        let aside = texts_aside(&found);
+        Ok((found.text, aside))
     }
 
     /// The text that the last batch was run by, as it was given; none where there was no batch.
     pub fn text(&self) -> Option<&[u8]> {
         self.recovered.text.as_deref()
+    }
+
+    /// State that was put aside: of what operators, by identity, and the texts in which their stages stood.
+    pub fn aside(&self) -> Texts {
+        texts_aside(&self.recovered)
     }
 
     /// How many batches were committed.
@@ -197,7 +209,7 @@ impl Checkpoint {
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs };
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs, also: Vec::new() };
         Ok((Some(durable), recovered))
     }
 }
@@ -211,6 +223,7 @@ impl Durable {
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<(), TaskError> {
+        self.also.clear();
         self.keep_when_there_is_room(all, Some(text), clock, stop)?;
         // A batch from here on that was committed before is taken back.
         self.undelivered.retain(|(number, _)| *number < all.batch.number);
@@ -229,12 +242,18 @@ impl Durable {
         &mut self.told
     }
 
+    /// The next commit says this of an owner as well.
+    pub(super) fn also(&mut self, owner: Owner, changes: Changes) {
+        self.also.push((owner, String::new(), changes));
+    }
+
     /// Commits a batch: when this comes back, it counts.
-    pub(super) fn commit(&mut self, changed: &Changed, clock: &dyn Clock, stop: &Stopping) -> Result<(), TaskError> {
+    pub(super) fn commit(&mut self, mut changed: Changed, clock: &dyn Clock, stop: &Stopping) -> Result<(), TaskError> {
         if changed.is_nothing() {
             return Ok(());
         }
-        let first = self.keep_when_there_is_room(changed, None, clock, stop)?;
+        changed.tables.append(&mut self.also);
+        let first = self.keep_when_there_is_room(&changed, None, clock, stop)?;
         if !changed.prepared.is_empty() {
             self.undelivered.push_back((changed.batch.number, first));
         }
@@ -330,6 +349,14 @@ impl Durable {
         let waited = self.snapshots.wait(&mut self.journal, needed);
         waited.and_then(|()| self.journal.close()).map_err(|trouble| failed(&trouble))
     }
+}
+
+fn texts_aside(found: &Recovered) -> Texts {
+    let aside = found.owned.iter().filter_map(|(owner, (_, tables))| match owner {
+        Owner::Aside(identity) => Some((identity.clone(), aside::text_of(tables)?)),
+        _ => None,
+    });
+    aside.collect()
 }
 
 /// Does what a full disk refuses once there is room.

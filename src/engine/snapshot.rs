@@ -34,6 +34,8 @@ pub(super) struct Snapshot {
     pub(super) sources: BTreeMap<String, SourceState>,
     /// By the operator's identity.
     pub(super) states: BTreeMap<String, State>,
+    /// The same of stages that an edit took away.
+    pub(super) aside: BTreeMap<String, State>,
     /// Rows that sinks refused and that come in again, by the sink's identity.
     pub(super) rejected: BTreeMap<String, Vec<RecordBatch>>,
 }
@@ -113,6 +115,9 @@ impl Snapshot {
         for (identity, state) in &self.states {
             owned.insert(Owner::State(identity.clone()), (state.word.clone(), state.tables.clone()));
         }
+        for (identity, state) in &self.aside {
+            owned.insert(Owner::Aside(identity.clone()), (state.word.clone(), state.tables.clone()));
+        }
         for (identity, rows) in &self.rejected {
             owned.insert(Owner::Rejected(identity.clone()), (String::new(), vec![refused(rows.clone())]));
         }
@@ -129,6 +134,9 @@ impl Snapshot {
                 }
                 Owner::State(identity) => {
                     found.states.insert(identity, State { word, tables });
+                }
+                Owner::Aside(identity) => {
+                    found.aside.insert(identity, State { word, tables });
                 }
                 Owner::Rejected(identity) => {
                     found.rejected.insert(identity, tables.into_iter().flat_map(|table| table.rows).collect());
@@ -176,7 +184,8 @@ mod tests {
         Snapshot {
             head,
             sources: [("orders".into(), source)].into(),
-            states: [("totals".into(), State { word: "aggregate".into(), tables })].into(),
+            states: [("totals".into(), State { word: "aggregate".into(), tables: tables.clone() })].into(),
+            aside: [("older".into(), State { word: "fold".into(), tables })].into(),
             rejected: [("sink".into(), vec![rows])].into(),
         }
     }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use millstream_dsl::Span;
 
+use crate::engine::aside::{Aside, What};
 use crate::engine::failure::{EngineError, Failure, Refusal, at};
 use crate::engine::first_batch::FirstBatch;
+use crate::engine::keyed::Keyed;
 use crate::engine::program::{Held, Kind, Program, Stage, Step, open_sink};
 use crate::engine::session::Session;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
@@ -14,9 +16,6 @@ use crate::plan::graph::Work;
 use crate::plan::memory::Taking;
 use crate::plan::operator::{NotRunnable, SavedTable};
 use crate::plan::{Operator, Plan};
-
-/// How long state is kept that nobody took over, in microseconds.
-const ASIDE: i64 = 3_600_000_000;
 
 /// Where tasks are that go on.
 enum Old {
@@ -65,7 +64,10 @@ impl Session {
         for (new, old) in tasks {
             let old = match &old {
                 Old::Running(node) => keyed_at(&mut self.program, *node),
-                Old::Aside(identity) => self.aside.get_mut(identity).map(|(keyed, _)| keyed),
+                Old::Aside(identity) => self.aside.get_mut(identity).and_then(|aside| match &mut aside.what {
+                    What::Tasks(tasks) => Some(tasks),
+                    What::Tables(_) => None,
+                }),
             };
             if let (Some(new), Some(old)) = (keyed_at(&mut next, new), old) {
                 new.take_over(old);
@@ -81,7 +83,9 @@ impl Session {
         if tried {
             self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), self.text.clone()));
         } else {
-            self.put_aside(old, taking);
+            let text = std::mem::take(&mut self.text);
+            self.put_aside(old, &text, taking);
+            self.text = text;
         }
         switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
@@ -189,10 +193,18 @@ impl Session {
             };
             let mut before = self.program.keyed();
             let running = before.find(|(old, _)| self.program.nodes[*old].identity == *from);
-            let running = running.map(|(old, tasks)| (Old::Running(old), tasks));
-            let aside = || self.aside.get(from).map(|(tasks, _)| (Old::Aside(from.clone()), tasks));
-            let Some((old, tasks)) = running.or_else(aside) else { continue };
-            if moved.is_none() && keyed.is_like(tasks) && !copied {
+            let (old, tasks, tables) = match (running, self.aside.get(from)) {
+                (Some((old, tasks)), _) => (Old::Running(old), Some(tasks), None),
+                (None, Some(Aside { what: What::Tasks(tasks), .. })) => (Old::Aside(from.clone()), Some(tasks), None),
+                (None, Some(aside)) => (Old::Aside(from.clone()), None, Some(aside)),
+                // It was put aside for too long, or it never remembered anything.
+                (None, None) => continue,
+            };
+            if let Some(tasks) = tasks
+                && moved.is_none()
+                && keyed.is_like(tasks)
+                && !copied
+            {
                 same.push((*node, old));
                 continue;
             }
@@ -200,7 +212,8 @@ impl Session {
                 continue;
             }
             let failed = |failure| (of.place(), failure);
-            let tables = tasks.save().map_err(at(*node)).map_err(failed)?;
+            let tables = tasks.map(Keyed::save).or_else(|| tables.map(Aside::tables)).unwrap_or_else(|| Ok(Vec::new()));
+            let tables = tables.map_err(at(*node)).map_err(failed)?;
             let tables = match (moved, operators.get(of.identity.as_str())) {
                 (Some(moved), Some(op)) => op.migrated(moved, tables).map_err(at(*node)).map_err(failed)?,
                 _ => tables,
@@ -208,23 +221,6 @@ impl Session {
             keyed.load(&tables as &[SavedTable], &self.pool).map_err(at(*node)).map_err(failed)?;
         }
         Ok(same)
-    }
-
-    /// Keeps state that nobody took over, for an hour: its stage may come again.
-    pub(super) fn put_aside(&mut self, old: Program, taking: &Taking) {
-        let now = self.now();
-        let taken = |identity: &String| taking.states.values().any(|(from, _)| from == identity);
-        self.aside.retain(|identity, (_, since)| now.saturating_sub(*since) < ASIDE && !taken(identity));
-        let Program { steps, nodes, .. } = old;
-        for step in steps {
-            if let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step
-                && !taken(&nodes[node].identity)
-                && !taking.over.contains(&nodes[node].identity)
-                && keyed.held() != <_>::default()
-            {
-                self.aside.insert(nodes[node].identity.clone(), (keyed, now));
-            }
-        }
     }
 
     /// With another interval ticks are counted from here on: those that it would have had before were never due.

@@ -18,7 +18,7 @@ pub(in crate::engine) struct Recovered {
     pub(in crate::engine) head: Head,
     /// The text that the last batch was run by.
     pub(in crate::engine) text: Option<Vec<u8>>,
-    pub(super) owned: Owned,
+    pub(in crate::engine) owned: Owned,
     /// What was committed and may not have been delivered, oldest first, with the batch's first record.
     pub(super) undelivered: Vec<(u64, Undelivered)>,
     /// The last record that counts.

@@ -1,11 +1,13 @@
 //! A session that goes on where a checkpoint ends, and says there what becomes of it.
 
+use crate::engine::durable::image::Owner;
 use crate::engine::durable::snapshots::Retention;
 use crate::engine::durable::{Durable, Start, Undelivered, failed};
 use crate::engine::failure::{EngineError, Failure, at};
 use crate::engine::session::{Opening, Session, before_start};
+use crate::engine::snapshot::State;
 use crate::plan::Plan;
-use crate::plan::operator::TaskError;
+use crate::plan::operator::{Changes, TaskError};
 
 impl Session {
     /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
@@ -42,6 +44,7 @@ impl Session {
             .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes));
         resumed.map_err(|failure| session.failed(failure))?;
         session.opening = opening;
+        session.text = recovered.text.take().unwrap_or_default();
         let taking = taking.anew();
         notes.extend(session.switch(plan, &taking)?.notes);
         // The old text only told what there was: it cannot be gone back to.
@@ -86,7 +89,11 @@ impl Session {
         let has_new_logs = self.program.keep_received(&mut durable.logs, clock, stop)?;
         if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);
-            let all = self.program.everything(head, &self.carry, durable.told())?;
+            let mut all = self.program.everything(head, &self.carry, durable.told())?;
+            let aside = self.saved_aside().map_err(at(usize::MAX))?.into_iter();
+            all.tables.extend(
+                aside.map(|(identity, State { word, tables })| (Owner::Aside(identity), word, Changes::All(tables))),
+            );
             durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;
         }
         self.program.track();

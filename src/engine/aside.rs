@@ -5,13 +5,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
-use crate::engine::durable::image::Owner;
 use crate::engine::keyed::Keyed;
-use crate::engine::program::{Program, Stage, Step};
+use crate::engine::program::{Program, Step};
 use crate::engine::session::Session;
 use crate::engine::snapshot::State;
 use crate::plan::memory::Taking;
-use crate::plan::operator::{Changes, Held, SavedTable, TaskError};
+use crate::plan::operator::{Held, SavedTable, TaskError};
 
 /// How long state is kept that nobody took over, in microseconds.
 const KEPT: i64 = 3_600_000_000;
@@ -102,10 +101,8 @@ impl Session {
         self.aside.retain(|identity, aside| !aside.is_over(now) && !is_taken(identity, taking));
         let text: Arc<[u8]> = text.into();
         let Program { steps, nodes, .. } = old;
-        for step in steps {
-            if let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step
-                && is_left(&nodes[node].identity, &keyed, taking)
-            {
+        for (node, keyed) in steps.into_iter().flat_map(Step::into_keyed) {
+            if is_left(&nodes[node].identity, &keyed, taking) {
                 let (identity, word) = (nodes[node].identity.clone(), nodes[node].word.clone());
                 let aside = Aside { word, what: What::Tasks(keyed), since: now, text: Arc::clone(&text) };
                 self.aside.insert(identity, aside);
@@ -155,7 +152,7 @@ impl Session {
         for identity in over {
             self.aside.remove(&identity);
             if let Some(durable) = &mut self.durable {
-                durable.also(Owner::Aside(identity), Changes::All(Vec::new()));
+                durable.forgets(identity);
             }
         }
     }

@@ -6,6 +6,7 @@ mod contents;
 mod copied;
 pub(super) mod image;
 mod ingest;
+mod merging;
 mod past;
 pub(super) mod positions;
 mod recovered;
@@ -19,7 +20,7 @@ pub use copied::Copied;
 pub use rewound::{Compacted, Differs, Rewound, Versions};
 pub use verified::Verified;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ use snapshots::{Retention, Snapshots};
 
 use crate::engine::aside;
 use crate::engine::clock::Clock;
+use crate::engine::room::ColdPlace;
 use crate::engine::snapshot::{Head, refused};
 use crate::engine::stopping::Stopping;
 use crate::journal::{About, Disk, Journal, Trouble, Tuning};
@@ -68,6 +70,8 @@ pub struct Checkpoint {
     pace: Pace,
     /// Where sources that cannot be read again keep what they take in; none without a journal.
     logs: Option<Logs>,
+    /// For state that does not fit into memory.
+    pub(super) cold: Option<ColdPlace>,
 }
 
 /// Texts by the name of what they are kept for.
@@ -94,6 +98,8 @@ pub(super) struct Durable {
     logs: Logs,
     /// What the next commit says beside what became of its batch.
     also: Vec<(Owner, String, Changes)>,
+    /// Operators whose state is put aside.
+    aside: BTreeSet<String>,
 }
 
 /// The head of a commit.
@@ -101,8 +107,11 @@ pub(super) struct Durable {
 struct CommitHead {
     number: u64,
     micros: i64,
-    /// It says everything: what it does not say is gone.
+    /// It says everything: what it does not say is gone ...
     all: bool,
+    /// ... but what these operators remember, by their identities, which is as it was.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    as_before: BTreeSet<String>,
     /// How many sinks staged something.
     #[serde(default = "unsaid")]
     prepared: usize,
@@ -118,7 +127,8 @@ impl CommitHead {
     fn of(changed: &Changed, all: bool) -> Self {
         let BatchTime { number, micros } = changed.batch;
         let prepared = changed.prepared.len();
-        CommitHead { number, micros, all, prepared, rewound: None, head: changed.head.clone() }
+        let (as_before, head) = (changed.as_before.clone(), changed.head.clone());
+        CommitHead { number, micros, all, as_before, prepared, rewound: None, head }
     }
 }
 
@@ -163,8 +173,9 @@ impl Checkpoint {
             let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
             return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
         }
+        let cold = Some(ColdPlace::new(Arc::clone(&disk), folder.join("cold")));
         let logs = Some(Logs::of(disk, folder, about)?);
-        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs })
+        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs, cold })
     }
 
     /// Whether a folder is a checkpoint.
@@ -175,8 +186,9 @@ impl Checkpoint {
     /// [`Checkpoint::text`] and [`Checkpoint::aside`] without opening the checkpoint: somebody may be using it.
     pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<(Option<Vec<u8>>, Texts), Trouble> {
         let reader = Journal::look(disk, folder)?;
-        let found = Recovered::of((reader.entries(), reader.first()), &reader.records(), &reader.snapshots(), None)?;
-        let aside = texts_aside(&found);
+        let all = (reader.entries(), reader.first());
+        let mut found = Recovered::of(all, &reader.records(), &reader.snapshots(), None)?;
+        let aside = texts_aside(&mut found)?;
         Ok((found.text, aside))
     }
 
@@ -186,8 +198,16 @@ impl Checkpoint {
     }
 
     /// State that was put aside: of what operators, by identity, and the texts in which their stages stood.
-    pub fn aside(&self) -> Texts {
-        texts_aside(&self.recovered)
+    pub fn aside(&self) -> Result<Texts, Trouble> {
+        match &self.journal {
+            Some(journal) if !self.recovered.head.aside.is_empty() => texts_aside(&mut Recovered::of(
+                (journal.entries(), journal.first()),
+                &journal.records(),
+                &journal.snapshots(),
+                None,
+            )?),
+            _ => Ok(Texts::new()),
+        }
     }
 
     /// How many batches were committed.
@@ -204,12 +224,13 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
-        let Checkpoint { journal, recovered, pace, logs } = self;
+        let Checkpoint { journal, recovered, pace, logs, .. } = self;
         let (Some(mut journal), Some(logs)) = (journal, logs) else { return Ok((None, recovered)) };
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs, also: Vec::new() };
+        let aside = recovered.head.aside.clone();
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs, also: Vec::new(), aside };
         Ok((Some(durable), recovered))
     }
 }
@@ -219,12 +240,18 @@ impl Durable {
     pub(super) fn say_all(
         &mut self,
         text: &[u8],
-        all: &Changed,
+        mut all: Changed,
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<(), TaskError> {
         self.also.clear();
-        self.keep_when_there_is_room(all, Some(text), clock, stop)?;
+        let aside = all.tables.iter().filter_map(|(owner, ..)| match owner {
+            Owner::Aside(identity) => Some(identity.clone()),
+            _ => None,
+        });
+        self.aside = aside.collect();
+        all.head.aside.clone_from(&self.aside);
+        self.keep_when_there_is_room(&all, Some(text), clock, stop)?;
         // A batch from here on that was committed before is taken back.
         self.undelivered.retain(|(number, _)| *number < all.batch.number);
         Ok(())
@@ -242,9 +269,10 @@ impl Durable {
         &mut self.told
     }
 
-    /// The next commit says this of an owner as well.
-    pub(super) fn also(&mut self, owner: Owner, changes: Changes) {
-        self.also.push((owner, String::new(), changes));
+    /// What was put aside of an operator is gone; the next commit says so.
+    pub(super) fn forgets(&mut self, aside: String) {
+        self.aside.remove(&aside);
+        self.also.push((Owner::Aside(aside), String::new(), Changes::All(Vec::new())));
     }
 
     /// Commits a batch: when this comes back, it counts.
@@ -253,6 +281,7 @@ impl Durable {
             return Ok(());
         }
         changed.tables.append(&mut self.also);
+        changed.head.aside.clone_from(&self.aside);
         let first = self.keep_when_there_is_room(&changed, None, clock, stop)?;
         if !changed.prepared.is_empty() {
             self.undelivered.push_back((changed.batch.number, first));
@@ -351,12 +380,17 @@ impl Durable {
     }
 }
 
-fn texts_aside(found: &Recovered) -> Texts {
-    let aside = found.owned.iter().filter_map(|(owner, (_, tables))| match owner {
-        Owner::Aside(identity) => Some((identity.clone(), aside::text_of(tables)?)),
+/// Reads all that there is for the little that is wanted, so only where there is some.
+fn texts_aside(found: &mut Recovered) -> Result<Texts, Trouble> {
+    if found.head.aside.is_empty() {
+        return Ok(Texts::new());
+    }
+    let rest = found.but_operators(&mut |_| Ok(()))?;
+    let aside = rest.into_iter().filter_map(|(owner, (_, tables))| match owner {
+        Owner::Aside(identity) => Some((identity, aside::text_of(&tables)?)),
         _ => None,
     });
-    aside.collect()
+    Ok(aside.collect())
 }
 
 /// Does what a full disk refuses once there is room.

@@ -5,7 +5,7 @@
 //! As bytes of their own (for tests, and programs that keep them elsewhere) these are the magic line, the frames of
 //! [`image`](super::durable::image), and the xxh3 hash of everything before it (8 bytes, little-endian).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use arrow::array::RecordBatch;
@@ -51,6 +51,9 @@ pub(super) struct Head {
     pub(super) marks: BTreeMap<String, i64>,
     /// By source: the watermark behind everything delivered.
     pub(super) settled: BTreeMap<String, i64>,
+    /// Identities of operators whose state is put aside.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) aside: BTreeSet<String>,
     /// By source: how many rows a second it may give, as far as that was learnt.
     pub(super) rates: BTreeMap<String, f64>,
 }
@@ -180,6 +183,7 @@ mod tests {
             marks: [("totals".into(), 4)].into(),
             settled: [("orders".into(), -3)].into(),
             rates: [("orders".into(), 12.5)].into(),
+            aside: ["older".into()].into(),
         };
         Snapshot {
             head,

@@ -1,20 +1,20 @@
 //! From one program to the next, between two batches: everything of the new one that may fail is done first, while the
 //! old one is whole; then the things that go on change hands, which cannot fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_dsl::Span;
 
-use crate::engine::aside::{Aside, What};
+use crate::engine::aside::What;
 use crate::engine::failure::{EngineError, Failure, Refusal, at};
 use crate::engine::first_batch::FirstBatch;
 use crate::engine::keyed::Keyed;
-use crate::engine::program::{Held, Kind, Program, Stage, Step, open_sink};
+use crate::engine::program::{Held, Kind, Program, Step, open_sink};
 use crate::engine::session::Session;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::Work;
 use crate::plan::memory::Taking;
-use crate::plan::operator::{NotRunnable, SavedTable};
+use crate::plan::operator::NotRunnable;
 use crate::plan::{Operator, Plan};
 
 /// Where tasks are that go on.
@@ -23,6 +23,15 @@ enum Old {
     Running(usize),
     /// Put aside, under an identity.
     Aside(String),
+}
+
+/// What of the state is as it was.
+#[derive(Default)]
+struct Carried {
+    /// Tasks that go on themselves: by node, where they belong and where they are.
+    tasks: Vec<(usize, Old)>,
+    /// Operators that remember the same under the same name.
+    as_before: BTreeSet<String>,
 }
 
 /// What came of a switch.
@@ -55,7 +64,7 @@ impl Session {
         self.stays();
         let has_new_sinks = sinks.keys().any(|identity| !taking.sinks.contains_key(*identity));
         let tried = self.opens_sinks() && has_new_sinks && !self.closes_doors(&next, taking);
-        let tasks = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
+        let Carried { tasks, as_before } = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
         if self.opens_sinks() {
             self.finish_but(taking).map_err(failed)?;
             open_sinks(&mut next, &sinks, taking)?;
@@ -73,6 +82,7 @@ impl Session {
                 new.take_over(old);
             }
         }
+        self.told.retain(|identity| as_before.contains(identity));
         let (carry, last) = (self.carry.clone(), self.last);
         take_inputs(&mut self.program, &mut next, taking, tried);
         take_sinks(&mut self.program, &mut next, taking);
@@ -81,7 +91,8 @@ impl Session {
         self.keep_time(next.every);
         let old = std::mem::replace(&mut self.program, next);
         if tried {
-            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), self.text.clone()));
+            let (text, told) = (self.text.clone(), self.told.clone());
+            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), text, told));
         } else {
             let text = std::mem::take(&mut self.text);
             self.put_aside(old, &text, taking);
@@ -170,19 +181,18 @@ impl Session {
     }
 
     /// Loads the state that is carried over into the tasks of the new program. What is left are tasks that go on as
-    /// they are: by node, where they belong and where they are. `copied`: none does, the old ones stay whole.
+    /// they are. `copied`: none does, the old ones stay whole.
     fn carry_state(
         &self,
         plan: &Plan,
         taking: &Taking,
         next: &mut Program,
         copied: bool,
-    ) -> Result<Vec<(usize, Old)>, (String, Failure)> {
+    ) -> Result<Carried, (String, Failure)> {
         let operators = operators(plan);
-        let mut same = Vec::new();
+        let mut carried = Carried::default();
         let Program { steps, nodes, .. } = next;
-        for step in steps {
-            let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step else { continue };
+        for (node, keyed) in steps.iter_mut().flat_map(Step::keyed_mut) {
             let of = &nodes[*node];
             let stateful = operators.get(of.identity.as_str()).is_some_and(|op| op.properties().stateful);
             let (from, moved) = match taking.states.get(&of.identity) {
@@ -193,34 +203,51 @@ impl Session {
             };
             let mut before = self.program.keyed();
             let running = before.find(|(old, _)| self.program.nodes[*old].identity == *from);
-            let (old, tasks, tables) = match (running, self.aside.get(from)) {
-                (Some((old, tasks)), _) => (Old::Running(old), Some(tasks), None),
-                (None, Some(Aside { what: What::Tasks(tasks), .. })) => (Old::Aside(from.clone()), Some(tasks), None),
-                (None, Some(aside)) => (Old::Aside(from.clone()), None, Some(aside)),
-                // It was put aside for too long, or it never remembered anything.
-                (None, None) => continue,
-            };
-            if let Some(tasks) = tasks
+            let running = running.map(|(old, tasks)| (Old::Running(old), tasks));
+            let aside = self.aside.get(from).filter(|_| running.is_none());
+            let tasks = running.or_else(|| match &aside?.what {
+                What::Tasks(tasks) => Some((Old::Aside(from.clone()), tasks)),
+                What::Tables(_) => None,
+            });
+            if let Some((Old::Running(_), tasks)) = &tasks
                 && moved.is_none()
-                && keyed.is_like(tasks)
-                && !copied
+                && *from == of.identity
+                && keyed.remembers_like(tasks)
             {
-                same.push((*node, old));
-                continue;
+                carried.as_before.insert(of.identity.clone());
             }
+            let tasks = match tasks {
+                Some((old, tasks)) if moved.is_none() && keyed.is_like(tasks) && !copied => {
+                    carried.tasks.push((*node, old));
+                    continue;
+                }
+                tasks => tasks.map(|(_, tasks)| tasks),
+            };
             if !stateful {
                 continue;
             }
             let failed = |failure| (of.place(), failure);
-            let tables = tasks.map(Keyed::save).or_else(|| tables.map(Aside::tables)).unwrap_or_else(|| Ok(Vec::new()));
-            let tables = tables.map_err(at(*node)).map_err(failed)?;
-            let tables = match (moved, operators.get(of.identity.as_str())) {
-                (Some(moved), Some(op)) => op.migrated(moved, tables).map_err(at(*node)).map_err(failed)?,
-                _ => tables,
+            let op = operators.get(of.identity.as_str());
+            let mut hand = |tables| {
+                let tables = match (moved, op) {
+                    (Some(moved), Some(op)) => op.migrated(moved, tables)?,
+                    _ => tables,
+                };
+                let mut tables = tables.into_iter();
+                tables.try_for_each(|table| keyed.arrive(&table.name, table.identity, table.rows))
             };
-            keyed.load(&tables as &[SavedTable], &self.pool).map_err(at(*node)).map_err(failed)?;
+            let mut handed = match (tasks, aside) {
+                (Some(tasks), _) => tasks.each_saved(&mut hand),
+                (None, Some(aside)) => aside.tables().and_then(hand),
+                // It was put aside for too long, or never remembered anything.
+                (None, None) => continue,
+            };
+            if handed.is_ok() {
+                handed = keyed.arrived(&self.pool);
+            }
+            handed.map_err(at(*node)).map_err(failed)?;
         }
-        Ok(same)
+        Ok(carried)
     }
 
     /// With another interval ticks are counted from here on: those that it would have had before were never due.
@@ -318,11 +345,8 @@ fn operators(plan: &Plan) -> BTreeMap<&str, &dyn Operator> {
     plan.ordered().into_iter().filter_map(operator).collect()
 }
 
-fn keyed_at(program: &mut Program, node: usize) -> Option<&mut crate::engine::keyed::Keyed> {
-    program.steps.iter_mut().find_map(|step| match step {
-        Step::Compute(Stage { then: Some((at, keyed)), .. }) if *at == node => Some(keyed),
-        _ => None,
-    })
+fn keyed_at(program: &mut Program, node: usize) -> Option<&mut Keyed> {
+    program.steps.iter_mut().flat_map(Step::keyed_mut).find(|(at, _)| *at == node).map(|(_, keyed)| keyed)
 }
 
 /// Hands sources and tables over. `back`: it must be possible to give them back, so what the old program reads is read.

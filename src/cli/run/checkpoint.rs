@@ -60,7 +60,7 @@ pub(super) fn begin(
         }
     };
     let text = Kept::of(&program, &set).encode();
-    let aside = Kept::all_aside(checkpoint.aside());
+    let aside = Kept::all_aside(checkpoint.aside().map_err(|trouble| Failure::new(trouble.to_string()))?);
     let Some(before) = checkpoint.text().filter(|before| *before != text) else {
         return Ok(Ok(Begun {
             plan,

@@ -26,6 +26,8 @@ pub(in crate::engine) struct Changed {
     pub(in crate::engine) batch: BatchTime,
     /// What became of tables, by owner, with the owner's word.
     pub(in crate::engine) tables: Vec<(Owner, String, Changes)>,
+    /// Operators that remember what they did, where everything else is said anew.
+    pub(in crate::engine) as_before: BTreeSet<String>,
     /// What sinks will deliver.
     pub(in crate::engine) prepared: Vec<Prepared>,
 }
@@ -57,7 +59,14 @@ impl Program {
     }
 
     /// Everything as it is between two batches.
-    pub(in crate::engine) fn everything(&self, head: Head, carry: &Carry, told: &mut Told) -> Result<Changed, Failure> {
+    /// `as_before`: operators that need not be told of.
+    pub(in crate::engine) fn everything(
+        &self,
+        head: Head,
+        carry: &Carry,
+        told: &mut Told,
+        as_before: BTreeSet<String>,
+    ) -> Result<Changed, Failure> {
         let batch = BatchTime { number: head.number, micros: head.last.unwrap_or_default() };
         let mut tables = Vec::new();
         told.clear();
@@ -76,8 +85,11 @@ impl Program {
             }
         }
         for (node, keyed) in self.keyed() {
-            let saved = keyed.save().map_err(at(node))?;
             let of = &self.nodes[node];
+            if as_before.contains(&of.identity) {
+                continue;
+            }
+            let saved = keyed.save().map_err(at(node))?;
             if !saved.is_empty() {
                 tables.push((Owner::State(of.identity.clone()), of.word.clone(), Changes::All(saved)));
             }
@@ -86,7 +98,7 @@ impl Program {
             let all = Changes::All(vec![refused(rows.clone())]);
             tables.push((Owner::Rejected(self.nodes[*node].identity.clone()), String::new(), all));
         }
-        Ok(Changed { head, batch, tables, prepared: Vec::new() })
+        Ok(Changed { head, batch, tables, as_before, prepared: Vec::new() })
     }
 
     /// What became of everything in a batch that is computed.
@@ -121,7 +133,7 @@ impl Program {
                 }
             }
         }
-        Ok(Changed { head, batch, tables, prepared: Vec::new() })
+        Ok(Changed { head, batch, tables, ..Changed::default() })
     }
 
     /// Sources that things are pushed at keep them from now on. Whether one has a new log.
@@ -193,7 +205,7 @@ fn positions(intake: &Intake) -> Cow<'_, Positions> {
 }
 
 /// Whether nothing changed.
-fn is_nothing(changes: &Changes) -> bool {
+pub(in crate::engine) fn is_nothing(changes: &Changes) -> bool {
     match changes {
         Changes::All(_) => false,
         Changes::Some(tables) => {

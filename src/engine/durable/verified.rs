@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::durable::image::Owner;
+use crate::engine::durable::image::{Owned, Owner};
 use crate::engine::durable::recovered::{Recovered, parts, snapshot};
 use crate::engine::durable::{COMMIT, Checkpoint, CommitHead, DONE, DoneHead, PART, ingest, positions};
 use crate::journal::{Disk, Entry, Journal, Reader, Snapshots, Trouble, as_trouble};
@@ -42,8 +42,9 @@ impl Checkpoint {
                     Err(trouble) => found.wrong(&trouble),
                 }
                 let all = (reader.entries(), reader.first());
-                match Recovered::of(all, &reader.records(), &reader.snapshots(), None) {
-                    Ok(recovered) => found.missing_logs(disk, folder, &recovered),
+                let whole = Recovered::of(all, &reader.records(), &reader.snapshots(), None);
+                match whole.and_then(|mut whole| whole.but_operators(&mut |_| Ok(()))) {
+                    Ok(owned) => found.missing_logs(disk, folder, &owned),
                     Err(trouble) => found.wrong(&trouble),
                 }
             }
@@ -70,8 +71,8 @@ impl Checkpoint {
 
 impl Verified {
     /// A log that was read from must be there.
-    fn missing_logs(&mut self, disk: &Arc<dyn Disk>, folder: &Path, recovered: &Recovered) {
-        let sources = recovered.owned.iter().filter(|(owner, _)| matches!(owner, Owner::Source(_)));
+    fn missing_logs(&mut self, disk: &Arc<dyn Disk>, folder: &Path, owned: &Owned) {
+        let sources = owned.iter().filter(|(owner, _)| matches!(owner, Owner::Source(_)));
         for (_, (_, tables)) in sources {
             let known = positions::read(tables).map(|state| state.positions).unwrap_or_default();
             let read = known.iter().filter(|(split, at)| ingest::is_log(split) && !at.0.is_empty());
@@ -131,7 +132,9 @@ impl Verified {
             Ok(numbers) => {
                 self.snapshots = numbers.len();
                 for number in numbers {
-                    let sound = bytes(snapshots, number).and_then(|()| snapshot(snapshots, number).map(drop));
+                    let sound = bytes(snapshots, number)
+                        .and_then(|()| snapshot(snapshots, number))
+                        .and_then(|mut found| found.each(&mut |_| Ok(())));
                     if let Err(trouble) = sound {
                         self.wrong(&trouble);
                     }

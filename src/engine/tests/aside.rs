@@ -53,7 +53,7 @@ impl World {
         let checkpoint = self.checkpoint();
         let before = checkpoint.text().map(|text| String::from_utf8(text.to_vec()).unwrap());
         let changed = before.filter(|before| before != text).map(|before| {
-            let taking = self.taking(&before, text, &checkpoint.aside(), answer);
+            let taking = self.taking(&before, text, &checkpoint.aside().unwrap(), answer);
             (optimize(plan(&before, &self.had, 1)).plan, taking)
         });
         let start = Start { checkpoint, text: text.as_bytes().to_vec(), changed };
@@ -75,9 +75,9 @@ impl World {
 
     /// What the totals have, in the checkpoint: as state, and put aside.
     fn totals(&self) -> [usize; 2] {
-        let found = self.checkpoint().found().unwrap();
+        let found = self.checkpoint().found().unwrap().owned().unwrap();
         let rows = |owner: Owner| {
-            let tables = found.owned.get(&owner).map(|(_, tables)| of_tables(tables.clone()).0).unwrap_or_default();
+            let tables = found.get(&owner).map(|(_, tables)| of_tables(tables.clone()).0).unwrap_or_default();
             tables.iter().flat_map(|table| &table.rows).map(arrow::array::RecordBatch::num_rows).sum()
         };
         [rows(Owner::State(TOTALS.into())), rows(Owner::Aside(TOTALS.into()))]
@@ -101,7 +101,7 @@ fn state_that_is_put_aside_is_there_for_an_hour_and_then_gone() {
             drop(session);
             assert_eq!(world.totals(), [totals, 0]);
         } else {
-            assert_eq!(world.checkpoint().aside(), []);
+            assert_eq!(world.checkpoint().aside().unwrap(), []);
         }
     }
 }

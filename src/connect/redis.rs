@@ -20,12 +20,7 @@ pub fn connection() -> Vec<OptionSpec> {
             OptionKind::Secret,
             "`redis://user:password@host:port/database`, or `rediss://` with TLS",
         ),
-        OptionSpec::with_default(
-            "timeout",
-            OptionKind::Duration,
-            "30s",
-            "how long connecting or an answer may take",
-        ),
+        OptionSpec::with_default("timeout", OptionKind::Duration, "30s", "how long connecting or an answer may take"),
     ];
     options.extend(net::client_tls().into_iter().filter(|o| o.name != "tls"));
     options.extend(net::reconnecting());
@@ -64,7 +59,8 @@ impl Server {
     /// Connects, to another node of the same cluster where one is named.
     pub(crate) fn connect(&self, node: Option<(&str, u16)>) -> Result<Connection, TaskError> {
         let client = self.client(node).map_err(TaskError::Stop)?;
-        let connection = client.get_connection_with_timeout(self.timeout).map_err(|e| failed("connect to redis", &e))?;
+        let connection =
+            client.get_connection_with_timeout(self.timeout).map_err(|e| failed("connect to redis", &e))?;
         let timed = connection.set_read_timeout(Some(self.timeout));
         timed.and_then(|()| connection.set_write_timeout(Some(self.timeout))).map_err(|e| failed("use redis", &e))?;
         Ok(connection)

@@ -105,12 +105,18 @@ fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
     }
     let key = settings.texts("key");
     let unknown = key.into_iter().filter(|name| endpoint.schema.get(name).is_none());
-    found.extend(unknown.map(|name| {
-        Conflict::value("key", format!("the rows have no column `{name}`"), "name columns of the rows")
-    }));
+    found.extend(
+        unknown.map(|name| {
+            Conflict::value("key", format!("the rows have no column `{name}`"), "name columns of the rows")
+        }),
+    );
     if write == "changes" && !endpoint.changes {
         let message = "`write: changes` wants rows that take back earlier ones";
-        found.push(Conflict::between("write", message, "rows that only come replace those that are there:\n  write: upsert"));
+        found.push(Conflict::between(
+            "write",
+            message,
+            "rows that only come replace those that are there:\n  write: upsert",
+        ));
     }
     found
 }

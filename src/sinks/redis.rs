@@ -36,8 +36,12 @@ pub fn entry() -> SinkEntry {
              server loses when it crashes it loses together with the mark, and nothing writes it again: \
              `appendfsync always` loses nothing.",
         )
-        .example("from orders |> into redis(\"order:${order_id}\") { url: env(\"REDIS_URL\"), write: hset, expire: 30d }")
-        .example("from orders |> into redis(\"spent:${user_id}\") { url: env(\"REDIS_URL\"), write: incrby, value: amount }")
+        .example(
+            "from orders |> into redis(\"order:${order_id}\") { url: env(\"REDIS_URL\"), write: hset, expire: 30d }",
+        )
+        .example(
+            "from orders |> into redis(\"spent:${user_id}\") { url: env(\"REDIS_URL\"), write: incrby, value: amount }",
+        )
         .example("from orders |> into redis(\"orders\") { url: secret(\"redis/url\"), write: xadd, trim: 100000 }")
         .alias("valkey"),
         args: vec![OptionSpec::required(

@@ -136,7 +136,7 @@ mod tests {
             format: Some(FormatCall { entry: Arc::new(crate::formats::text::entry()), settings: Settings::default() }),
             schema: schema(),
             changes: false,
-        pipeline: "p".into(),
+            pipeline: "p".into(),
             base: base.into(),
         })
         .unwrap()

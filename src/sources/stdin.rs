@@ -100,7 +100,7 @@ mod tests {
             format: Some(FormatCall { entry: text.into(), settings: Settings::default() }),
             schema: crate::model::Schema::new(columns),
             changes: false,
-        pipeline: "p".into(),
+            pipeline: "p".into(),
             base: Path::new(".").into(),
         };
         let mut input = Some(input);

@@ -108,7 +108,8 @@ impl Builder {
             Builder::Date(to) => {
                 let days = |bytes: &[u8]| Some(i32::from_be_bytes(bytes.try_into().ok()?));
                 // `infinity` is no day: null.
-                let days = value.map_or(Some(None), |b| days(b).map(|days| days.checked_add(DAYS).filter(|_| days != i32::MIN)))?;
+                let days = value
+                    .map_or(Some(None), |b| days(b).map(|days| days.checked_add(DAYS).filter(|_| days != i32::MIN)))?;
                 to.append_option(days);
             }
             Builder::Time(to) => to.append_option(value.map_or(Some(None), |b| eight(b).map(Some))?),

@@ -176,13 +176,7 @@ impl<'a> Column<'a> {
     }
 }
 
-fn list(
-    array: &ListArray,
-    object: u32,
-    items: &Column<'_>,
-    row: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), &'static str> {
+fn list(array: &ListArray, object: u32, items: &Column<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let (from, to) = (array.value_offsets()[row] as usize, array.value_offsets()[row + 1] as usize);
     let mut wrong = None;
     sized(out, |out| {

@@ -85,8 +85,9 @@ pub(crate) fn fits(ty: &Type, target: &Target, column: &str) -> Option<String> {
         Type::Timestamp(_) => one_of(&["timestamptz", "timestamp"]),
         Type::Duration => one_of(&["interval"]),
         // Texts become what is written as text: uuid, inet, an enum.
-        Type::String => (!is_json && base != "bytea" && matches!(target.category.as_str(), "S" | "E" | "U" | "I"))
-            .then(plain),
+        Type::String => {
+            (!is_json && base != "bytea" && matches!(target.category.as_str(), "S" | "E" | "U" | "I")).then(plain)
+        }
         _ => None,
     }
 }

@@ -115,7 +115,8 @@ impl Shape {
         let staged_key: Vec<String> =
             self.columns().filter(|(_, c)| self.key.contains(&c.name)).map(|(staged, _)| staged).collect();
         let by = staged_key.join(", ");
-        let newest = |among: &str| format!("(select distinct on ({by}) * from {STAGE} where {among} order by {by}, n desc)");
+        let newest =
+            |among: &str| format!("(select distinct on ({by}) * from {STAGE} where {among} order by {by}, n desc)");
         let comes = self.op().map_or_else(|| "true".to_owned(), |op| format!("{op} = '+'"));
         let from = match self.write {
             Write::Changes => format!("(select * from {} x where {comes})", newest(&among)),
@@ -127,8 +128,7 @@ impl Shape {
         let known = if sets.is_empty() { "nothing".to_owned() } else { format!("update set {}", sets.join(", ")) };
         // Keys in their order: two sinks that meet in a table do not wait for each other.
         let order: Vec<String> = staged_key.iter().map(|column| format!("s.{column}")).collect();
-        let upsert =
-            format!("{} on conflict ({}) do {known}", insert(&from, &order.join(", ")), key.join(", "));
+        let upsert = format!("{} on conflict ({}) do {known}", insert(&from, &order.join(", ")), key.join(", "));
         let Some(op) = self.op().filter(|_| self.write == Write::Changes) else { return upsert };
         let same = self.columns().filter(|(_, c)| self.key.contains(&c.name));
         let same: Vec<String> =

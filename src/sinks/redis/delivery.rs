@@ -134,9 +134,8 @@ impl Target {
     }
 
     fn find_slots(&mut self) -> Result<(), TaskError> {
-        let found: Vec<Value> = self.with(None, "ask redis for its slots", |connection| {
-            redis::cmd("CLUSTER").arg("SLOTS").query(connection)
-        })?;
+        let found: Vec<Value> = self
+            .with(None, "ask redis for its slots", |connection| redis::cmd("CLUSTER").arg("SLOTS").query(connection))?;
         let range = |value: &Value| -> Option<(u16, u16, Node)> {
             let Value::Array(parts) = value else { return None };
             let number = |value: &Value| redis::from_redis_value_ref::<u16>(value).ok();

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::services::proxy::Proxy;
 use crate::services::{
-    Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, running, shared, timed, to_its_end, until, waited_for,
+    Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, running, shared, timed, to_its_end,
+    until, waited_for,
 };
 
 /// What `psql` says to statements, a line a row.
@@ -140,7 +141,12 @@ fn what_does_not_fit_is_said_at_the_start_with_the_names_of_the_columns() {
     let Some(server) = shared("postgres") else { return };
     sql(server, "create table misfit (id text, n bigint, must int not null, made int generated always as (1) stored)");
     let said = |options: &str, schema: &str| {
-        let folder = over("misfit", schema, "{}", &format!("from rows |> into postgres(\"misfit\") {{ url: env(\"URL\"){options} }}\n"));
+        let folder = over(
+            "misfit",
+            schema,
+            "{}",
+            &format!("from rows |> into postgres(\"misfit\") {{ url: env(\"URL\"){options} }}\n"),
+        );
         let ended = running(folder.path(), &[("URL", &server.url)]).output().unwrap();
         assert!(!ended.status.success());
         String::from_utf8_lossy(&ended.stderr).into_owned()
@@ -381,7 +387,8 @@ fn secured(folder: &Path) -> Option<Server> {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
     fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
     fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
     fs::write(folder.join("password"), "p@ss\n").unwrap();

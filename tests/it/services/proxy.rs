@@ -62,7 +62,8 @@ fn between(mut client: TcpStream, mut server: TcpStream, what: &[u8], cuts: &Ato
         let found = tail.windows(what.len()).any(|window| window == what);
         let keep = tail.len().saturating_sub(what.len() - 1);
         tail.drain(..keep);
-        let last = due.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| if found { n.checked_sub(1) } else { None });
+        let last =
+            due.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| if found { n.checked_sub(1) } else { None });
         if last.is_ok_and(|n| n % 2 == 0) {
             // The client hears nothing more; what it still sends comes to the server.
             let _ = client.shutdown(Shutdown::Write);

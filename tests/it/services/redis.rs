@@ -8,7 +8,10 @@ use std::time::Duration;
 use redis::{Commands, Connection};
 
 use crate::services::proxy::Proxy;
-use crate::services::{Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, shared, timed, to_its_end, until, waited_for};
+use crate::services::{
+    Draw, Server, killed_until_it_ends, number, own, own_with, pipeline, report, shared, timed, to_its_end, until,
+    waited_for,
+};
 
 fn client(server: &Server) -> Connection {
     redis::Client::open(server.url.as_str()).unwrap().get_connection().unwrap()
@@ -199,7 +202,14 @@ fn in_a_cluster_every_row_is_written_once_in_the_slot_of_its_key() {
     let Some(server) = own_cluster() else { return };
     let (folder, sums) = counting("cluster", 9);
     let text = fs::read_to_string(folder.path().join("p.stream")).unwrap();
-    fs::write(folder.path().join("p.stream"), text.replace("backoff: 1ms, retries: 100, max_backoff: 200ms", "backoff: 1ms, retries: 100, max_backoff: 200ms, cluster: true")).unwrap();
+    fs::write(
+        folder.path().join("p.stream"),
+        text.replace(
+            "backoff: 1ms, retries: 100, max_backoff: 200ms",
+            "backoff: 1ms, retries: 100, max_backoff: 200ms, cluster: true",
+        ),
+    )
+    .unwrap();
     to_its_end(folder.path(), &[("URL", &server.url)]);
     counted(&mut client(&server), "cluster", &sums, "in a cluster");
     server.stop("KILL");
@@ -207,7 +217,8 @@ fn in_a_cluster_every_row_is_written_once_in_the_slot_of_its_key() {
 
 /// One node that has all slots.
 fn own_cluster() -> Option<Server> {
-    let server = own_with("redis", "slots", &[("REDIS_OPTIONS", "--cluster-enabled yes --cluster-announce-ip 127.0.0.1")])?;
+    let server =
+        own_with("redis", "slots", &[("REDIS_OPTIONS", "--cluster-enabled yes --cluster-announce-ip 127.0.0.1")])?;
     let mut redis = client(&server);
     redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).exec(&mut redis).unwrap();
     for _ in 0..200 {

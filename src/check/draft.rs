@@ -311,7 +311,7 @@ impl Checker<'_> {
         let node = PlanNode {
             stream: draft.stream.clone(),
             identity,
-            work: Work::Operator(planned.operator),
+            work: Work::Operator(planned.operator.into()),
             outputs,
             fates,
             on_change: None,

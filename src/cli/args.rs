@@ -134,6 +134,9 @@ pub(crate) struct Run {
     /// Write a JSON object a batch to a file; - is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) progress: Option<PathBuf>,
+    /// Say at the end where the time went, and write it to a file that flame graphs are drawn from
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "profile.folded")]
+    pub(crate) profile: Option<PathBuf>,
     /// Serve Prometheus metrics, /health and /ready
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) metrics: Option<String>,

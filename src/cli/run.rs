@@ -4,6 +4,7 @@ mod checkpoint;
 mod live;
 mod log;
 mod many;
+mod profile;
 mod progress;
 
 use std::fs::OpenOptions;
@@ -19,6 +20,7 @@ use checkpoint::Begun;
 use live::Live;
 pub(super) use live::grouped;
 use log::Lines;
+use profile::Profile;
 use progress::Progress;
 
 use super::args::{LogFormat, Run};
@@ -60,6 +62,9 @@ pub(crate) fn run(args: &Run, terminal: &mut Terminal) -> Outcome {
     let many = args.file.is_dir();
     if many && args.from_snapshot.is_some() {
         return Err(Failure::new("a checkpoint is of one pipeline: run that file alone with `--from-snapshot`"));
+    }
+    if many && args.profile.is_some() {
+        return Err(Failure::new("a profile is of one pipeline: run that file alone with `--profile`"));
     }
     let catalog = builtins::catalog();
     let overrides = args.set.iter().cloned().collect();
@@ -144,7 +149,8 @@ fn one(
         let text = (program, &set, draining);
         watched(file, text, given, record, around, (above, args.log_format), (&pipeline, terminal))
     });
-    let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, metrics };
+    let profile = args.profile.as_ref().map(|_| Profile::of(&pipeline));
+    let mut told = Told { terminal, pipeline: pipeline.clone(), live, lines, progress, profile, metrics };
     first.iter().for_each(|text| told.note(text));
     let settings = RunSettings {
         once: args.once,
@@ -159,6 +165,10 @@ fn one(
     let ended = engine::run_from(&optimize(plan).plan, start, settings, &mut told);
     if let Some(live) = &told.live {
         live.clear();
+    }
+    if let (Some(profile), Some(to)) = (&told.profile, &args.profile) {
+        std::fs::write(to, profile.stacks()).map_err(|e| Failure::of(to, &e))?;
+        told.terminal.aside(&profile.table());
     }
     match ended {
         Ok(summary) => {
@@ -280,6 +290,7 @@ struct Told<'a> {
     live: Option<Live>,
     lines: Option<Lines>,
     progress: Option<Progress>,
+    profile: Option<Profile>,
     /// Where somebody may ask for them.
     metrics: Option<Metrics>,
 }
@@ -300,6 +311,9 @@ impl Report for Told<'_> {
             if let Some(error) = progress.failure() {
                 self.note(&format!("progress is written no more: {}", plain_words(&error)));
             }
+        }
+        if let Some(profile) = &mut self.profile {
+            profile.batch(batch);
         }
         if let Some(live) = &mut self.live {
             live.batch(batch);

@@ -124,6 +124,8 @@ pub struct SourceCount {
     pub bad: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Time it was asked and read.
+    pub took: Duration,
     /// How much there is that was not read yet.
     pub backlog: Backlog,
     /// At most so many rows a second, as backpressure has it.
@@ -243,6 +245,7 @@ impl Summary {
             sum.rows += more.rows;
             sum.bad += more.bad;
             sum.bytes += more.bytes;
+            sum.took += more.took;
             sum.left_out += more.left_out;
         }
         for (more, again) in numbered(&batch.operators, |operator| (&operator.stream, &operator.word)) {

@@ -100,7 +100,9 @@ impl Program {
             if let Step::Source(node, intake) = step
                 && (!received || !intake.rewinds())
             {
-                let taken = intake.take(now, drain, means).map_err(at(*node))?;
+                let started = means.clock.ticks();
+                let mut taken = intake.take(now, drain, means).map_err(at(*node))?;
+                taken.took = means.clock.ticks().saturating_sub(started);
                 input.taken.insert(*node, taken);
             }
         }
@@ -204,10 +206,14 @@ impl Program {
         if means.strict {
             work.check_accounts(&self.nodes)?;
         }
+        let mut stays = Vec::new();
         for (node, keyed) in self.keyed() {
             work.counts[node].held = keyed.held();
+            if !keyed.may_be_cold() {
+                stays.push(node);
+            }
         }
-        work.check_limit(&self.nodes, self.state_limit)?;
+        work.check_limit(&self.nodes, &stays, self.state_limit)?;
         let computed = means.clock.ticks();
         let mut staged = self.stage(&mut work, outputs)?;
         let mut committed = means.clock.ticks();
@@ -610,25 +616,25 @@ impl Work<'_> {
         ))))
     }
 
-    /// A pipeline that would remember more than it may stops, instead of being stopped by the system. Nothing of the batch
-    /// counts, so it goes on there once there is room.
-    fn check_limit(&self, nodes: &[Node], limit: Option<u64>) -> Result<(), Failure> {
+    /// A pipeline that would have more in memory than it may, and no place to put it, stops instead of being stopped by
+    /// the system. Nothing of the batch counts, so it goes on there once there is room. `stays`: what must be in memory.
+    fn check_limit(&self, nodes: &[Node], stays: &[usize], limit: Option<u64>) -> Result<(), Failure> {
         let Some(limit) = limit else { return Ok(()) };
-        let held = || nodes.iter().zip(&self.counts).enumerate();
-        let sum: u64 = held().map(|(_, (_, count))| count.held.bytes as u64).sum();
+        let mut most: Vec<_> = stays.iter().map(|node| (*node, self.counts[*node].held)).collect();
+        most.retain(|(_, held)| held.bytes > 0);
+        let sum: u64 = most.iter().map(|(_, held)| held.bytes as u64).sum();
         if sum <= limit {
             return Ok(());
         }
-        let mut most: Vec<_> = held().filter(|(_, (_, count))| count.held.bytes > 0).collect();
-        most.sort_by_key(|(_, (_, count))| std::cmp::Reverse(count.held.bytes));
-        let told = most.iter().take(3).map(|(_, (node, count))| {
-            let Held { keys, bytes } = count.held;
-            format!("`{}` {} in {keys} keys or rows", node.identity, show_bytes(bytes as u64))
+        most.sort_by_key(|(_, held)| std::cmp::Reverse(held.bytes));
+        let told = most.iter().take(3).map(|(node, Held { keys, bytes, .. })| {
+            format!("`{}` {} in {keys} keys or rows", nodes[*node].identity, show_bytes(*bytes as u64))
         });
         let (told, sum, limit) = (told.collect::<Vec<_>>().join(", "), show_bytes(sum), show_bytes(limit));
         let why = format!(
             "{sum} would be remembered, more than `state_limit: {limit}` ({told}); make `ttl`, `within` or windows shorter, \
-             have fewer keys, or raise the limit"
+             have fewer keys, raise the limit, or give it a `checkpoint`: there what is known by key lies on disk when it \
+             does not fit"
         );
         Err(at(most.first().map_or(usize::MAX, |(node, _)| *node))(TaskError::Stop(why)))
     }

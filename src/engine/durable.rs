@@ -6,6 +6,7 @@ mod contents;
 mod copied;
 pub(super) mod image;
 mod ingest;
+mod merging;
 mod past;
 pub(super) mod positions;
 mod recovered;
@@ -19,7 +20,7 @@ pub use copied::Copied;
 pub use rewound::{Compacted, Differs, Rewound, Versions};
 pub use verified::Verified;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
 
 use crate::engine::clock::Clock;
+use crate::engine::room::ColdPlace;
 use crate::engine::snapshot::{Head, refused};
 use crate::engine::stopping::Stopping;
 use crate::journal::{About, Disk, Journal, Trouble, Tuning};
@@ -67,6 +69,8 @@ pub struct Checkpoint {
     pace: Pace,
     /// Where sources that cannot be read again keep what they take in; none without a journal.
     logs: Option<Logs>,
+    /// For state that does not fit into memory.
+    pub(super) cold: Option<ColdPlace>,
 }
 
 /// What a run begins with where it has a checkpoint.
@@ -95,8 +99,11 @@ pub(super) struct Durable {
 struct CommitHead {
     number: u64,
     micros: i64,
-    /// It says everything: what it does not say is gone.
+    /// It says everything: what it does not say is gone ...
     all: bool,
+    /// ... but what these operators remember, by their identities, which is as it was.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    as_before: BTreeSet<String>,
     /// How many sinks staged something.
     #[serde(default = "unsaid")]
     prepared: usize,
@@ -112,7 +119,8 @@ impl CommitHead {
     fn of(changed: &Changed, all: bool) -> Self {
         let BatchTime { number, micros } = changed.batch;
         let prepared = changed.prepared.len();
-        CommitHead { number, micros, all, prepared, rewound: None, head: changed.head.clone() }
+        let (as_before, head) = (changed.as_before.clone(), changed.head.clone());
+        CommitHead { number, micros, all, as_before, prepared, rewound: None, head }
     }
 }
 
@@ -157,8 +165,9 @@ impl Checkpoint {
             let why = "it ends before what a snapshot holds, so its end was lost".to_owned();
             return Err(Trouble::Damaged { file: folder.join("journal"), offset: None, why });
         }
+        let cold = Some(ColdPlace::new(Arc::clone(&disk), folder.join("cold")));
         let logs = Some(Logs::of(disk, folder, about)?);
-        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs })
+        Ok(Checkpoint { journal: Some(journal), recovered, pace, logs, cold })
     }
 
     /// Whether a folder is a checkpoint.
@@ -192,7 +201,7 @@ impl Checkpoint {
 
     /// Puts it into use.
     pub(super) fn begin(self, retention: Retention) -> Result<(Option<Durable>, Recovered), Trouble> {
-        let Checkpoint { journal, recovered, pace, logs } = self;
+        let Checkpoint { journal, recovered, pace, logs, .. } = self;
         let (Some(mut journal), Some(logs)) = (journal, logs) else { return Ok((None, recovered)) };
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
@@ -254,24 +263,7 @@ impl Durable {
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<u64, TaskError> {
-        let mut said = false;
-        loop {
-            match self.keep(changed, text) {
-                Err(TaskError::Retry(why)) if !stop.is_over(clock) => {
-                    if !said {
-                        tracing::warn!(%why, "the batch waits");
-                    }
-                    said = true;
-                    stop.wait(clock, PAUSE);
-                }
-                Err(TaskError::Retry(why)) => return Err(TaskError::Stop(why)),
-                Ok(first) if said => {
-                    tracing::info!("there is room again: the batch is committed");
-                    return Ok(first);
-                }
-                other => return other,
-            }
-        }
+        when_there_is_room(clock, stop, "the batch", || self.keep(changed, text))
     }
 
     /// Brings records to the disk; gives the number of the first. [`TaskError::Retry`]: the disk is full, and nothing was
@@ -351,6 +343,33 @@ impl Durable {
         let needed = self.undelivered.front().map(|(_, first)| *first);
         let waited = self.snapshots.wait(&mut self.journal, needed);
         waited.and_then(|()| self.journal.close()).map_err(|trouble| failed(&trouble))
+    }
+}
+
+/// Does what a full disk refuses once there is room.
+fn when_there_is_room<T>(
+    clock: &dyn Clock,
+    stop: &Stopping,
+    what: &str,
+    mut work: impl FnMut() -> Result<T, TaskError>,
+) -> Result<T, TaskError> {
+    let mut said = false;
+    loop {
+        match work() {
+            Err(TaskError::Retry(why)) if !stop.is_over(clock) => {
+                if !said {
+                    tracing::warn!(%why, "{what} waits");
+                }
+                said = true;
+                stop.wait(clock, PAUSE);
+            }
+            Err(TaskError::Retry(why)) => return Err(TaskError::Stop(why)),
+            Ok(done) if said => {
+                tracing::info!("there is room again: {what} is on the disk");
+                return Ok(done);
+            }
+            other => return other,
+        }
     }
 }
 

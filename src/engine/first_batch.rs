@@ -2,7 +2,7 @@
 //! is kept, whole: state was copied and not moved, so that the batch can be computed again by the old text when a new
 //! sink, or a stage, turns out not to work. New sinks deliver first; nothing went anywhere else before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::batch::{Carry, Input};
 use crate::engine::failure::{EngineError, Failure};
@@ -20,12 +20,20 @@ pub(super) struct FirstBatch {
     taking: Taking,
     /// The text of the old one.
     text: Vec<u8>,
+    /// Operators that remembered what they did before the switch, as the checkpoint knows.
+    told: BTreeSet<String>,
 }
 
 impl FirstBatch {
     /// The old program without its sources, tables and those of its sinks that the new one has.
-    pub(super) fn new(old: Program, (carry, last): (Carry, Option<i64>), taking: Taking, text: Vec<u8>) -> Self {
-        FirstBatch { old, carry, last, taking, text }
+    pub(super) fn new(
+        old: Program,
+        (carry, last): (Carry, Option<i64>),
+        taking: Taking,
+        text: Vec<u8>,
+        told: BTreeSet<String>,
+    ) -> Self {
+        FirstBatch { old, carry, last, taking, text, told }
     }
 }
 
@@ -68,6 +76,7 @@ impl Session {
         self.put_aside(old, &taking);
         let aside = self.aside.keys().cloned().collect();
         self.outcome = Some(Ok(Switched { notes: Vec::new(), aside }));
+        self.forget_logs();
     }
 
     /// The first batch failed: the old program goes on, over what that batch has read. A failure of something that the
@@ -81,10 +90,11 @@ impl Session {
         }
         let Some(first) = self.first.take() else { return Err(failure) };
         self.outcome = Some(Err(self.failed(failure)));
-        let FirstBatch { old, carry, last, taking, text } = *first;
+        let FirstBatch { old, carry, last, taking, text, told } = *first;
         let mut next = std::mem::replace(&mut self.program, old);
         (self.carry, self.last) = (carry, last);
         // The old program still knows where its sources were before that batch: the checkpoint goes on from there.
+        self.told = told;
         self.runs_by(&text)?;
         let back = backwards(&taking);
         take_inputs(&mut next, &mut self.program, &back, true);

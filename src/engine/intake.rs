@@ -1,6 +1,7 @@
 //! A source as a batch sees it: so much and no more is taken, positions and the watermark move.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
@@ -47,6 +48,8 @@ pub(super) struct Taken {
     pub(super) blocks: Vec<RecordBatch>,
     pub(super) bad: Vec<BadRow>,
     pub(super) bytes: u64,
+    /// How long that took.
+    pub(super) took: Duration,
     /// Positions that moved, to be acknowledged when the batch is delivered: from where, to where.
     pub(super) moved: Vec<(Split, Position, Position)>,
     pub(super) left_out: Vec<LeftOut>,
@@ -164,6 +167,7 @@ impl Intake {
             rows: taken.rows() as u64,
             bad: taken.bad.len() as u64,
             bytes: taken.bytes,
+            took: taken.took,
             backlog: self.source.backlog(),
             rate: self.rate.as_ref().and_then(Rate::current).map(|rate| rate as u64),
             left_out: taken.left_out.len() as u64,
@@ -190,6 +194,11 @@ impl Intake {
     /// Whether it goes on from its positions after a crash.
     pub(super) fn goes_on(&self) -> bool {
         self.rewinds || self.logged
+    }
+
+    /// Whether it has a door that things are pushed in at, which only one can have.
+    pub(super) fn is_pushed_at(&self) -> bool {
+        self.source.is_pushed_at()
     }
 
     /// Whether it is to be given a log.

@@ -2,6 +2,7 @@
 //! run is found out here, all of it, before anything starts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use millstream_dsl::Span;
 
@@ -12,6 +13,7 @@ use crate::engine::keyed::Keyed;
 use crate::engine::later;
 use crate::engine::outlet::Outlet;
 use crate::engine::queue::Queue;
+use crate::engine::room::Room;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::operator::{NotRunnable, Task, TaskError};
@@ -42,10 +44,12 @@ pub(super) struct Program {
 }
 
 /// What a program is to be beside what the plan says.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Setup {
     /// Into how many partitions rows are brought together.
     pub(super) partitions: usize,
+    /// Where state is put that is too much for memory; nowhere for none.
+    pub(super) room: Option<Arc<Room>>,
     /// Sources and tables are queues instead of what the text says.
     pub(super) queued: bool,
     /// These are, where not all are; a batch takes one block of theirs where their option `one_at_a_time` says so.
@@ -123,16 +127,20 @@ impl Program {
         });
         keyed.flatten().map(|(node, keyed)| (*node, keyed))
     }
-}
 
-impl Program {
+    /// What gathers rows or remembers some under an identity.
+    pub(super) fn keyed_named(&mut self, identity: &str) -> Option<&mut Keyed> {
+        let Program { steps, nodes, .. } = self;
+        steps
+            .iter_mut()
+            .flat_map(Step::keyed_mut)
+            .find(|(node, _)| nodes[*node].identity == identity)
+            .map(|(_, keyed)| keyed)
+    }
+
     /// Everything that remembers something notes what changes from now on.
     pub(super) fn track(&mut self) {
-        for step in &mut self.steps {
-            if let Step::Compute(stage) = step {
-                stage.then.iter_mut().chain(&mut stage.also).for_each(|(_, keyed)| keyed.track());
-            }
-        }
+        self.steps.iter_mut().flat_map(Step::keyed_mut).for_each(|(_, keyed)| keyed.track());
     }
 }
 
@@ -161,6 +169,20 @@ pub(super) enum Step {
     Compute(Stage),
     /// Rows go out.
     Sink(usize, Outlet, Slot),
+}
+
+impl Step {
+    /// What gathers rows or remembers some in it, with its node.
+    pub(super) fn keyed_mut(&mut self) -> impl Iterator<Item = &mut (usize, Keyed)> {
+        let stage = if let Step::Compute(stage) = self { Some(stage) } else { None };
+        stage.into_iter().flat_map(|stage| stage.then.iter_mut().chain(&mut stage.also))
+    }
+
+    /// The same, when nothing else of it is needed any more.
+    pub(super) fn into_keyed(self) -> impl Iterator<Item = (usize, Keyed)> {
+        let stage = if let Step::Compute(stage) = self { Some(stage) } else { None };
+        stage.into_iter().flat_map(|stage| stage.then.into_iter().chain(stage.also))
+    }
 }
 
 /// Operators that run without waiting for each other, up to one that gathers.
@@ -289,7 +311,7 @@ impl Draft<'_> {
         let step = match &self.plan.node(id).work {
             Work::Source(endpoint) => Step::Source(number, self.intake(id, endpoint)?),
             Work::Table(endpoint) => Step::Table(number, Reference::new(endpoint, self.intake(id, endpoint)?)),
-            Work::Operator(operator) => return self.place_operator(id, number, operator.as_ref()),
+            Work::Operator(operator) => return self.place_operator(id, number, operator),
             Work::Sink(endpoint) => {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
                 let held = self.setup.held.sinks.contains(&self.plan.node(id).identity);
@@ -339,14 +361,14 @@ impl Draft<'_> {
         &mut self,
         id: NodeId,
         number: usize,
-        operator: &dyn Operator,
+        operator: &Arc<dyn Operator>,
     ) -> Result<Option<Placed>, NotRunnable> {
         let run = &self.plan.node(id).run;
         if let Some((first, second)) = operator.halves().filter(|_| run.halved) {
             let Task::Rows(task) = first.task()? else {
                 return Err(NotRunnable(format!("the first half of `{}` is not made for blocks", operator.word())));
             };
-            let then = Keyed::new(second.as_ref(), self.setup.partitions)?;
+            let then = self.keyed(&Arc::from(second))?;
             if let Some(stage) = run.first_half_of.and_then(|lead| self.halved.get(&self.numbers[&lead]))
                 && let Some(stage) = &mut self.stages[*stage]
             {
@@ -367,12 +389,16 @@ impl Draft<'_> {
                 Ok(placed)
             }
             Task::Keyed(_) => {
-                let then = Some((number, Keyed::new(operator, self.setup.partitions)?));
+                let then = Some((number, self.keyed(operator)?));
                 let stage = Stage { in_place: run.in_place.clone(), then, ..self.stage(id) };
                 self.stages.push(Some(stage));
                 Ok(Some(Placed::Stage(self.stages.len() - 1)))
             }
         }
+    }
+
+    fn keyed(&self, operator: &Arc<dyn Operator>) -> Result<Keyed, NotRunnable> {
+        Keyed::new(operator, self.setup.partitions, self.setup.room.as_ref())
     }
 
     /// A stage that reads what the node reads, and does nothing yet.

@@ -49,6 +49,7 @@ pub(super) fn at_boundary(
     let outcome = session.switch(&plan, &taking);
     if outcome.is_ok() {
         session.runs_by(&text)?;
+        session.forget_logs();
     }
     let took = clock.ticks().saturating_sub(started);
     let notes = outcome.iter().flat_map(|switched| &switched.notes);

@@ -90,6 +90,7 @@ pub fn run_from(
         clock: Arc::clone(&settings.clock),
         stop: Arc::clone(&settings.stop),
         grace: settings.drain,
+        cold: None,
         history: String::new(),
     };
     let mut session = match start {

@@ -18,6 +18,7 @@ use crate::engine::pool::Pool;
 use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
 use crate::engine::queue::Inlet;
 use crate::engine::rate::Done;
+use crate::engine::room::{ColdPlace, Room};
 use crate::engine::snapshot::{Head, Snapshot, SourceState, State};
 use crate::engine::stopping::Stopping;
 use crate::engine::switch::Switched;
@@ -27,6 +28,9 @@ use crate::plan::seams::{BadRow, Bell};
 
 /// Microseconds after which an empty batch looks for what has expired, under `every: 0s`.
 const EXPIRY: i64 = 1_000_000;
+
+/// Into so many partitions rows are brought together where some may lie on disk.
+const PIECES: usize = 64;
 
 /// How a pipeline is opened. The default is how test blocks want it: rows are handed in, one thread, nothing is
 /// written, everything can be looked at, and a row that is not accounted for is an error.
@@ -58,6 +62,8 @@ pub struct Opening {
     pub stop: Arc<AtomicBool>,
     /// How long what is under way may take from then on, in microseconds.
     pub grace: i64,
+    /// Where state is put that does not fit into `state_limit`; for none the pipeline stops instead.
+    pub cold: Option<ColdPlace>,
 }
 
 impl Default for Opening {
@@ -76,6 +82,7 @@ impl Default for Opening {
             clock: Arc::new(ManualClock::default()),
             stop: Arc::new(AtomicBool::new(false)),
             grace: 0,
+            cold: None,
         }
     }
 }
@@ -89,8 +96,12 @@ pub struct Session {
     pub(super) stopping: Stopping,
     /// State that nobody took over, for a while: by identity, and since when.
     pub(super) aside: BTreeMap<String, (Keyed, i64)>,
+    /// How much state may be in memory, and where the rest lies.
+    room: Option<Arc<Room>>,
     /// Where batches are committed, so that nothing is lost with the process.
     pub(super) durable: Option<Durable>,
+    /// Operators, by identity, of whose state the checkpoint knows as it is between two batches.
+    pub(super) told: BTreeSet<String>,
     /// The text that runs, as the checkpoint keeps it.
     pub(super) text: Vec<u8>,
     /// What a text that was switched to is taken back for, until its first batch is delivered.
@@ -121,7 +132,9 @@ impl Session {
             opening.history = format!("run {:032x}", fastrand::u128(..));
         }
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
-        let program = prepare(plan, &setup(plan, &opening, &pool)).map_err(EngineError::Refused)?;
+        let mut room = None;
+        make_room(&mut room, plan, &opening).map_err(|error| before_start(plan, error))?;
+        let program = prepare(plan, &setup(plan, &opening, &pool, room.as_ref())).map_err(EngineError::Refused)?;
         let stopping = Stopping::new(Arc::clone(&opening.stop), opening.grace);
         Ok(Session {
             program,
@@ -130,7 +143,9 @@ impl Session {
             opening,
             stopping,
             aside: BTreeMap::new(),
+            room,
             durable: None,
+            told: BTreeSet::new(),
             text: Vec::new(),
             first: None,
             outcome: None,
@@ -344,8 +359,9 @@ impl Session {
     }
 
     /// A plan made ready as this session was opened, but for what is open already.
-    pub(super) fn prepared(&self, plan: &Plan, held: Held) -> Result<Program, EngineError> {
-        let setup = Setup { held, ..setup(plan, &self.opening, &self.pool) };
+    pub(super) fn prepared(&mut self, plan: &Plan, held: Held) -> Result<Program, EngineError> {
+        make_room(&mut self.room, plan, &self.opening).map_err(|error| before_start(plan, error))?;
+        let setup = Setup { held, ..setup(plan, &self.opening, &self.pool, self.room.as_ref()) };
         let mut program = prepare(plan, &setup).map_err(EngineError::Refused)?;
         // What is put in later has this bell already.
         if let Some(bell) = &self.bell {
@@ -464,10 +480,13 @@ impl Session {
 }
 
 /// What a plan is to be beside what it says, given how its session was opened.
-fn setup(plan: &Plan, opening: &Opening, pool: &Pool) -> Setup {
+fn setup(plan: &Plan, opening: &Opening, pool: &Pool, room: Option<&Arc<Room>>) -> Setup {
+    // What may have to be put on disk is put there in small pieces.
+    let usual = if room.is_some() { PIECES.max(pool.size()) } else { pool.size() };
     let written = plan.header.settings.integer("partitions").and_then(|n| usize::try_from(n).ok());
     Setup {
-        partitions: opening.partitions.or(written).unwrap_or(pool.size()).max(1),
+        partitions: opening.partitions.or(written).unwrap_or(usual).max(1),
+        room: room.cloned(),
         queued: opening.queued,
         handed: opening.handed.clone(),
         one_at_a_time: opening.one_at_a_time,
@@ -476,6 +495,19 @@ fn setup(plan: &Plan, opening: &Opening, pool: &Pool) -> Setup {
         watch: opening.watch.clone(),
         held: Held::default(),
     }
+}
+
+/// A room for the state of a plan that has a limit, where what does not fit can be put somewhere.
+fn make_room(room: &mut Option<Arc<Room>>, plan: &Plan, opening: &Opening) -> Result<(), TaskError> {
+    let limit = opening.cold.as_ref().and_then(|place| place.limit(plan));
+    match (limit, &room, &opening.cold) {
+        (Some(limit), Some(room), _) => room.resize(limit),
+        (Some(limit), None, Some(place)) => *room = Some(Room::new(place.clone(), limit)?),
+        // Parts of the plan before may lie there.
+        (None, Some(room), _) => room.resize(u64::MAX),
+        (_, None, _) => {}
+    }
+    Ok(())
 }
 
 /// A failure before anything could be opened.

@@ -91,7 +91,7 @@ mod tests {
                 stream: "revenue".into(),
                 word: "aggregate".into(),
                 filtered: rows_in / 2,
-                held: Held { keys: 3, bytes: 100 },
+                held: Held { keys: 3, bytes: 100, on_disk: 0 },
                 ..OperatorCount::default()
             }],
             sinks: vec![SinkCount { rows: rows_out, ..SinkCount::default() }],

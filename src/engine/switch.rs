@@ -1,18 +1,19 @@
 //! From one program to the next, between two batches: everything of the new one that may fail is done first, while the
 //! old one is whole; then the things that go on change hands, which cannot fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_dsl::Span;
 
 use crate::engine::failure::{EngineError, Failure, Refusal, at};
 use crate::engine::first_batch::FirstBatch;
-use crate::engine::program::{Held, Kind, Program, Stage, Step, open_sink};
+use crate::engine::keyed::Keyed;
+use crate::engine::program::{Held, Kind, Program, Step, open_sink};
 use crate::engine::session::Session;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::Work;
 use crate::plan::memory::Taking;
-use crate::plan::operator::{NotRunnable, SavedTable};
+use crate::plan::operator::NotRunnable;
 use crate::plan::{Operator, Plan};
 
 /// How long state is kept that nobody took over, in microseconds.
@@ -24,6 +25,15 @@ enum Old {
     Running(usize),
     /// Put aside, under an identity.
     Aside(String),
+}
+
+/// What of the state is as it was.
+#[derive(Default)]
+struct Carried {
+    /// Tasks that go on themselves: by node, where they belong and where they are.
+    tasks: Vec<(usize, Old)>,
+    /// Operators that remember the same under the same name.
+    as_before: BTreeSet<String>,
 }
 
 /// What came of a switch.
@@ -54,8 +64,9 @@ impl Session {
             error: failure.error,
         };
         self.stays();
-        let tried = self.opens_sinks() && sinks.keys().any(|identity| !taking.sinks.contains_key(*identity));
-        let tasks = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
+        let has_new_sinks = sinks.keys().any(|identity| !taking.sinks.contains_key(*identity));
+        let tried = self.opens_sinks() && has_new_sinks && !self.closes_doors(&next, taking);
+        let Carried { tasks, as_before } = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
         if self.opens_sinks() {
             self.finish_but(taking).map_err(failed)?;
             open_sinks(&mut next, &sinks, taking, &self.opening.history)?;
@@ -70,6 +81,7 @@ impl Session {
                 new.take_over(old);
             }
         }
+        self.told.retain(|identity| as_before.contains(identity));
         let (carry, last) = (self.carry.clone(), self.last);
         take_inputs(&mut self.program, &mut next, taking, tried);
         take_sinks(&mut self.program, &mut next, taking);
@@ -78,12 +90,28 @@ impl Session {
         self.keep_time(next.every);
         let old = std::mem::replace(&mut self.program, next);
         if tried {
-            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), self.text.clone()));
+            let (text, told) = (self.text.clone(), self.told.clone());
+            self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), text, told));
         } else {
             self.put_aside(old, taking);
         }
         switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
+    }
+
+    /// Whether sources that things are pushed at end here, and others begin: they may stand at the same door, so the old
+    /// ones cannot be kept to go on with. What they hold and no batch had is given up anyway.
+    fn closes_doors(&self, next: &Program, taking: &Taking) -> bool {
+        let pushed = |step: &Step| match step {
+            Step::Source(node, intake) if intake.is_pushed_at() => Some(*node),
+            _ => None,
+        };
+        let ends = self.program.steps.iter().filter_map(pushed).any(|node| {
+            let name = &self.program.nodes[node].stream;
+            !taking.sources.values().any(|old| old == name)
+        });
+        let begins = |node: usize| !taking.sources.contains_key(&next.nodes[node].stream);
+        ends && next.steps.iter().filter_map(pushed).any(begins)
     }
 
     /// The newest time that a source has given.
@@ -150,19 +178,18 @@ impl Session {
     }
 
     /// Loads the state that is carried over into the tasks of the new program. What is left are tasks that go on as
-    /// they are: by node, where they belong and where they are. `copied`: none does, the old ones stay whole.
+    /// they are. `copied`: none does, the old ones stay whole.
     fn carry_state(
         &self,
         plan: &Plan,
         taking: &Taking,
         next: &mut Program,
         copied: bool,
-    ) -> Result<Vec<(usize, Old)>, (String, Failure)> {
+    ) -> Result<Carried, (String, Failure)> {
         let operators = operators(plan);
-        let mut same = Vec::new();
+        let mut carried = Carried::default();
         let Program { steps, nodes, .. } = next;
-        for step in steps {
-            let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step else { continue };
+        for (node, keyed) in steps.iter_mut().flat_map(Step::keyed_mut) {
             let of = &nodes[*node];
             let stateful = operators.get(of.identity.as_str()).is_some_and(|op| op.properties().stateful);
             let (from, moved) = match taking.states.get(&of.identity) {
@@ -176,22 +203,33 @@ impl Session {
             let running = running.map(|(old, tasks)| (Old::Running(old), tasks));
             let aside = || self.aside.get(from).map(|(tasks, _)| (Old::Aside(from.clone()), tasks));
             let Some((old, tasks)) = running.or_else(aside) else { continue };
+            if moved.is_none() && *from == of.identity && keyed.remembers_like(tasks) && matches!(old, Old::Running(_))
+            {
+                carried.as_before.insert(of.identity.clone());
+            }
             if moved.is_none() && keyed.is_like(tasks) && !copied {
-                same.push((*node, old));
+                carried.tasks.push((*node, old));
                 continue;
             }
             if !stateful {
                 continue;
             }
             let failed = |failure| (of.place(), failure);
-            let tables = tasks.save().map_err(at(*node)).map_err(failed)?;
-            let tables = match (moved, operators.get(of.identity.as_str())) {
-                (Some(moved), Some(op)) => op.migrated(moved, tables).map_err(at(*node)).map_err(failed)?,
-                _ => tables,
-            };
-            keyed.load(&tables as &[SavedTable], &self.pool).map_err(at(*node)).map_err(failed)?;
+            let op = operators.get(of.identity.as_str());
+            let mut handed = tasks.each_saved(&mut |tables| {
+                let tables = match (moved, op) {
+                    (Some(moved), Some(op)) => op.migrated(moved, tables)?,
+                    _ => tables,
+                };
+                let mut tables = tables.into_iter();
+                tables.try_for_each(|table| keyed.arrive(&table.name, table.identity, table.rows))
+            });
+            if handed.is_ok() {
+                handed = keyed.arrived(&self.pool);
+            }
+            handed.map_err(at(*node)).map_err(failed)?;
         }
-        Ok(same)
+        Ok(carried)
     }
 
     /// Keeps state that nobody took over, for an hour: its stage may come again.
@@ -200,9 +238,8 @@ impl Session {
         let taken = |identity: &String| taking.states.values().any(|(from, _)| from == identity);
         self.aside.retain(|identity, (_, since)| now.saturating_sub(*since) < ASIDE && !taken(identity));
         let Program { steps, nodes, .. } = old;
-        for step in steps {
-            if let Step::Compute(Stage { then: Some((node, keyed)), .. }) = step
-                && !taken(&nodes[node].identity)
+        for (node, keyed) in steps.into_iter().flat_map(Step::into_keyed) {
+            if !taken(&nodes[node].identity)
                 && !taking.over.contains(&nodes[node].identity)
                 && keyed.held() != <_>::default()
             {
@@ -307,11 +344,8 @@ fn operators(plan: &Plan) -> BTreeMap<&str, &dyn Operator> {
     plan.ordered().into_iter().filter_map(operator).collect()
 }
 
-fn keyed_at(program: &mut Program, node: usize) -> Option<&mut crate::engine::keyed::Keyed> {
-    program.steps.iter_mut().find_map(|step| match step {
-        Step::Compute(Stage { then: Some((at, keyed)), .. }) if *at == node => Some(keyed),
-        _ => None,
-    })
+fn keyed_at(program: &mut Program, node: usize) -> Option<&mut Keyed> {
+    program.steps.iter_mut().flat_map(Step::keyed_mut).find(|(at, _)| *at == node).map(|(_, keyed)| keyed)
 }
 
 /// Hands sources and tables over. `back`: it must be possible to give them back, so what the old program reads is read.

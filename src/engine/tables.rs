@@ -73,83 +73,101 @@ fn with_changes(
     base: Vec<RecordBatch>,
     changes: &[TableChange],
 ) -> Result<Vec<RecordBatch>, TaskError> {
-    let sources: Vec<&RecordBatch> = changes.iter().flat_map(|change| &change.rows).collect();
-    let keys = match (base.first(), sources.first()) {
-        (Some(like), _) => Keys::new(like, identity)?,
-        (None, Some(like)) => Keys::new(like, identity)?,
-        (None, None) => return Ok(base),
-    };
-    let gone = Gone::of(&keys, changes)?;
-    let mut written: HashMap<Box<[u8]>, Written> = HashMap::default();
-    let mut batch = 0;
-    for (step, change) in changes.iter().enumerate() {
-        for rows in &change.rows {
-            let last_gone = gone.last(&keys, rows)?;
-            let encoded = keys.of(rows)?;
-            for (row, key) in encoded.iter().enumerate() {
-                if last_gone.as_ref().is_some_and(|last| last[row].is_some_and(|gone| gone > step)) {
-                    continue;
-                }
-                let (at, order) = ((batch, row), written.len());
-                match written.get_mut(key.data()) {
-                    Some(known) => known.at = at,
-                    None => {
-                        written.insert(key.data().into(), Written { at, order, in_place: false });
-                    }
-                }
-            }
-            batch += 1;
-        }
-    }
+    let Some(mut merge) = Merge::of(identity, base.first(), changes)? else { return Ok(base) };
     let mut kept = Vec::with_capacity(base.len() + 1);
     for rows in base {
-        kept.push(survivors(&keys, rows, &gone, &mut written, &sources)?);
+        kept.push(merge.base(rows)?);
     }
-    let mut new: Vec<&Written> = written.values().filter(|written| !written.in_place).collect();
-    new.sort_unstable_by_key(|written| written.order);
-    let places: Vec<_> = new.into_iter().map(|written| written.at).collect();
-    if !places.is_empty() {
-        kept.push(interleave_record_batch(&sources, &places).map_err(bug)?);
-    }
+    kept.extend(merge.rest()?);
     packed(kept)
 }
 
-/// The rows of a batch of the base that are still there, with what was written in the place of some.
-fn survivors(
-    keys: &Keys,
-    rows: RecordBatch,
-    gone: &Gone,
-    written: &mut HashMap<Box<[u8]>, Written>,
-    sources: &[&RecordBatch],
-) -> Result<RecordBatch, TaskError> {
-    let mut places = Vec::with_capacity(rows.num_rows());
-    let (mut left_out, mut replaced) = (Vec::new(), false);
-    for start in (0..rows.num_rows()).step_by(ROWS) {
-        let piece = rows.slice(start, ROWS.min(rows.num_rows() - start));
-        let last_gone = gone.last(keys, &piece)?;
-        let encoded = keys.of(&piece)?;
-        for (row, key) in encoded.iter().enumerate() {
-            if last_gone.as_ref().is_some_and(|last| last[row].is_some()) {
-                left_out.push(start + row);
-            } else if let Some(written) = written.get_mut(key.data()) {
-                (written.in_place, replaced) = (true, true);
-                places.push((written.at.0 + 1, written.at.1));
-            } else {
-                places.push((0, start + row));
+/// Changes of a table that follow one another, put on its rows as these come by.
+pub(crate) struct Merge {
+    keys: Keys,
+    gone: Gone,
+    written: HashMap<Box<[u8]>, Written>,
+    sources: Vec<RecordBatch>,
+}
+
+impl Merge {
+    /// None where nothing is known of the rows: nobody gave one. `like`: rows of the table.
+    pub(crate) fn of(
+        identity: usize,
+        like: Option<&RecordBatch>,
+        changes: &[TableChange],
+    ) -> Result<Option<Self>, TaskError> {
+        let sources: Vec<RecordBatch> = changes.iter().flat_map(|change| &change.rows).cloned().collect();
+        let Some(like) = like.or(sources.first()) else { return Ok(None) };
+        let keys = Keys::new(like, identity)?;
+        let gone = Gone::of(&keys, changes)?;
+        let mut written: HashMap<Box<[u8]>, Written> = HashMap::default();
+        let mut batch = 0;
+        for (step, change) in changes.iter().enumerate() {
+            for rows in &change.rows {
+                let last_gone = gone.last(&keys, rows)?;
+                let encoded = keys.of(rows)?;
+                for (row, key) in encoded.iter().enumerate() {
+                    if last_gone.as_ref().is_some_and(|last| last[row].is_some_and(|gone| gone > step)) {
+                        continue;
+                    }
+                    let (at, order) = ((batch, row), written.len());
+                    match written.get_mut(key.data()) {
+                        Some(known) => known.at = at,
+                        None => {
+                            written.insert(key.data().into(), Written { at, order, in_place: false });
+                        }
+                    }
+                }
+                batch += 1;
             }
         }
+        Ok(Some(Merge { keys, gone, written, sources }))
     }
-    if replaced {
-        let mut all = vec![&rows];
-        all.extend(sources);
-        return interleave_record_batch(&all, &places).map_err(bug);
+
+    /// Of rows of the base those that are still there, with what was written in the place of some.
+    pub(crate) fn base(&mut self, rows: RecordBatch) -> Result<RecordBatch, TaskError> {
+        let mut places = Vec::with_capacity(rows.num_rows());
+        let (mut left_out, mut replaced) = (Vec::new(), false);
+        for start in (0..rows.num_rows()).step_by(ROWS) {
+            let piece = rows.slice(start, ROWS.min(rows.num_rows() - start));
+            let last_gone = self.gone.last(&self.keys, &piece)?;
+            let encoded = self.keys.of(&piece)?;
+            for (row, key) in encoded.iter().enumerate() {
+                if last_gone.as_ref().is_some_and(|last| last[row].is_some()) {
+                    left_out.push(start + row);
+                } else if let Some(written) = self.written.get_mut(key.data()) {
+                    (written.in_place, replaced) = (true, true);
+                    places.push((written.at.0 + 1, written.at.1));
+                } else {
+                    places.push((0, start + row));
+                }
+            }
+        }
+        if replaced {
+            let mut all = vec![&rows];
+            all.extend(&self.sources);
+            return interleave_record_batch(&all, &places).map_err(bug);
+        }
+        if left_out.is_empty() {
+            return Ok(rows);
+        }
+        let mut stays = vec![true; rows.num_rows()];
+        left_out.into_iter().for_each(|row| stays[row] = false);
+        filter_record_batch(&rows, &BooleanArray::from(stays)).map_err(bug)
     }
-    if left_out.is_empty() {
-        return Ok(rows);
+
+    /// The rows that are new, once all of the base came by.
+    pub(crate) fn rest(self) -> Result<Option<RecordBatch>, TaskError> {
+        let mut new: Vec<&Written> = self.written.values().filter(|written| !written.in_place).collect();
+        new.sort_unstable_by_key(|written| written.order);
+        let places: Vec<_> = new.into_iter().map(|written| written.at).collect();
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let sources: Vec<&RecordBatch> = self.sources.iter().collect();
+        interleave_record_batch(&sources, &places).map(Some).map_err(bug)
     }
-    let mut stays = vec![true; rows.num_rows()];
-    left_out.into_iter().for_each(|row| stays[row] = false);
-    filter_record_batch(&rows, &BooleanArray::from(stays)).map_err(bug)
 }
 
 /// The same rows in few batches: each at least twice as large as the next one.

@@ -55,7 +55,7 @@ impl Lines {
 
 /// What is said of a record that is too long.
 pub(crate) fn too_long(longest: usize) -> String {
-    format!("longer than {longest} bytes, which is what `max_line` allows")
+    format!("longer than {longest} bytes, which is what `max_line` (files) or `max_record` allows")
 }
 
 /// Finds them; `is_record` says whether a line holds a record.

@@ -1,4 +1,4 @@
-//! Functions whose kernels are wrong for some rows: what they give is put right. Found by `tests/bench/compare`.
+//! Functions whose kernels are wrong for some rows: what they give is put right. Found by `tests/bench/agree`.
 
 use std::sync::Arc;
 

@@ -27,6 +27,8 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Takes a file away.
     fn remove(&self, file: &Path) -> io::Result<()>;
+    /// Takes an empty folder away.
+    fn remove_folder(&self, folder: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     /// Locks a file against every other process (and every other lock in this one), without waiting.
@@ -120,6 +122,10 @@ impl Disk for RealDisk {
 
     fn remove(&self, file: &Path) -> io::Result<()> {
         Ok(uninterrupted(|| rustix::fs::unlinkat(CWD, file, AtFlags::empty()))?)
+    }
+
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        Ok(uninterrupted(|| rustix::fs::unlinkat(CWD, folder, AtFlags::REMOVEDIR))?)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -361,7 +361,7 @@ impl Disk for SimulatedDisk {
         if !state.folders.contains(folder) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let inside = state.names.keys().filter(|path| path.parent() == Some(folder));
+        let inside = state.names.keys().chain(&state.folders).filter(|path| path.parent() == Some(folder));
         Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
@@ -415,6 +415,18 @@ impl Disk for SimulatedDisk {
             state.free(file);
             state.names.remove(file);
             state.renamings.push(Naming::Removed(file.to_owned()));
+        }
+        refuse(fault)
+    }
+
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        let (mut state, fault) = self.call()?;
+        if state.names.keys().any(|name| name.parent() == Some(folder)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        // As with making one: no crash brings it back.
+        if state.takes_place(fault) && !state.folders.remove(folder) {
+            return Err(io::ErrorKind::NotFound.into());
         }
         refuse(fault)
     }

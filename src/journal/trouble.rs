@@ -67,7 +67,7 @@ impl Trouble {
     }
 
     /// What a failed call means; a full disk is told from the rest.
-    pub(super) fn io(file: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Trouble {
+    pub(crate) fn io(file: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Trouble {
         move |error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full { file: file.to_owned(), error },
             _ => Trouble::Io { file: file.to_owned(), doing, error },

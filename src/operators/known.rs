@@ -1,7 +1,8 @@
 //! Keys that are remembered between batches. Each has a number for as long as it is remembered; numbers of forgotten
 //! keys are given out again, so that what is kept by number stays small. Knows nothing of stages.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt8Array};
@@ -178,24 +179,30 @@ impl Encoded {
 /// costs nothing until it has come.
 #[derive(Default)]
 pub(super) struct Timers {
-    due: BTreeMap<i64, Vec<u32>>,
+    due: BinaryHeap<Reverse<(i64, u32)>>,
 }
 
 impl Timers {
     /// To be looked at as soon as time is `at`.
     pub(super) fn set(&mut self, at: i64, number: u32) {
-        self.due.entry(at).or_default().push(number);
+        self.due.push(Reverse((at, number)));
     }
 
     /// Takes what is to be looked at by now.
     pub(super) fn take(&mut self, now: i64) -> Vec<u32> {
         let mut taken = Vec::new();
-        while let Some(first) = self.due.first_entry()
-            && *first.key() <= now
+        while let Some(Reverse((at, number))) = self.due.peek()
+            && *at <= now
         {
-            taken.extend(first.remove());
+            taken.push(*number);
+            self.due.pop();
         }
         taken
+    }
+
+    /// How many bytes they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.due.capacity() * size_of::<(i64, u32)>()
     }
 }
 

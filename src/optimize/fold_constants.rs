@@ -25,7 +25,7 @@ fn apply(plan: &mut Plan, _: &Watched<'_>) -> Vec<Remark> {
             folded
         });
         if let (Some(rewritten), false) = (rewritten, said.is_empty()) {
-            plan.node_mut(id).work = Work::Operator(rewritten);
+            plan.node_mut(id).work = Work::Operator(rewritten.into());
             remarks.extend(said.into_iter().map(Remark::fired));
         }
     }

@@ -157,7 +157,7 @@ fn moved(plan: &mut Plan, id: NodeId, condition: &TypedExpr, way: &[Passed]) -> 
     plan.rewire((source, &port), id, 0);
     plan.rewire((id, &Port::Out), farthest.node, farthest.input);
     let node = plan.node_mut(id);
-    node.work = Work::Operator(filter);
+    node.work = Work::Operator(filter.into());
     node.outputs.insert(Port::Out, Edge { state: String::new(), ..edge });
     Some(())
 }

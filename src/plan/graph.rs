@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use millstream_dsl::Span;
 use petgraph::Direction;
@@ -106,7 +107,7 @@ pub enum Work {
     /// Reference data, read anew when it changes.
     Table(Endpoint),
     /// Changes rows.
-    Operator(Box<dyn Operator>),
+    Operator(Arc<dyn Operator>),
     /// Takes rows out.
     Sink(Endpoint),
 }

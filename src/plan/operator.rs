@@ -287,6 +287,8 @@ pub struct Held {
     pub keys: usize,
     /// Bytes of memory, about.
     pub bytes: usize,
+    /// Bytes on disk, of what is not in memory.
+    pub on_disk: usize,
 }
 
 /// State as logical Arrow rows, independent of the algorithm that keeps it. The first column is called `_group`, a

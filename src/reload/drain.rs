@@ -10,6 +10,7 @@
 mod sides;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -347,7 +348,7 @@ impl Build<'_> {
         let node = PlanNode {
             stream: format!("{}{OLD}", node.stream),
             identity: format!("{}{OLD}", node.identity),
-            work: std::mem::replace(&mut node.work, Work::Operator(Box::new(Both { schema }))),
+            work: std::mem::replace(&mut node.work, Work::Operator(Arc::new(Both { schema }))),
             outputs: node.outputs.clone(),
             fates: node.fates.clone(),
             on_change: None,
@@ -413,7 +414,7 @@ impl Build<'_> {
         self.plan.add(PlanNode {
             stream: format!("{stream}{behind}"),
             identity: format!("{identity}/drain {what}/{number}{behind}"),
-            work: Work::Operator(operator),
+            work: Work::Operator(operator.into()),
             outputs: [(Port::Out, edge)].into(),
             fates: <_>::default(),
             on_change: None,

@@ -70,7 +70,8 @@ pub fn entry() -> SourceEntry {
             "Each client's bytes are cut into records by themselves, and a bad row says whose it is. While `buffer` is \
              full nothing is read, so that TCP holds the clients back; datagrams are lost meanwhile. With `framing: \
              forward` every event is an object of JSON with its fields, `tag` and `time`, in any of the protocol's \
-             modes; a client that asks for it is told when its events have been taken in. There is no `--once` for a \
+             modes; a client that asks for it is told when its events have been taken in: with a checkpoint, when they are \
+             on the disk. What others sent in the last moment (30 ms on an idle disk) before a crash is lost. There is no `--once` for a \
              server: such a run takes what has come until then.",
         )
         .example("source lines = listen(\"0.0.0.0:9999\")")

@@ -42,7 +42,8 @@ pub fn entry() -> SourceEntry {
         )
         .details(
             "What was received and not yet delivered is lost when the program dies, unless the pipeline has a \
-                 checkpoint. While `buffer` is full nothing is read, so that TCP holds the server back. Try it with \
+                 checkpoint: then a crash loses only what came in its last moment, which is 30 ms on an idle disk, and \
+                 what was logged comes again without the server. While `buffer` is full nothing is read, so that TCP holds the server back. Try it with \
                  `nc -lk 9999` in another terminal.",
         )
         .example("source lines = socket(\"127.0.0.1:9999\")")

@@ -3,7 +3,7 @@
 //! four ways, and every stream must give the same rows, floats bit for bit: straight in one partition; saved and
 //! restored after every batch in two; optimized in three partitions and gone on with in two at every `crash`; the same
 //! with state that is followed by its changes, held against what would be saved after every batch, and gone on with
-//! after every third one.
+//! after every third one, and that lies on disk between batches every other time.
 //!
 //! | section | does |
 //! | --- | --- |
@@ -20,12 +20,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use millstream::builtins;
 use millstream::check::{Overrides, Program, ProgramFile, check};
-use millstream::engine::{Opening, OperatorCount, Session, Stepped};
+use millstream::engine::{ColdPlace, Opening, OperatorCount, Session, Stepped};
+use millstream::journal::RealDisk;
 use millstream::model::Schema;
 use millstream::optimize::optimize_watched;
 use millstream::plan::catalog::{FormatCall, find};
@@ -36,6 +37,7 @@ use millstream::reload::{Answers, compare};
 use millstream::trial::START;
 use millstream::trial::value::Value;
 use millstream_dsl::{Diagnostic, SourceMap, parse, yaml};
+use tempfile::TempDir;
 
 use crate::files::{below, none, read};
 use crate::program::root;
@@ -147,6 +149,8 @@ struct Run {
     plan: Plan,
     way: Way,
     session: Session,
+    /// Where state lies while it is not needed.
+    cold: Option<TempDir>,
     partitions: usize,
     clock: i64,
     tables: BTreeMap<String, Vec<RecordBatch>>,
@@ -166,14 +170,28 @@ impl Run {
             Way::Saved => 2,
             Way::Optimized | Way::Followed => 3,
         };
-        let mut session = open(&plan, partitions)?;
+        let cold = (way == Way::Followed).then(|| TempDir::new().map_err(said)).transpose()?;
+        let mut session = open(&plan, partitions, cold.as_ref())?;
         let followed = if way == Way::Followed { session.follow().map_err(said)? } else { Vec::new() };
         let followed = (followed, 0);
         let every = session.interval().max(1);
         let clock = (START + every - 1) / every * every;
         let (tables, gave, counts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let until = Vec::new();
-        Ok(Run { text: text.clone(), plan, way, session, partitions, clock, tables, gave, counts, followed, until })
+        Ok(Run {
+            text: text.clone(),
+            plan,
+            way,
+            session,
+            cold,
+            partitions,
+            clock,
+            tables,
+            gave,
+            counts,
+            followed,
+            until,
+        })
     }
 
     fn section(&mut self, section: &Section) -> Result<Option<String>, String> {
@@ -342,7 +360,9 @@ impl Run {
         if matches!(self.way, Way::Optimized | Way::Followed) {
             self.partitions = 5 - self.partitions;
         }
-        self.session = open(&self.plan, self.partitions)?;
+        // Every other time all of it is in memory.
+        let cold = self.cold.as_ref().filter(|_| self.partitions == 3);
+        self.session = open(&self.plan, self.partitions, cold)?;
         self.session.restore(&saved).map_err(said)?;
         if self.way == Way::Followed {
             // Changes go on from what was put together, not from what is saved again.
@@ -390,8 +410,9 @@ impl Run {
     }
 }
 
-fn open(plan: &Plan, partitions: usize) -> Result<Session, String> {
-    Session::open(plan, Opening { partitions: Some(partitions), ..Opening::default() }).map_err(said)
+fn open(plan: &Plan, partitions: usize, cold: Option<&TempDir>) -> Result<Session, String> {
+    let cold = cold.map(|folder| ColdPlace::new(Arc::new(RealDisk), folder.path().join("cold")).beyond(0));
+    Session::open(plan, Opening { partitions: Some(partitions), cold, ..Opening::default() }).map_err(said)
 }
 
 fn said(error: impl std::fmt::Display) -> String {

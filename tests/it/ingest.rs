@@ -1,5 +1,9 @@
 //! Rows that are pushed at a pipeline with a checkpoint, which is killed again and again while they come.
 
+mod edits;
+mod loss;
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
@@ -103,16 +107,21 @@ fn lines_of_clients_are_there_once_but_for_the_last_moment_before_each_crash() {
         })
         .collect();
     kill_again_and_again(folder.path());
-    let kills = KILLS as usize;
     let child = start(folder.path());
     thread::sleep(Duration::from_secs(1));
     over.store(true, Ordering::Relaxed);
     let sent: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
     thread::sleep(Duration::from_secs(1));
     end(child);
+    let (lives, all) = there_once(&lines(&folder.path().join("out")), &sent, KILLS as usize);
+    assert!(lives > KILLS as usize && all > 1_000, "too little came: {lives} lives, {all} lines");
+}
+
+/// Holds what came against what clients sent; gives how many lives of clients there were, and how many lines.
+fn there_once(lines: &[String], sent: &[Vec<u64>], kills: usize) -> (usize, usize) {
     let mut there: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
     let mut cut = 0;
-    for line in lines(&folder.path().join("out")) {
+    for line in lines {
         let parts: Vec<&str> = line.split(':').collect();
         let [client, life, number, "end"] = parts[..] else {
             cut += 1;
@@ -134,7 +143,7 @@ fn lines_of_clients_are_there_once_but_for_the_last_moment_before_each_crash() {
         assert_eq!(had as u64, *count, "the last life of client {client}");
     }
     let all: usize = there.values().map(BTreeSet::len).sum();
-    assert!(there.len() > kills && all > 1_000, "too little came: {} lives, {all} lines", there.len());
+    (there.len(), all)
 }
 
 /// Posts a body; whether it was taken in.

@@ -7,6 +7,7 @@ mod cases;
 mod check;
 mod checkpoint;
 mod codes;
+mod cold;
 mod documents;
 mod endurance;
 mod entries;

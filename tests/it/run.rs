@@ -251,6 +251,37 @@ fn progress_is_an_object_a_batch_and_the_log_may_be_json() {
 }
 
 #[test]
+fn a_profile_says_where_the_time_went() {
+    let pipeline = "pipeline p { every: 1s, checkpoint: \"state\" }\n\
+        source lines = files(\"in/*.txt\") { max_rows: 1 }\n\
+        stream counts = from lines |> where line != \"two\" |> aggregate count() as n by line per batch\n\
+        from counts |> into files(\"out\") { format: json }\n";
+    let folder = folder(pipeline, &[("in/a.txt", "one\ntwo\nthree\n")]);
+    let ran = millstream_in(folder.path(), &["run", "--profile", "p.stream", "--once"], "");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let (_, table) = ran.err.split_once("profile of p: 3 batches, ").expect(&ran.err);
+    let row = |name: &str| {
+        let line = table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {table}"));
+        line[name.len()..].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("source lines")[5..], ["3", "14b"], "{table}");
+    assert_eq!(row("counts |> where")[5..7], ["3", "2"], "{table}");
+    assert_eq!(row("counts |> aggregate")[5..7], ["2", "2"], "{table}");
+    assert_eq!(row("counts |> into files")[5..], ["2", "2"], "{table}");
+    assert!(row("commit")[1].ends_with('%'), "{table}");
+    let stacks = fs::read_to_string(folder.path().join("profile.folded")).unwrap();
+    for stack in ["p;reading;lines ", "p;computing;counts;aggregate ", "p;writing;counts;files ", "p;committing "] {
+        let count =
+            stacks.lines().find_map(|line| line.strip_prefix(stack)).unwrap_or_else(|| panic!("{stack} in {stacks}"));
+        assert!(count.parse::<u64>().unwrap() > 0, "{stacks}");
+    }
+
+    let ran = millstream_in(folder.path(), &["run", "--profile=other.folded", ".", "--once"], "");
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("a profile is of one pipeline"), "{}", ran.err);
+}
+
+#[test]
 fn what_was_received_is_worked_off_before_a_run_ends() {
     use std::io::Write;
     let port = free_port();

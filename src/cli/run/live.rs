@@ -196,7 +196,10 @@ mod tests {
                 backlog: Backlog { pieces: Some(3), bytes: Some(9), ..Backlog::default() },
                 ..SourceCount::default()
             }],
-            operators: vec![OperatorCount { held: Held { keys: 1200, bytes: 48_000 }, ..OperatorCount::default() }],
+            operators: vec![OperatorCount {
+                held: Held { keys: 1200, bytes: 48_000, on_disk: 0 },
+                ..OperatorCount::default()
+            }],
             ..BatchReport::default()
         };
         let text = line(&batch, (10_000, 12));

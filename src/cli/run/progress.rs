@@ -130,6 +130,7 @@ fn state(of: &OperatorCount) -> Value {
         "numRowsRemoved": of.expired,
         "numRowsDroppedByWatermark": of.late,
         "memoryUsedBytes": of.held.bytes,
+        "diskUsedBytes": of.held.on_disk,
     })
 }
 

@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::batch::{Carry, Input};
+use crate::engine::clock::Clock;
 use crate::engine::durable::image::{Owner, Prepared};
 use crate::engine::durable::ingest::Logs;
-use crate::engine::durable::{failed, positions};
+use crate::engine::durable::{failed, positions, when_there_is_room};
 use crate::engine::failure::{Failure, at};
 use crate::engine::intake::Intake;
 use crate::engine::marks::{Heard, Marks};
 use crate::engine::program::{Program, Step};
 use crate::engine::rate::Rate;
 use crate::engine::snapshot::{Head, refused};
+use crate::engine::stopping::Stopping;
 use crate::plan::operator::{BatchTime, Changes, TaskError};
 use crate::plan::seams::{Position, Positions, Split};
 
@@ -24,6 +26,8 @@ pub(in crate::engine) struct Changed {
     pub(in crate::engine) batch: BatchTime,
     /// What became of tables, by owner, with the owner's word.
     pub(in crate::engine) tables: Vec<(Owner, String, Changes)>,
+    /// Operators that remember what they did, where everything else is said anew.
+    pub(in crate::engine) as_before: BTreeSet<String>,
     /// What sinks will deliver.
     pub(in crate::engine) prepared: Vec<Prepared>,
 }
@@ -55,7 +59,14 @@ impl Program {
     }
 
     /// Everything as it is between two batches.
-    pub(in crate::engine) fn everything(&self, head: Head, carry: &Carry, told: &mut Told) -> Result<Changed, Failure> {
+    /// `as_before`: operators that need not be told of.
+    pub(in crate::engine) fn everything(
+        &self,
+        head: Head,
+        carry: &Carry,
+        told: &mut Told,
+        as_before: BTreeSet<String>,
+    ) -> Result<Changed, Failure> {
         let batch = BatchTime { number: head.number, micros: head.last.unwrap_or_default() };
         let mut tables = Vec::new();
         told.clear();
@@ -74,8 +85,11 @@ impl Program {
             }
         }
         for (node, keyed) in self.keyed() {
-            let saved = keyed.save().map_err(at(node))?;
             let of = &self.nodes[node];
+            if as_before.contains(&of.identity) {
+                continue;
+            }
+            let saved = keyed.save().map_err(at(node))?;
             if !saved.is_empty() {
                 tables.push((Owner::State(of.identity.clone()), of.word.clone(), Changes::All(saved)));
             }
@@ -84,7 +98,7 @@ impl Program {
             let all = Changes::All(vec![refused(rows.clone())]);
             tables.push((Owner::Rejected(self.nodes[*node].identity.clone()), String::new(), all));
         }
-        Ok(Changed { head, batch, tables, prepared: Vec::new() })
+        Ok(Changed { head, batch, tables, as_before, prepared: Vec::new() })
     }
 
     /// What became of everything in a batch that is computed.
@@ -119,21 +133,37 @@ impl Program {
                 }
             }
         }
-        Ok(Changed { head, batch, tables, prepared: Vec::new() })
+        Ok(Changed { head, batch, tables, ..Changed::default() })
     }
 
     /// Sources that things are pushed at keep them from now on. Whether one has a new log.
-    pub(in crate::engine) fn keep_received(&mut self, logs: &mut Logs) -> Result<bool, Failure> {
+    pub(in crate::engine) fn keep_received(
+        &mut self,
+        logs: &mut Logs,
+        clock: &dyn Clock,
+        stop: &Stopping,
+    ) -> Result<bool, Failure> {
         let mut any_new = false;
         for step in &mut self.steps {
             let Step::Source(node, intake) = step else { continue };
             if intake.wants_log() {
-                let (log, is_new) = logs.open(intake.positions()).map_err(|trouble| at(*node)(failed(&trouble)))?;
+                let known = intake.positions();
+                let opened = when_there_is_room(clock, stop, "the log of a source", || {
+                    logs.open(known).map_err(|trouble| failed(&trouble))
+                });
+                let (log, is_new) = opened.map_err(at(*node))?;
                 intake.keep(Box::new(log));
                 any_new |= is_new;
             }
         }
         Ok(any_new)
+    }
+
+    /// Takes away the logs that none of its sources has. It may wait for the next start: nothing reads them.
+    pub(in crate::engine) fn forget_logs(&self, logs: &mut Logs) {
+        if let Err(trouble) = logs.keep_only(self.intakes().flat_map(|(_, intake)| intake.positions().keys())) {
+            tracing::warn!(%trouble, "the log of a source that is gone stays for now");
+        }
     }
 
     fn intakes(&self) -> impl Iterator<Item = (&str, &Intake)> {
@@ -175,7 +205,7 @@ fn positions(intake: &Intake) -> Cow<'_, Positions> {
 }
 
 /// Whether nothing changed.
-fn is_nothing(changes: &Changes) -> bool {
+pub(in crate::engine) fn is_nothing(changes: &Changes) -> bool {
     match changes {
         Changes::All(_) => false,
         Changes::Some(tables) => {

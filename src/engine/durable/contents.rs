@@ -138,7 +138,7 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
     let snapshots = snapshots.collect::<Result<_, Trouble>>()?;
     let changed = past.changed(found.sequence);
     let (mut sources, mut remembered) = (Vec::new(), Vec::new());
-    for (owner, (word, tables)) in std::mem::take(&mut found.owned) {
+    for (owner, (word, tables)) in found.owned()? {
         let changed = changed.get(&owner).copied();
         match owner {
             Owner::Source(name) => {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::durable::changed::Changed;
 use crate::engine::durable::contents::looked;
-use crate::engine::durable::image::{Owner, Part, Prepared, Reader, Unread, Writer};
+use crate::engine::durable::image::{Owned, Owner, Part, Prepared, Reader, Unread, Writer};
 use crate::engine::durable::positions;
 use crate::engine::durable::recovered::Recovered;
 use crate::engine::durable::snapshots::Retention;
@@ -32,6 +32,7 @@ const TITLE: &[u8] = b"millstream checkpoint copy ";
 pub struct Copied {
     pipeline: String,
     recovered: Recovered,
+    owned: Owned,
     /// Its sources had logs, which were left behind.
     without_logs: bool,
 }
@@ -50,11 +51,12 @@ impl Copied {
     pub fn of(disk: &Arc<dyn Disk>, folder: &Path) -> Result<Self, String> {
         let copied = looked(disk, folder, |reader| {
             let all = (reader.entries(), reader.first());
-            let recovered = Recovered::of(all, &reader.records(), &reader.snapshots(), None)?;
-            Ok(Copied { pipeline: reader.about().pipeline.clone(), recovered, without_logs: false })
+            let mut recovered = Recovered::of(all, &reader.records(), &reader.snapshots(), None)?;
+            let (owned, pipeline) = (recovered.owned()?, reader.about().pipeline.clone());
+            Ok(Copied { pipeline, recovered, owned, without_logs: false })
         });
         let mut copied = copied.map_err(|trouble| trouble.to_string())?;
-        for (owner, (_, tables)) in &mut copied.recovered.owned {
+        for (owner, (_, tables)) in &mut copied.owned {
             if let Owner::Source(_) = owner {
                 let (kept, had) = positions::without_logs(tables)?;
                 *tables = kept;
@@ -91,7 +93,7 @@ impl Copied {
         let head = CopyHead { pipeline: self.pipeline.clone(), head: self.recovered.head.clone(), undelivered };
         let mut writer = Writer::begin(&mut to, &head)?;
         writer.text(self.recovered.text.as_deref().unwrap_or_default())?;
-        writer.owners(&self.recovered.owned)?;
+        writer.owners(&self.owned)?;
         for prepared in self.recovered.undelivered.iter().flat_map(|(_, of)| &of.prepared) {
             writer.artifact(prepared)?;
         }
@@ -152,22 +154,22 @@ impl Copied {
     fn put_aside(self, disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), Trouble> {
         let checkpoint = Checkpoint::open(disk.clone(), folder, &self.pipeline)?;
         let (Some(mut durable), _) = checkpoint.begin(Retention::Least)? else { return Ok(()) };
-        let Recovered { head, text, owned, undelivered, .. } = self.recovered;
+        let Recovered { head, text, undelivered, .. } = self.recovered;
         for (_, Undelivered { batch, prepared }) in undelivered {
             let head = Head { number: batch.number + 1, last: Some(batch.micros), ..Head::default() };
             let changed = Changed { head, batch, prepared, ..Changed::default() };
             durable.add(&CommitHead::of(&changed, false), &changed, None)?;
         }
         let batch = BatchTime { number: head.number, micros: head.last.unwrap_or_default() };
-        let tables = owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect();
-        let all = Changed { head, batch, tables, prepared: Vec::new() };
+        let tables = self.owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect();
+        let all = Changed { head, batch, tables, ..Changed::default() };
         durable.add(&CommitHead::of(&all, true), &all, text.as_deref())?;
         durable.journal.sync()?;
         durable.journal.close()
     }
 
     /// What a run can begin with that keeps nothing of what becomes of it.
-    pub fn alone(self) -> Result<Checkpoint, String> {
+    pub fn alone(mut self) -> Result<Checkpoint, String> {
         if let Some((_, due)) = self.recovered.undelivered.first() {
             return Err(format!(
                 "batch {} was committed and not delivered: give the pipeline a `checkpoint`, or let the pipeline that \
@@ -175,15 +177,17 @@ impl Copied {
                 due.batch.number
             ));
         }
-        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default(), logs: None })
+        self.recovered.put(self.owned);
+        Ok(Checkpoint { journal: None, recovered: self.recovered, pace: Pace::default(), logs: None, cold: None })
     }
 }
 
 fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
     let (head, mut reader) = Reader::begin::<CopyHead>(from)?;
-    let mut recovered = Recovered { head: head.head, ..Recovered::default() };
+    let mut recovered = Recovered::default();
+    recovered.head = head.head;
     let (mut text, mut all) = (None, Vec::<Prepared>::new());
-    recovered.owned = reader.whole(|part| {
+    let owned = reader.whole(|part| {
         match part {
             Part::Text(found) => text = Some(found),
             Part::Artifact(prepared) => all.push(prepared),
@@ -201,7 +205,7 @@ fn parts(from: &mut dyn Read) -> Result<Copied, Unread> {
         let batch = BatchTime { number, micros };
         recovered.undelivered.push((0, Undelivered { batch, prepared }));
     }
-    Ok(Copied { pipeline: head.pipeline, recovered, without_logs: false })
+    Ok(Copied { pipeline: head.pipeline, recovered, owned, without_logs: false })
 }
 
 /// Sums what passes.

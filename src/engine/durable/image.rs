@@ -91,6 +91,17 @@ pub(in crate::engine) enum Part {
     Text(Vec<u8>),
 }
 
+/// A piece of a stream that says all there is.
+#[derive(Debug)]
+pub(in crate::engine) enum Piece {
+    /// Whose tables follow; its word.
+    Owner(Owner, String),
+    /// Which table of theirs follows, and how many columns at the front tell its rows apart.
+    Table(String, usize),
+    /// Rows of it.
+    Rows(RecordBatch),
+}
+
 /// Writes a stream.
 pub(in crate::engine) struct Writer<W: Write> {
     to: W,
@@ -121,6 +132,17 @@ impl<W: Write> Writer<W> {
             Changes::Some(tables) => {
                 tables.iter().try_for_each(|table| self.table(&table.name, table.identity, &table.gone, &table.rows))
             }
+        }
+    }
+
+    /// A piece of all that there is.
+    pub(in crate::engine) fn piece(&mut self, piece: &Piece) -> io::Result<()> {
+        match piece {
+            Piece::Owner(owner, word) => {
+                self.json(OWNER, &Whose { owner: owner.clone(), word: word.clone(), all: true })
+            }
+            Piece::Table(name, identity) => self.json(TABLE, &Named { name: name.clone(), identity: *identity }),
+            Piece::Rows(rows) => self.rows(ROWS, rows),
         }
     }
 
@@ -259,6 +281,42 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// The text that the stream begins with, where it does.
+    pub(in crate::engine) fn text(&mut self) -> Result<Vec<u8>, Unread> {
+        let mut text = Vec::new();
+        while let Some(piece) = self.frame_if(TEXT)? {
+            text.extend(piece);
+        }
+        Ok(text)
+    }
+
+    /// Hands on the rest of a stream that says all there is, piece by piece.
+    pub(in crate::engine) fn each<E: From<Unread>>(
+        &mut self,
+        mut to: impl FnMut(Piece) -> Result<(), E>,
+    ) -> Result<(), E> {
+        loop {
+            match self.frame()? {
+                (END, _) => return Ok(()),
+                (OWNER, bytes) => match json(&bytes)? {
+                    Whose { owner, word, all: true } => to(Piece::Owner(owner, word))?,
+                    _ => return Err(misplaced().into()),
+                },
+                (TABLE, bytes) => {
+                    let Named { name, identity } = json(&bytes)?;
+                    to(Piece::Table(name, identity))?;
+                }
+                (ROWS, bytes) => decoded(&bytes)?.into_iter().try_for_each(|rows| to(Piece::Rows(rows)))?,
+                _ => return Err(misplaced().into()),
+            }
+        }
+    }
+
+    /// What was not read yet.
+    pub(in crate::engine) fn into_bytes(self) -> R {
+        self.from
+    }
+
     /// Whose tables the rest of the stream tells of; rows are not looked at.
     pub(in crate::engine) fn owners(mut self) -> Result<Vec<Owner>, Unread> {
         let mut owners = Vec::new();
@@ -283,7 +341,7 @@ impl<R: Read> Reader<R> {
                 }
                 other => match beside(other) {
                     true => {}
-                    false => return Err(Unread::wrong("it holds what it may not")),
+                    false => return Err(misplaced()),
                 },
             }
         }
@@ -338,6 +396,10 @@ fn whole(tables: Vec<TableChange>) -> Result<Vec<SavedTable>, Unread> {
         Ok(SavedTable { name: table.name, identity: table.identity, rows: table.rows })
     };
     tables.into_iter().map(table).collect()
+}
+
+fn misplaced() -> Unread {
+    Unread::wrong("it holds what it may not")
 }
 
 /// What is said of a part that has no place in a stream.

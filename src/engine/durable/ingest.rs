@@ -9,6 +9,7 @@
 //! often is [`GROUP`]. While the disk is full nothing is taken in, and it goes on by itself.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -32,7 +33,7 @@ const ENOUGH: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// So many bytes of a message are put into a record.
-const PIECE: usize = 4 << 20;
+const PIECE: usize = if cfg!(test) { 300 } else { 4 << 20 };
 
 /// A log is let go of in pieces of so many bytes.
 const SEGMENT: u64 = 8 << 20;
@@ -63,11 +64,18 @@ impl Logs {
 
     /// The numbers of those that are there.
     fn numbers(&self) -> Result<BTreeSet<u64>, Trouble> {
-        match self.disk.list(&self.folder) {
-            Ok(names) => Ok(names.iter().filter_map(|name| name.parse().ok()).collect()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-            Err(error) => Err(Trouble::Io { file: self.folder.clone(), doing: "look into", error }),
+        Ok(names(&*self.disk, &self.folder)?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Takes away the logs of sources that are gone for good. `needed`: splits that are read. The folder of the last one
+    /// stays, so that its number is not given again.
+    pub(in crate::engine) fn keep_only<'a>(&mut self, needed: impl Iterator<Item = &'a Split>) -> Result<(), Trouble> {
+        let needed: BTreeSet<u64> = needed.filter_map(numbered).collect();
+        let last = self.next - 1;
+        for number in self.numbers()?.difference(&needed) {
+            remove(&*self.disk, &self.folder.join(number.to_string()), *number != last)?;
         }
+        Ok(())
     }
 
     /// The log that positions are in; a new one where they are in none, and `true`.
@@ -94,7 +102,50 @@ pub(super) fn folders(disk: &dyn Disk, checkpoint: &Path) -> Vec<PathBuf> {
     let mut numbers: Vec<u64> =
         disk.list(&folder).unwrap_or_default().iter().filter_map(|name| name.parse().ok()).collect();
     numbers.sort_unstable();
-    numbers.iter().map(|number| folder.join(number.to_string())).collect()
+    let folders = numbers.iter().map(|number| folder.join(number.to_string()));
+    folders.filter(|log| disk.list(log).is_ok_and(|names| names.iter().any(|name| name == ABOUT))).collect()
+}
+
+/// The file without which a folder is no log: it is made last, and goes first.
+const ABOUT: &str = "about";
+
+/// Takes a log away; its folder as well, or all that is in it.
+fn remove(disk: &dyn Disk, log: &Path, folder: bool) -> Result<(), Trouble> {
+    let said = |file: &Path, doing| {
+        let file = file.to_owned();
+        move |error| Trouble::Io { file, doing, error }
+    };
+    let about = log.join(ABOUT);
+    match disk.remove(&about) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(said(&about, "remove")(error)),
+        Err(_) => {}
+        // What is left is no log whatever happens next.
+        Ok(()) => disk.sync_folder(log).map_err(said(log, "make durable what is in"))?,
+    }
+    for inside in ["journal", "snapshots"].map(|name| log.join(name)) {
+        for name in names(disk, &inside)? {
+            disk.remove(&inside.join(&name)).map_err(said(&inside.join(&name), "remove"))?;
+        }
+        if disk.list(&inside).is_ok() {
+            disk.sync_folder(&inside).map_err(said(&inside, "make durable what is in"))?;
+        }
+        match disk.remove_folder(&inside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(said(&inside, "remove")(error)),
+            _ => {}
+        }
+    }
+    for name in names(disk, log)? {
+        disk.remove(&log.join(&name)).map_err(said(&log.join(&name), "remove"))?;
+    }
+    if folder { disk.remove_folder(log).map_err(said(log, "remove")) } else { Ok(()) }
+}
+
+/// What is in a folder, if it is there.
+fn names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, Trouble> {
+    match disk.list(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.map_err(|error| Trouble::Io { file: folder.to_owned(), doing: "look into", error }),
+    }
 }
 
 /// The number of the log that a split is.
@@ -152,20 +203,34 @@ impl Shared {
 impl Log {
     /// Opens a log, or makes it.
     fn open(disk: Arc<dyn Disk>, folder: &Path, about: &About, tuning: Tuning, name: String) -> Result<Self, Trouble> {
+        let (mut log, writer) = Log::found(disk, folder, about, tuning, name)?;
+        let beside = Arc::clone(&log.shared);
+        let writing = std::thread::Builder::new().name("ingest".into()).spawn(move || writer.work(&beside));
+        let writing = writing.map_err(|error| Trouble::Io { file: folder.to_owned(), doing: "write beside", error })?;
+        log.writing = Some(writing);
+        Ok(log)
+    }
+
+    /// A log, and what brings to the disk what is added to it.
+    fn found(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        about: &About,
+        tuning: Tuning,
+        name: String,
+    ) -> Result<(Self, Writer), Trouble> {
         let mut journal = Journal::open(disk, folder, about, tuning)?;
         let records = journal.records();
         let (found, next) = messages(journal.entries(), &records)?;
         // What is there of a message whose end is not is none from here on.
-        journal.append(MARK, &[&next.to_le_bytes()])?;
+        let marked = (next, journal.append(MARK, &[&next.to_le_bytes()])?);
         journal.sync()?;
         let state = State { waiting: Vec::new(), bytes: 0, next, unsynced: next, failed: None, needed: 1, over: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), told: Mutex::new(None) });
         let first = found.iter().filter_map(|message| Some((message.number, message.pieces.first()?.sequence)));
-        let writer = Writer { journal, places: first.collect(), segment: tuning.segment_bytes };
-        let beside = Arc::clone(&shared);
-        let writing = std::thread::Builder::new().name("ingest".into()).spawn(move || writer.work(&beside));
-        let writing = writing.map_err(|error| Trouble::Io { file: folder.to_owned(), doing: "write beside", error })?;
-        Ok(Log { name, shared, records, found, writing: Some(writing) })
+        let places = first.collect();
+        let writer = Writer { journal, holding: Vec::new(), places, marked, segment: tuning.segment_bytes };
+        Ok((Log { name, shared, records, found, writing: None }, writer))
     }
 }
 
@@ -271,17 +336,21 @@ fn number(entry: &Entry, records: &Records) -> Result<u64, Trouble> {
 /// Brings messages to the disk.
 struct Writer {
     journal: Journal,
+    /// What is to be brought there.
+    holding: Vec<(u64, Vec<u8>)>,
     /// Where the messages begin that may still be needed.
     places: VecDeque<(u64, u64)>,
+    /// The last mark: the number it says, and where it is.
+    marked: (u64, u64),
     segment: u64,
 }
 
 impl Writer {
     fn work(mut self, shared: &Shared) {
-        let mut synced: Option<Instant> = None;
+        let (mut synced, mut waits): (Option<Instant>, bool) = (None, false);
         loop {
             let mut state = shared.state();
-            while state.waiting.is_empty() && !state.over {
+            while state.waiting.is_empty() && self.holding.is_empty() && !state.over {
                 state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             // Who comes alone waits for nobody.
@@ -292,18 +361,24 @@ impl Writer {
             {
                 state = shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             }
-            let (waiting, needed, next) = (std::mem::take(&mut state.waiting), state.needed, state.next);
             let over = state.over;
-            state.bytes = 0;
             drop(state);
             synced = Some(Instant::now());
-            let kept = self.keep_when_there_is_room(&waiting, shared);
-            let kept = kept.and_then(|()| self.trim(needed, next));
-            let mut state = shared.state();
-            match kept {
-                Ok(()) => state.unsynced = waiting.last().map_or(state.unsynced, |(number, _)| number + 1),
-                Err(trouble) => state.failed = Some(failed(&trouble)),
+            match self.turn(shared) {
+                Err(trouble @ Trouble::Full { .. }) if !over => {
+                    if !waits {
+                        tracing::warn!(%trouble, "sources wait");
+                    }
+                    waits = true;
+                    let waited = shared.work.wait_timeout_while(shared.state(), PAUSE, |state| !state.over);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                    continue;
+                }
+                Err(trouble) => shared.state().failed = Some(failed(&trouble)),
+                Ok(()) if std::mem::take(&mut waits) => tracing::info!("there is room again: sources go on"),
+                Ok(()) => {}
             }
+            let state = shared.state();
             let (failed, is_over) = (state.failed.is_some(), over && state.waiting.is_empty());
             drop(state);
             shared.tell();
@@ -318,40 +393,51 @@ impl Writer {
         }
     }
 
-    /// While the disk is full nothing is taken in.
-    fn keep_when_there_is_room(&mut self, messages: &[(u64, Vec<u8>)], shared: &Shared) -> Result<(), Trouble> {
-        let mut said = false;
+    /// Brings all that waits to the disk, and lets go of what nobody needs. While the disk is full nothing of it is
+    /// there, and it is to be tried again.
+    fn turn(&mut self, shared: &Shared) -> Result<(), Trouble> {
+        let mut state = shared.state();
+        self.holding.append(&mut state.waiting);
+        state.bytes = 0;
+        let (needed, next) = (state.needed, state.next);
+        drop(state);
+        match self.keep() {
+            Err(full @ Trouble::Full { .. }) => {
+                // What is used up meanwhile may be what takes the room.
+                self.trim(needed, self.holding.first().map_or(next, |(number, _)| *number))?;
+                self.let_go()?;
+                return Err(full);
+            }
+            other => other?,
+        }
+        if let Some((last, _)) = self.holding.drain(..).next_back() {
+            shared.state().unsynced = last + 1;
+        }
+        self.trim(needed, next)
+    }
+
+    /// Removes the segments that are not needed, as far as that can be noted.
+    fn let_go(&mut self) -> Result<(), Trouble> {
         loop {
-            match self.keep(messages) {
-                Err(trouble @ Trouble::Full { .. }) => {
-                    if !said {
-                        tracing::warn!(%trouble, "sources wait");
-                    }
-                    said = true;
-                    let state = shared.state();
-                    let waited = shared.work.wait_timeout_while(state, PAUSE, |state| !state.over);
-                    if waited.unwrap_or_else(PoisonError::into_inner).0.over {
-                        return self.keep(messages);
-                    }
-                }
-                Ok(()) if said => {
-                    tracing::info!("there is room again: sources go on");
-                    return Ok(());
-                }
-                other => return other,
+            match self.journal.sync() {
+                Ok(()) if self.journal.removes() => {}
+                Ok(()) | Err(Trouble::Full { .. }) => return Ok(()),
+                Err(other) => return Err(other),
             }
         }
     }
 
     /// All of them or none.
-    fn keep(&mut self, messages: &[(u64, Vec<u8>)]) -> Result<(), Trouble> {
+    fn keep(&mut self) -> Result<(), Trouble> {
         let first = self.journal.next();
         let before = self.places.len();
-        let kept = messages.iter().try_for_each(|(number, bytes)| {
+        let holding = std::mem::take(&mut self.holding);
+        let kept = holding.iter().try_for_each(|(number, bytes)| {
             let begins = self.message(*number, bytes)?;
             self.places.push_back((*number, begins));
             Ok(())
         });
+        self.holding = holding;
         let kept = kept.and_then(|()| self.journal.sync());
         if kept.is_err() {
             self.journal.give_up(first);
@@ -375,7 +461,8 @@ impl Writer {
         Ok(first.unwrap_or(sequence))
     }
 
-    /// Lets go of messages, a segment at a time. A mark says how they are counted when none is left.
+    /// Lets go of messages, a segment at a time. A mark says how they are counted when none is left: `next` is the number
+    /// of the first that is not on the disk.
     fn trim(&mut self, needed: u64, next: u64) -> Result<(), Trouble> {
         while self.places.front().is_some_and(|(number, _)| *number < needed) {
             self.places.pop_front();
@@ -383,14 +470,13 @@ impl Writer {
         if self.journal.bytes() < self.segment {
             return Ok(());
         }
-        let begins = self.places.front().map_or(self.journal.next(), |(_, begins)| *begins);
-        if self.places.is_empty() {
-            // Written behind all that is on the disk, so it counts as many as there were.
+        if self.places.is_empty() && self.marked.0 != next {
             match self.journal.append(MARK, &[&next.to_le_bytes()]) {
                 Err(Trouble::Full { .. }) => return Ok(()),
-                other => drop(other?),
+                other => self.marked = (next, other?),
             }
         }
+        let begins = self.places.front().map_or(self.marked.1, |(_, begins)| *begins);
         match self.journal.trim(begins) {
             // It is said again with the next messages.
             Err(Trouble::Full { .. }) => Ok(()),
@@ -398,3 +484,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,29 @@
 //! What a journal says that a pipeline remembers: the newest snapshot, and on it what every later batch changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
-use crate::engine::durable::image::{Owned, Owner, Part, Reader, Unread, Writer};
+use crate::engine::durable::image::{Owned, Owner, Part, Piece, Reader, Unread, Writer};
+use crate::engine::durable::merging::{Failed, Merging, Since, To};
 use crate::engine::durable::{COMMIT, CommitHead, DONE, DoneHead, PART, TEXT, Undelivered};
 use crate::engine::snapshot::{Head, Snapshot};
-use crate::engine::tables;
 use crate::journal::{Entry, Records, Snapshots, Trouble, as_trouble};
-use crate::plan::operator::{BatchTime, Changes};
+use crate::plan::operator::{BatchTime, Changes, SavedTable};
 use serde::{Deserialize, Serialize};
 
 /// What a checkpoint holds.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::engine) struct Recovered {
     pub(in crate::engine) head: Head,
     /// The text that the last batch was run by.
     pub(in crate::engine) text: Option<Vec<u8>>,
-    pub(super) owned: Owned,
+    /// The snapshot that most of it is in.
+    base: Option<(Snapshots, u64)>,
+    /// What is in the snapshot does not count any more: all of it, or what sinks refused.
+    outdated: Outdated,
+    /// What changed since.
+    since: Since,
     /// What was committed and may not have been delivered, oldest first, with the batch's first record.
     pub(super) undelivered: Vec<(u64, Undelivered)>,
     /// The last record that counts.
@@ -27,6 +32,32 @@ pub(in crate::engine) struct Recovered {
     pub(super) snapshots: Vec<u64>,
     pub(super) grown: u64,
     pub(super) batches: u64,
+}
+
+/// What of a snapshot does not count any more.
+#[derive(Debug, Default)]
+struct Outdated {
+    /// All but what these operators remember.
+    all_but: Option<BTreeSet<String>>,
+    refused: bool,
+}
+
+impl Outdated {
+    /// Everything was said anew, but for some operators.
+    fn said_anew(&mut self, as_before: &BTreeSet<String>) {
+        match &mut self.all_but {
+            Some(still) => still.retain(|identity| as_before.contains(identity)),
+            None => self.all_but = Some(as_before.clone()),
+        }
+    }
+
+    fn counts(&self, owner: &Owner) -> bool {
+        match owner {
+            Owner::Rejected(_) if self.refused => false,
+            Owner::State(identity) => self.all_but.as_ref().is_none_or(|still| still.contains(identity)),
+            Owner::Source(_) | Owner::Rejected(_) => self.all_but.is_none(),
+        }
+    }
 }
 
 /// The head of a snapshot.
@@ -53,10 +84,6 @@ impl Recovered {
     ) -> Result<Self, Trouble> {
         let mut found = Recovered::newest((entries, first), records, snapshots, until)?;
         let base = found.sequence;
-        let mut changes: BTreeMap<Owner, (String, Vec<Changes>)> = BTreeMap::new();
-        for (owner, (word, tables)) in std::mem::take(&mut found.owned) {
-            changes.insert(owner, (word, vec![Changes::All(tables)]));
-        }
         let done = delivered(entries, records)?;
         let mut text = None;
         let mut start = 0;
@@ -69,13 +96,13 @@ impl Recovered {
                 TEXT => text = Some(entry),
                 COMMIT => {
                     let batch = Batch { text: text.take(), pieces: &entries[start..=i] };
-                    found.commit(&batch, records, &done, base, &mut changes)?;
+                    found.commit(&batch, records, &done, base)?;
                 }
                 DONE if entry.sequence > base => {
                     let (_, parts) = parts::<DoneHead>(std::slice::from_ref(entry), records)?;
                     for part in parts {
                         if let Part::Owner(owner, word, all) = part {
-                            changes.insert(owner, (word, vec![all]));
+                            found.since.insert(owner, (word, vec![all]));
                         }
                     }
                     found.sequence = entry.sequence;
@@ -83,13 +110,6 @@ impl Recovered {
                 _ => text = None,
             }
             start = i + 1;
-        }
-        for (owner, (word, changes)) in changes {
-            let tables = tables::merged_all(Vec::new(), changes);
-            let tables = tables.map_err(|e| damaged(records, entries.last(), &e.to_string()))?;
-            if !tables.is_empty() {
-                found.owned.insert(owner, (word, tables));
-            }
         }
         Ok(found)
     }
@@ -135,14 +155,7 @@ impl Recovered {
     }
 
     /// Takes a batch in. `base`: what came up to that record is in the snapshot.
-    fn commit(
-        &mut self,
-        batch: &Batch<'_>,
-        records: &Records,
-        done: &BTreeSet<u64>,
-        base: u64,
-        changes: &mut BTreeMap<Owner, (String, Vec<Changes>)>,
-    ) -> Result<(), Trouble> {
+    fn commit(&mut self, batch: &Batch<'_>, records: &Records, done: &BTreeSet<u64>, base: u64) -> Result<(), Trouble> {
         let (Some(first), Some(last)) = (batch.pieces.first(), batch.pieces.last()) else { return Ok(()) };
         let mut reader = Pieces::of(batch.pieces, records);
         let (head, mut reader) =
@@ -154,7 +167,15 @@ impl Recovered {
         }
         if is_new {
             // A commit takes all refused rows in; what it says of everything leaves nothing else.
-            changes.retain(|owner, _| !head.all && !matches!(owner, Owner::Rejected(_)));
+            self.outdated.refused = true;
+            if head.all {
+                self.outdated.said_anew(&head.as_before);
+            }
+            self.since.retain(|owner, _| match owner {
+                Owner::State(identity) => !head.all || head.as_before.contains(identity),
+                Owner::Source(_) => !head.all,
+                Owner::Rejected(_) => false,
+            });
         }
         if head.all {
             // Batches behind it that came before were taken back with the text they were run by.
@@ -164,7 +185,7 @@ impl Recovered {
         while let Some(part) = reader.next().map_err(|why| unread(records, Some(first), why))? {
             match part {
                 Part::Owner(owner, word, change) if is_new => {
-                    let known = changes.entry(owner).or_default();
+                    let known = self.since.entry(owner).or_default();
                     if matches!(change, Changes::All(_)) {
                         known.1.clear();
                     }
@@ -190,9 +211,27 @@ impl Recovered {
         Ok(())
     }
 
-    /// What a session goes on from.
-    pub(in crate::engine) fn snapshot(&mut self) -> Result<Snapshot, String> {
-        Snapshot::of(self.head.clone(), std::mem::take(&mut self.owned))
+    /// What a session goes on from. What operators remember is handed to them, piece by piece; the rest is given back.
+    pub(in crate::engine) fn snapshot(&mut self, operators: To<'_>) -> Result<Snapshot, String> {
+        let rest = self.but_operators(operators).map_err(|trouble| trouble.to_string())?;
+        Snapshot::of(self.head.clone(), rest)
+    }
+
+    /// Hands on what operators remember, piece by piece, and gives the rest.
+    pub(super) fn but_operators(&mut self, operators: To<'_>) -> Result<Owned, Trouble> {
+        let mut rest = Gathered::default();
+        let mut is_operators = false;
+        self.each(&mut |piece| {
+            if let Piece::Owner(owner, _) = &piece {
+                is_operators = matches!(owner, Owner::State(_));
+            }
+            if is_operators {
+                return operators(piece);
+            }
+            rest.take(piece);
+            Ok(())
+        })?;
+        Ok(rest.owned)
     }
 
     /// What is still to be delivered.
@@ -200,27 +239,82 @@ impl Recovered {
         std::mem::take(&mut self.undelivered).into_iter().map(|(_, of)| of).collect()
     }
 
-    /// Writes it as a snapshot.
-    pub(super) fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
+    /// All tables, which are not there a second time.
+    pub(in crate::engine) fn owned(&mut self) -> Result<Owned, Trouble> {
+        let mut all = Gathered::default();
+        self.each(&mut |piece| {
+            all.take(piece);
+            Ok(())
+        })?;
+        all.owned.retain(|_, (_, tables)| !tables.is_empty());
+        Ok(all.owned)
+    }
+
+    /// Tables from elsewhere, in the place of those that it has.
+    pub(super) fn put(&mut self, owned: Owned) {
+        self.base = None;
+        self.since = owned.into_iter().map(|(owner, (word, all))| (owner, (word, vec![Changes::All(all)]))).collect();
+    }
+
+    /// Hands on all tables, piece by piece; they are not there a second time.
+    pub(super) fn each(&mut self, to: To<'_>) -> Result<(), Trouble> {
+        let outdated = std::mem::take(&mut self.outdated);
+        let counts = |owner: &Owner| outdated.counts(owner);
+        let mut merging = Merging::new(std::mem::take(&mut self.since), &counts, to);
+        let Some((files, number)) = self.base.take() else {
+            return merging.end().map_err(|failed| ended(failed, (PathBuf::new(), None)));
+        };
+        let place = || (files.path(number), None);
+        let read = Reader::begin::<SnapshotHead>(files.read(number)?).and_then(|(_, mut reader)| {
+            reader.text()?;
+            Ok(reader)
+        });
+        let handed = read.map_err(Failed::Unread).and_then(|mut reader| reader.each(|piece| merging.take(piece)));
+        handed.and_then(|()| merging.end()).map_err(|failed| ended(failed, place()))
+    }
+
+    /// Writes it as a snapshot; it is not there a second time.
+    pub(super) fn write(&mut self, to: &mut dyn io::Write) -> io::Result<()> {
         let head = SnapshotHead { sequence: self.sequence, head: self.head.clone() };
         let mut writer = Writer::begin(to, &head)?;
         writer.text(self.text.as_deref().unwrap_or_default())?;
-        writer.owners(&self.owned)?;
+        self.each(&mut |piece| writer.piece(&piece).map_err(Failed::Unwritten))?;
         writer.end().map(drop)
     }
 }
 
-/// Reads a snapshot.
+/// Pieces, put together again.
+#[derive(Default)]
+struct Gathered {
+    owned: Owned,
+    at: Option<Owner>,
+}
+
+impl Gathered {
+    fn take(&mut self, piece: Piece) {
+        let tables = self.at.as_ref().and_then(|owner| self.owned.get_mut(owner)).map(|(_, tables)| tables);
+        match (piece, tables) {
+            (Piece::Owner(owner, word), _) => {
+                self.owned.insert(owner.clone(), (word, Vec::new()));
+                self.at = Some(owner);
+            }
+            (Piece::Table(name, identity), Some(tables)) => {
+                tables.push(SavedTable { name, identity, rows: Vec::new() });
+            }
+            (Piece::Rows(rows), Some(tables)) => tables.last_mut().into_iter().for_each(|t| t.rows.push(rows.clone())),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Looks at a snapshot: every byte is checked, and only what it begins with decoded.
 pub(super) fn snapshot(snapshots: &Snapshots, number: u64) -> Result<Recovered, Trouble> {
     let said = |why: Unread| troubled((snapshots.path(number), None), why);
     let (head, mut reader) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
-    let mut text = None;
-    let owned = reader.whole(|part| match part {
-        Part::Text(found) => text.replace(found).is_none(),
-        Part::Owner(..) | Part::Artifact(_) => false,
-    });
-    let owned = owned.map_err(said)?;
-    Ok(Recovered { head: head.head, sequence: head.sequence, text, owned, ..Recovered::default() })
+    let text = reader.text().map_err(said)?;
+    io::copy(&mut reader.into_bytes(), &mut io::sink()).map_err(|error| said(Unread::Bytes(error)))?;
+    let base = Some((snapshots.clone(), number));
+    Ok(Recovered { head: head.head, sequence: head.sequence, text: Some(text), base, ..Recovered::default() })
 }
 
 /// The time of the last batch that is in a snapshot.
@@ -251,6 +345,15 @@ pub(super) fn parts<T: serde::de::DeserializeOwned>(
 
 pub(super) fn unread(records: &Records, entry: Option<&Entry>, why: Unread) -> Trouble {
     troubled(records.place(entry), why)
+}
+
+/// What is said where tables could not be handed on.
+fn ended(failed: Failed, place: (PathBuf, Option<u64>)) -> Trouble {
+    match failed {
+        Failed::Unread(why) => troubled(place, why),
+        Failed::Task(error) => Trouble::Damaged { file: place.0, offset: None, why: error.to_string() },
+        Failed::Unwritten(error) => as_trouble(&place.0, error),
+    }
 }
 
 /// What the disk said is not taken for damage.

@@ -1,8 +1,16 @@
 //! A session that goes on where a checkpoint ends, and says there what becomes of it.
 
+use std::collections::BTreeSet;
+
+use arrow::array::RecordBatch;
+
+use crate::engine::durable::image::{Owner, Piece};
+use crate::engine::durable::merging::Failed;
 use crate::engine::durable::snapshots::Retention;
-use crate::engine::durable::{Durable, Start, Undelivered, failed};
+use crate::engine::durable::{Durable, Recovered, Start, Undelivered, failed};
 use crate::engine::failure::{EngineError, Failure, at};
+use crate::engine::pool::Pool;
+use crate::engine::program::Program;
 use crate::engine::session::{Opening, Session, before_start};
 use crate::plan::Plan;
 use crate::plan::operator::TaskError;
@@ -16,31 +24,31 @@ impl Session {
     ) -> Result<(Self, Vec<String>), EngineError> {
         let Start { checkpoint, text, changed } = start;
         let retention = Retention::of(&plan.header.settings);
+        opening.cold.clone_from(&checkpoint.cold);
         let (mut durable, mut recovered) =
             checkpoint.begin(retention).map_err(|trouble| before_start(plan, failed(&trouble)))?;
         if let Some(durable) = &durable {
             opening.history = durable.history();
         }
         let same = recovered.text.as_ref() == Some(&text);
-        let (snapshot, undelivered) = (recovered.snapshot(), recovered.undelivered());
-        let snapshot = snapshot
-            .map_err(|why| before_start(plan, TaskError::Stop(format!("the checkpoint cannot be read: {why}"))))?;
+        let undelivered = recovered.undelivered();
         let mut notes = Vec::new();
         let Some((old, taking)) = changed else {
             let mut session = Session::open(plan, opening)?;
             let resumed = session
-                .go_on_from(snapshot, false)
+                .go_on_from_checkpoint(&mut recovered, false)
                 .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes))
                 .and_then(|()| session.keep(durable, &text, same))
                 .and_then(|()| session.program.ack_known());
             resumed.map_err(|failure| session.failed(failure))?;
+            session.forget_logs();
             return Ok((session, notes));
         };
         // By the old text only what was committed is delivered; nothing is read.
         let before = Opening { queued: true, sinks: !undelivered.is_empty(), ..opening.clone() };
         let mut session = Session::open(&old, before)?;
         let resumed = session
-            .go_on_from(snapshot, true)
+            .go_on_from_checkpoint(&mut recovered, true)
             .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes));
         resumed.map_err(|failure| session.failed(failure))?;
         session.opening = opening;
@@ -51,6 +59,7 @@ impl Session {
         session.came_of_it();
         let kept = session.keep(durable, &text, false).and_then(|()| session.program.ack_known());
         kept.map_err(|failure| session.failed(failure))?;
+        session.forget_logs();
         Ok((session, notes))
     }
 
@@ -71,20 +80,39 @@ impl Session {
         self.durable.take().map_or(Ok(()), |durable| self.keep(Some(durable), text, false))
     }
 
+    /// Logs of sources that are not there any more go, once no text is taken back that has them.
+    pub(in crate::engine) fn forget_logs(&mut self) {
+        if let (false, Some(durable)) = (self.is_tried(), &mut self.durable) {
+            self.program.forget_logs(&mut durable.logs);
+        }
+    }
+
     /// Commits every batch from now on, where there is a place for it. `text`: what runs now, `same` as before or not.
     fn keep(&mut self, durable: Option<Durable>, text: &[u8], same: bool) -> Result<(), Failure> {
         self.text = text.to_vec();
         let Some(mut durable) = durable else { return Ok(()) };
         // A log must be known before anything is in it.
-        let has_new_logs = self.program.keep_received(&mut durable.logs)?;
+        let (clock, stop) = (&*self.opening.clock, &self.stopping);
+        let has_new_logs = self.program.keep_received(&mut durable.logs, clock, stop)?;
         if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);
-            let all = self.program.everything(head, &self.carry, durable.told())?;
+            let as_before = std::mem::take(&mut self.told);
+            let all = self.program.everything(head, &self.carry, durable.told(), as_before)?;
             durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;
         }
         self.program.track();
+        self.told = self.program.keyed().map(|(node, _)| self.program.nodes[node].identity.clone()).collect();
         self.durable = Some(durable);
         Ok(())
+    }
+
+    fn go_on_from_checkpoint(&mut self, recovered: &mut Recovered, whole: bool) -> Result<(), Failure> {
+        let mut loading = Loading { program: &mut self.program, pool: &self.pool, now: None, loaded: BTreeSet::new() };
+        let snapshot = recovered.snapshot(&mut |piece| loading.take(piece).map_err(Failed::Task));
+        loading.end().map_err(at(usize::MAX))?;
+        self.told = loading.loaded;
+        let unread = |why| at(usize::MAX)(TaskError::Stop(format!("the checkpoint cannot be read: {why}")));
+        self.go_on_from(snapshot.map_err(unread)?, whole)
     }
 
     /// Delivers what was committed before the process ended, and may not have been delivered.
@@ -101,5 +129,51 @@ impl Session {
         let caught = program.catch_up(committed, undelivered, &mut carry, durable, notes, &means);
         self.carry = carry;
         caught
+    }
+}
+
+/// Gives operators what they remembered, as it is read.
+struct Loading<'a> {
+    program: &'a mut Program,
+    pool: &'a Pool,
+    /// Whose it is and which table; none where nobody is there for it.
+    now: Option<(String, String, usize)>,
+    loaded: BTreeSet<String>,
+}
+
+impl Loading<'_> {
+    fn take(&mut self, piece: Piece) -> Result<(), TaskError> {
+        match piece {
+            Piece::Owner(owner, word) => {
+                self.end()?;
+                let Owner::State(identity) = owner else { return Ok(()) };
+                let is_there = self.program.nodes.iter().any(|node| node.identity == identity && node.word == word);
+                self.now = is_there.then(|| (identity, String::new(), 0));
+            }
+            Piece::Table(table, width) => {
+                if let Some((_, name, identity)) = &mut self.now {
+                    (*name, *identity) = (table, width);
+                }
+                self.rows(Vec::new())?;
+            }
+            Piece::Rows(rows) => self.rows(vec![rows])?,
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: Vec<RecordBatch>) -> Result<(), TaskError> {
+        let Some((owner, table, identity)) = &self.now else { return Ok(()) };
+        let Some(keyed) = self.program.keyed_named(owner) else { return Ok(()) };
+        keyed.arrive(table, *identity, rows)
+    }
+
+    /// All of somebody's was read.
+    fn end(&mut self) -> Result<(), TaskError> {
+        let Some((owner, ..)) = self.now.take() else { return Ok(()) };
+        if let Some(keyed) = self.program.keyed_named(&owner) {
+            keyed.arrived(self.pool)?;
+            self.loaded.insert(owner);
+        }
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::engine::durable::changed::Changed;
 use crate::engine::durable::contents::{looked, past};
-use crate::engine::durable::image::Owner;
+use crate::engine::durable::image::{Owned, Owner};
 use crate::engine::durable::past::Past;
 use crate::engine::durable::positions;
 use crate::engine::durable::recovered::Recovered;
@@ -83,17 +83,20 @@ impl Checkpoint {
         let past = files.list().and_then(|snapshots| Past::of(all, &records, snapshots)).map_err(said)?;
         let (until, behind) = past.behind(to)?;
         let mut then = Recovered::of(all, &records, &files, Some(until)).map_err(said)?;
-        let (durable, now) = checkpoint.begin(Retention::Least).map_err(said)?;
+        let (durable, mut now) = checkpoint.begin(Retention::Least).map_err(said)?;
         let Some(durable) = durable else { return Err("there is no journal".into()) };
-        for (owner, (_, tables)) in now.owned.iter().filter(|(owner, _)| matches!(owner, Owner::Source(_))) {
-            if let Some((_, were)) = then.owned.get_mut(owner) {
+        let mut owned = then.owned().map_err(said)?;
+        for (owner, (_, tables)) in
+            now.owned().map_err(said)?.iter().filter(|(owner, _)| matches!(owner, Owner::Source(_)))
+        {
+            if let Some((_, were)) = owned.get_mut(owner) {
                 *were = positions::logs_as_now(were, tables)?;
             }
         }
         let next = now.head.number;
         let undelivered = now.undelivered.iter().map(|(_, of)| of.batch);
         let given_up: Vec<BatchTime> = undelivered.filter(|batch| batch.number > behind).collect();
-        durable.put_back(then, (behind, next, now.head.last), &given_up).map_err(said)?;
+        durable.put_back((then, owned), (behind, next, now.head.last), &given_up).map_err(said)?;
         Ok(Rewound { behind, next, given_up: given_up.iter().map(|batch| batch.number).collect() })
     }
 
@@ -114,7 +117,7 @@ impl Checkpoint {
             };
             let of = |until| {
                 let all = (reader.entries(), reader.first());
-                Recovered::of(all, &reader.records(), &reader.snapshots(), Some(until))
+                Recovered::of(all, &reader.records(), &reader.snapshots(), Some(until))?.owned()
             };
             Ok(Ok((of(one)?, of(other)?)))
         });
@@ -168,7 +171,7 @@ impl Durable {
     /// Says everything as it was, under number and time of now: what sinks have of the batches since stays theirs.
     fn put_back(
         mut self,
-        then: Recovered,
+        (then, owned): (Recovered, Owned),
         (behind, next, last): (u64, u64, Option<i64>),
         given_up: &[BatchTime],
     ) -> Result<(), Trouble> {
@@ -178,8 +181,8 @@ impl Durable {
         let changed = Changed {
             head: Head { number: next, last, ..then.head },
             batch: BatchTime { number: next, micros },
-            tables: then.owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect(),
-            prepared: Vec::new(),
+            tables: owned.into_iter().map(|(owner, (word, all))| (owner, word, Changes::All(all))).collect(),
+            ..Changed::default()
         };
         let head = CommitHead { rewound: Some(behind), ..CommitHead::of(&changed, true) };
         self.add(&head, &changed, then.text.as_deref())?;
@@ -197,12 +200,12 @@ impl Durable {
 /// The rows of a table as text, by what identifies them.
 type Shown = BTreeMap<Vec<String>, Vec<String>>;
 
-fn differences(one: &Recovered, other: &Recovered) -> Result<Vec<Differs>, ArrowError> {
-    let owners: BTreeSet<&Owner> = one.owned.keys().chain(other.owned.keys()).collect();
+fn differences(one: &Owned, other: &Owned) -> Result<Vec<Differs>, ArrowError> {
+    let owners: BTreeSet<&Owner> = one.keys().chain(other.keys()).collect();
     let mut all = Vec::new();
     for owner in owners {
         let Owner::State(operator) = owner else { continue };
-        let of = |state: &'_ Recovered| state.owned.get(owner).map(|(_, tables)| tables.clone()).unwrap_or_default();
+        let of = |state: &Owned| state.get(owner).map(|(_, tables)| tables.clone()).unwrap_or_default();
         let (before, after) = (of(one), of(other));
         let names: BTreeSet<&str> = before.iter().chain(&after).map(|table| table.name.as_str()).collect();
         for name in names {

@@ -186,7 +186,7 @@ fn closest(kept: &[u64]) -> usize {
 
 /// Makes a snapshot of what is in the journal up to a record; its number and size.
 fn make(entries: (&[Entry], u64), records: &Records, files: &Files, until: u64) -> Made {
-    let found = Recovered::of(entries, records, files, Some(until))?;
+    let mut found = Recovered::of(entries, records, files, Some(until))?;
     let number = found.sequence;
     if found.snapshots.last() == Some(&number) {
         return Ok(None);

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::durable::ingest;
+use crate::engine::durable::image::{Owned, Owner};
 use crate::engine::durable::recovered::{Recovered, parts, snapshot};
-use crate::engine::durable::{COMMIT, Checkpoint, CommitHead, DONE, DoneHead, PART};
+use crate::engine::durable::{COMMIT, Checkpoint, CommitHead, DONE, DoneHead, PART, ingest, positions};
 use crate::journal::{Disk, Entry, Journal, Reader, Snapshots, Trouble, as_trouble};
 
 /// What came of it.
@@ -42,8 +42,10 @@ impl Checkpoint {
                     Err(trouble) => found.wrong(&trouble),
                 }
                 let all = (reader.entries(), reader.first());
-                if let Err(trouble) = Recovered::of(all, &reader.records(), &reader.snapshots(), None) {
-                    found.wrong(&trouble);
+                let whole = Recovered::of(all, &reader.records(), &reader.snapshots(), None);
+                match whole.and_then(|mut whole| whole.but_operators(&mut |_| Ok(()))) {
+                    Ok(owned) => found.missing_logs(disk, folder, &owned),
+                    Err(trouble) => found.wrong(&trouble),
                 }
             }
             Err(trouble) => {
@@ -58,7 +60,7 @@ impl Checkpoint {
         for log in ingest::folders(&**disk, folder) {
             match Journal::look(disk.clone(), &log) {
                 Ok(reader) => found.log(&reader),
-                // It is trimmed to nothing but its name, or was just made.
+                // It was taken away meanwhile.
                 Err(trouble) if trouble.is_absent() => {}
                 Err(trouble) => found.wrong(&trouble),
             }
@@ -68,6 +70,22 @@ impl Checkpoint {
 }
 
 impl Verified {
+    /// A log that was read from must be there.
+    fn missing_logs(&mut self, disk: &Arc<dyn Disk>, folder: &Path, owned: &Owned) {
+        let sources = owned.iter().filter(|(owner, _)| matches!(owner, Owner::Source(_)));
+        for (_, (_, tables)) in sources {
+            let known = positions::read(tables).map(|state| state.positions).unwrap_or_default();
+            let read = known.iter().filter(|(split, at)| ingest::is_log(split) && !at.0.is_empty());
+            for (split, _) in read {
+                match Journal::look(disk.clone(), &folder.join(&split.id)) {
+                    Err(trouble) if trouble.is_absent() => self.wrong(&trouble),
+                    // What else is wrong with it is said of the log.
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// What is in a log is its source's business.
     fn log(&mut self, reader: &Reader) {
         let records = reader.records();
@@ -114,7 +132,9 @@ impl Verified {
             Ok(numbers) => {
                 self.snapshots = numbers.len();
                 for number in numbers {
-                    let sound = bytes(snapshots, number).and_then(|()| snapshot(snapshots, number).map(drop));
+                    let sound = bytes(snapshots, number)
+                        .and_then(|()| snapshot(snapshots, number))
+                        .and_then(|mut found| found.each(&mut |_| Ok(())));
                     if let Err(trouble) = sound {
                         self.wrong(&trouble);
                     }

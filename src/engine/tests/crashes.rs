@@ -15,6 +15,7 @@ use arrow::datatypes::Int64Type;
 use fastrand::Rng;
 
 use super::SECOND;
+use crate::engine::durable::image::Owner;
 use crate::engine::durable::{Checkpoint, Durable, Pace, Recovered, Start};
 use crate::engine::program::Step;
 use crate::engine::tables::equal;
@@ -171,10 +172,10 @@ fn holds_what_is_remembered(session: &Session) {
 }
 
 fn is_remembered(session: &Session, mut found: Recovered) {
-    let states = found.snapshot().unwrap().states;
+    let mut states = found.owned().unwrap();
     for (node, keyed) in session.program.keyed() {
         let identity = &session.program.nodes[node].identity;
-        let held = states.get(identity).map(|state| state.tables.clone()).unwrap_or_default();
+        let held = states.remove(&Owner::State(identity.clone())).map(|(_, tables)| tables).unwrap_or_default();
         if let Err(why) = equal(&held, &keyed.save().unwrap()) {
             panic!("behind batch {}: `{identity}`: {why}", session.number);
         }

@@ -181,7 +181,7 @@ fn add(plan: &mut Plan, stream: &str, work: Work, outputs: BTreeMap<Port, Edge>)
 }
 
 fn add_operator(plan: &mut Plan, operator: Box<dyn Operator>, out: Schema) -> NodeId {
-    let added = add(plan, "counts", Work::Operator(operator), BTreeMap::from([(Port::Out, Edge::append(out))]));
+    let added = add(plan, "counts", Work::Operator(operator.into()), BTreeMap::from([(Port::Out, Edge::append(out))]));
     plan.name("counts", added, Port::Out);
     added
 }

@@ -346,7 +346,7 @@ impl Store {
         let kept: usize = self.kept.iter().flatten().map(Kept::bytes).sum();
         let lists = self.of_key.capacity() * size_of::<Vec<u32>>() + self.heads.len() * size_of::<u32>();
         let heads = self.heads.capacity() * size_of::<Head>();
-        Held { keys: self.known.len(), bytes: self.known.bytes() + cells + kept + heads + lists }
+        Held { keys: self.known.len(), bytes: self.known.bytes() + cells + kept + heads + lists, on_disk: 0 }
     }
 }
 

@@ -121,6 +121,6 @@ impl KeyedTask for InWindows {
 
     fn held(&self) -> Held {
         let bytes = self.left.memory() + self.right.memory() + self.windows.memory();
-        Held { keys: self.left.len() + self.right.len(), bytes }
+        Held { keys: self.left.len() + self.right.len(), bytes, on_disk: 0 }
     }
 }

@@ -233,6 +233,7 @@ impl KeyedTask for DedupeTask {
     }
 
     fn held(&self) -> Held {
-        Held { keys: self.known.len(), bytes: self.known.bytes() }
+        let times = self.until.capacity() * size_of::<i64>() + self.timers.bytes();
+        Held { keys: self.known.len(), bytes: self.known.bytes() + times, on_disk: 0 }
     }
 }

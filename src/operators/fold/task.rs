@@ -379,6 +379,6 @@ impl KeyedTask for FoldTask {
     }
 
     fn held(&self) -> Held {
-        Held { keys: self.known.len(), bytes: self.known.bytes() + self.bytes }
+        Held { keys: self.known.len(), bytes: self.known.bytes() + self.bytes, on_disk: 0 }
     }
 }

@@ -229,6 +229,6 @@ impl Meeting {
 
     /// How much it remembers.
     pub(super) fn held(&self) -> Held {
-        Held { keys: self.left.len() + self.right.len(), bytes: self.left.memory() + self.right.memory() }
+        Held { keys: self.left.len() + self.right.len(), bytes: self.left.memory() + self.right.memory(), on_disk: 0 }
     }
 }

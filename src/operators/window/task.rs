@@ -408,6 +408,6 @@ impl KeyedTask for WindowTask {
     }
 
     fn held(&self) -> Held {
-        Held { keys: self.held.len(), bytes: self.held.bytes() }
+        Held { keys: self.held.len(), bytes: self.held.bytes(), on_disk: 0 }
     }
 }

@@ -2,6 +2,7 @@
 //! can send costs more memory than its longest record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -87,9 +88,16 @@ struct Block {
 #[derive(Default)]
 struct Run {
     bytes: Vec<u8>,
-    /// Behind how many lines each ends, whose it is and its number.
-    ends: Vec<(u64, Arc<str>, u64)>,
+    /// Behind how many lines each ends, and which it is.
+    ends: Vec<(u64, Single)>,
     lines: u64,
+}
+
+/// A single record: whose it is, its number, and at which byte of the run it begins.
+struct Single {
+    place: Arc<str>,
+    number: u64,
+    begins: u64,
 }
 
 impl Blocks {
@@ -198,9 +206,12 @@ impl Blocks {
         let decoded = decode(self.codec.as_ref(), &[], &run.bytes)?;
         read.blocks.extend(decoded.blocks);
         for bad in decoded.bad {
-            let at = run.ends.partition_point(|(end, ..)| *end <= bad.line);
-            let Some((_, place, number)) = run.ends.get(at) else { continue };
-            read.bad.push(BadRow { place: place.to_string(), line: *number, ..bad });
+            let at = run.ends.partition_point(|(end, _)| *end <= bad.line);
+            let Some((_, Single { place, number, begins })) = run.ends.get(at) else { continue };
+            // What it was read together with is none of its place.
+            let within = |at: u64| at.saturating_sub(*begins);
+            let bytes = bad.bytes.map(|bytes| within(bytes.start)..within(bytes.end));
+            read.bad.push(BadRow { place: place.to_string(), line: *number, bytes, ..bad });
         }
         Ok(())
     }
@@ -398,10 +409,11 @@ impl Run {
     /// Adds a record, as a line.
     fn add(&mut self, place: Arc<str>, number: u64, bytes: &[u8]) {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let begins = self.bytes.len() as u64;
         self.bytes.extend_from_slice(bytes);
         self.bytes.push(b'\n');
         self.lines += 1 + memchr::memchr_iter(b'\n', bytes).count() as u64;
-        self.ends.push((self.lines, place, number));
+        self.ends.push((self.lines, Single { place, number, begins }));
     }
 }
 
@@ -528,7 +540,10 @@ pub(in crate::sources) fn whole(codec: &dyn FormatCodec, bytes: &[u8]) -> Result
     let (header, rest) = bytes.split_at(front);
     let mut decoded = decode(codec, header, rest)?;
     if front > 0 {
-        decoded.bad.iter_mut().for_each(|bad| bad.line += 1);
+        decoded.bad.iter_mut().for_each(|bad| {
+            bad.line += 1;
+            bad.bytes = behind(bad.bytes.take(), front);
+        });
     }
     Ok(decoded)
 }
@@ -546,12 +561,18 @@ fn decode(codec: &dyn FormatCodec, header: &[u8], bytes: &[u8]) -> Result<Decode
             all.used = bytes.len();
             return Ok(all);
         }
-        all.bad.extend(decoded.bad.into_iter().map(|bad| BadRow { line: bad.line + all.lines, ..bad }));
+        let from_here = |bad: BadRow| BadRow { line: bad.line + all.lines, bytes: behind(bad.bytes, all.used), ..bad };
+        all.bad.extend(decoded.bad.into_iter().map(from_here));
         all.blocks.extend(decoded.blocks);
         all.lines += decoded.lines;
         all.used = if decoded.over { bytes.len() } else { all.used + decoded.used };
     }
     Ok(all)
+}
+
+/// A range within something that itself begins so many bytes from the front.
+fn behind(bytes: Option<Range<u64>>, front: usize) -> Option<Range<u64>> {
+    bytes.map(|bytes| bytes.start + front as u64..bytes.end + front as u64)
 }
 
 /// Small blocks as larger ones.
@@ -621,6 +642,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_row_of_a_body_stands_where_it_is_in_the_body() {
+        let endpoint =
+            source_endpoint("source x = stdin() { format: csv, schema: { a: int64 } } bad drop", ".".as_ref());
+        let body = b"a\n1\nno\n2\n";
+        let decoded = whole(cutter::codec(&endpoint, &endpoint.schema).unwrap().as_ref(), body).unwrap();
+        let bad: Vec<_> = decoded.bad.iter().map(|bad| (bad.line, bad.bytes.clone())).collect();
+        assert_eq!(bad, [(2, Some(4..6))], "counted from the front of the body, the line of names included");
+    }
+
+    #[test]
     fn single_records_are_read_together_and_bad_ones_are_told_apart() {
         let mut blocks = blocks("format: json, schema: { id: int64 }", 1000, 1000);
         let record =
@@ -631,8 +662,8 @@ mod tests {
         let mut read = Read::default();
         blocks.take(2, u64::MAX, &mut read);
         assert_eq!((read.bad.len(), read.blocks.len()), (2, 0), "bad rows count as rows");
-        let bad: Vec<_> = read.bad.iter().map(|bad| (bad.place.as_str(), bad.line)).collect();
-        assert_eq!(bad, [("p2", 2), ("p4", 4)]);
+        let bad: Vec<_> = read.bad.iter().map(|bad| (bad.place.as_str(), bad.line, bad.bytes.clone())).collect();
+        assert_eq!(bad, [("p2", 2, Some(0..2)), ("p4", 4, Some(0..3))], "a place is one within the record");
         let mut rest = Read::default();
         blocks.take(3, u64::MAX, &mut rest);
         blocks.take(usize::MAX, u64::MAX, &mut rest);

@@ -212,7 +212,7 @@ impl Bench {
 
     pub(crate) fn held(&self) -> Held {
         let all = self.tasks.iter().map(|task| task.held());
-        all.fold(Held::default(), |a, b| Held { keys: a.keys + b.keys, bytes: a.bytes + b.bytes })
+        all.fold(Held::default(), |a, b| Held { keys: a.keys + b.keys, bytes: a.bytes + b.bytes, on_disk: 0 })
     }
 }
 

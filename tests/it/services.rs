@@ -1,6 +1,8 @@
 //! Against real servers, which `tests/services` starts: once for the whole binary, or by itself for a test that ends
 //! them. Where one cannot be started its tests say so; where `CI` is set they fail.
 
+#[cfg(feature = "kafka")]
+mod kafka;
 mod postgres;
 mod proxy;
 mod redis;

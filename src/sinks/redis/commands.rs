@@ -1,22 +1,22 @@
 //! Rows as commands: what is written where, computed when a batch is staged, so that it is the same whenever it is
 //! delivered.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use millstream_dsl::Span;
 
 use crate::expressions::Compiled;
-use crate::model::{Slot, Type};
 use crate::plan::catalog::Endpoint;
 use crate::plan::edge::OP;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::FormatCodec;
-use crate::plan::{Conflict, Node, OptionValue, TypedExpr};
+use crate::plan::{Conflict, OptionValue, TypedExpr};
 use crate::sinks::codec;
 use crate::sinks::packed::packed;
 use crate::sinks::redis::slots::slot;
 use crate::sinks::redis::staged::Staging;
+use crate::sinks::texts::{Texts, as_text, whole_rows};
 
 /// What a row becomes.
 pub(super) const HOW: &[(&str, &str)] = &[
@@ -236,65 +236,4 @@ impl Writing {
     fn pairs<'a>(&'a self, values: &'a [Texts<'_>], row: usize) -> impl Iterator<Item = [&'a [u8]; 2]> {
         self.fields.iter().zip(values).filter_map(move |(field, value)| Some([field.as_bytes(), value.get(row)?]))
     }
-}
-
-/// The same value as text, as bytes where it is bytes.
-fn as_text(expr: TypedExpr) -> TypedExpr {
-    let to = match &expr.slot.ty {
-        Type::String | Type::Bytes | Type::Json => return expr,
-        ty if ty.is_nested() => Type::Json,
-        _ => Type::String,
-    };
-    let (slot, span) = (Slot { ty: to, nullable: expr.slot.nullable }, expr.span);
-    TypedExpr::new(Node::Cast(Box::new(expr)), slot, span)
-}
-
-/// A column of texts or bytes.
-enum Texts<'a> {
-    Text(&'a StringArray),
-    Bytes(&'a arrow::array::BinaryArray),
-    Nothing,
-}
-
-impl<'a> Texts<'a> {
-    fn of(array: &'a ArrayRef) -> Self {
-        match (array.as_string_opt(), array.as_binary_opt()) {
-            (Some(texts), _) => Texts::Text(texts),
-            (None, Some(bytes)) => Texts::Bytes(bytes),
-            (None, None) => Texts::Nothing,
-        }
-    }
-
-    fn get(&self, row: usize) -> Option<&'a [u8]> {
-        match self {
-            Texts::Text(texts) => texts.is_valid(row).then(|| texts.value(row).as_bytes()),
-            Texts::Bytes(bytes) => bytes.is_valid(row).then(|| bytes.value(row)),
-            Texts::Nothing => None,
-        }
-    }
-}
-
-/// Every row by itself, as the format writes it.
-fn whole_rows(codec: &dyn FormatCodec, rows: &RecordBatch) -> Result<Vec<Vec<u8>>, TaskError> {
-    let mut bytes = Vec::new();
-    codec.encode(std::slice::from_ref(rows), &mut bytes)?;
-    let header = codec.header(&bytes, true).unwrap_or(0).min(bytes.len());
-    if codec.is_lines() {
-        let body = bytes[header..].strip_suffix(b"\n").unwrap_or(&bytes[header..]);
-        let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
-        if lines.len() == rows.num_rows() {
-            return Ok(lines.into_iter().map(<[u8]>::to_vec).collect());
-        }
-    }
-    let one = |row: usize| {
-        let mut bytes = Vec::new();
-        codec.encode(&[rows.slice(row, 1)], &mut bytes)?;
-        let header = codec.header(&bytes, true).unwrap_or(0).min(bytes.len());
-        bytes.drain(..header);
-        if codec.is_lines() && bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        Ok(bytes)
-    };
-    (0..rows.num_rows()).map(one).collect()
 }

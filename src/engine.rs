@@ -2,6 +2,7 @@
 //! partitions, sinks take what came of it, in the order of batches. Knows no operator, source or sink by name.
 
 mod accounts;
+mod aside;
 mod batch;
 mod blocks;
 mod chain;
@@ -37,7 +38,8 @@ pub use accounts::{
 };
 pub use clock::{Clock, ManualClock, RealClock};
 pub use durable::{
-    Checkpoint, Compacted, Contents, Copied, Differs, Due, Remembered, Rewound, SourceAt, Start, Verified, Versions,
+    Checkpoint, Compacted, Contents, Copied, Differs, Due, Remembered, Rewound, SourceAt, Start, Texts, Verified,
+    Versions,
 };
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};

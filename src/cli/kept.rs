@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Failure;
 use super::findings::{Findings, with_environment};
 use crate::check::{Overrides, Program};
+use crate::engine::Texts;
 use crate::load;
 use crate::plan::Catalog;
 use crate::reload::drain::Until;
@@ -70,6 +72,17 @@ impl Kept {
     /// From bytes; `Err` says what is wrong with them.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|e| e.to_string())
+    }
+
+    /// The text of the checkpoint in that folder.
+    pub(super) fn of_checkpoint(bytes: &[u8], folder: &Path) -> Result<Self, Failure> {
+        Kept::decode(bytes)
+            .map_err(|why| Failure::new(format!("the text in `{}` cannot be read: {why}", folder.display())))
+    }
+
+    /// Texts that state was put aside with. Where one cannot be read any more, nobody takes that state back.
+    pub(super) fn all_aside(texts: Texts) -> Vec<(String, Self)> {
+        texts.into_iter().filter_map(|(name, text)| Some((name, Kept::decode(&text).ok()?))).collect()
     }
 
     /// Checked as if they lay where the pipeline lies now.

@@ -26,7 +26,7 @@ use progress::Progress;
 use super::args::{LogFormat, Run};
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
-use super::watch::draining::Draining;
+use super::watch::Before;
 use super::watch::record::Record;
 use super::watch::{Watch, Watching};
 use super::{Exit, Failure, Outcome};
@@ -129,7 +129,7 @@ fn one(
         Ok(begun) => begun,
         Err(exit) => return Ok(exit),
     };
-    let Begun { plan, program, set, start, draining } = begun;
+    let Begun { plan, program, set, start, before } = begun;
     let pipeline = plan.header.name.clone();
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
@@ -146,7 +146,7 @@ fn one(
     let record = lasts.then(|| Arc::new(Record::begin(file, &pipeline, &set, &program)));
     let watch = record.as_ref().filter(|_| !args.no_reload).map(|record| {
         let given = args.set.iter().cloned().collect();
-        let text = (program, &set, draining);
+        let text = (program, &set, before);
         watched(file, text, given, record, around, (above, args.log_format), (&pipeline, terminal))
     });
     let profile = args.profile.as_ref().map(|_| Profile::of(&pipeline));
@@ -191,7 +191,7 @@ fn is_watched(file: &Path, args: &Run) -> bool {
 /// The pipeline's text under watch.
 fn watched(
     file: &Path,
-    (program, set, draining): (Program, &Overrides, Option<Draining>),
+    (program, set, before): (Program, &Overrides, Before),
     overrides: Overrides,
     record: &Arc<Record>,
     around: &Around,
@@ -224,7 +224,7 @@ fn watched(
         metrics: around.metrics.clone(),
         gone_is_told: !around.many,
     };
-    Watch::start(watching, program, set, draining)
+    Watch::start(watching, program, set, before)
 }
 
 /// The first signal lets the batch at hand end, the second one does not.

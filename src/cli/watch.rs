@@ -66,6 +66,15 @@ pub(super) struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What a run before left behind.
+#[derive(Default)]
+pub(super) struct Before {
+    /// Windows of a text before that are still open.
+    pub(super) draining: Option<Draining>,
+    /// State that is put aside: its identity, and the text in which its stage stands.
+    pub(super) aside: Vec<(String, Kept)>,
+}
+
 /// A checked text.
 struct Text {
     plan: Plan,
@@ -109,19 +118,21 @@ impl Watching {
 
 impl Watch {
     /// Starts to watch a pipeline that runs by these texts, which have no mistakes, and with these parameters.
-    pub(super) fn start(watching: Watching, program: Program, set: &Overrides, draining: Option<Draining>) -> Self {
+    pub(super) fn start(watching: Watching, program: Program, set: &Overrides, before: Before) -> Self {
         let catalog = watching.catalog.clone();
         let plan = findings::plan_of(&program, &catalog, set);
         watching.metrics.current(&watching.pipeline, true);
         let running = Arc::new(Text { plan, program });
+        let Before { draining, aside } = before;
+        let of = |(name, kept): (String, Kept)| {
+            let found = kept.find(&watching.file, &catalog);
+            let whole = found.counts().errors == 0;
+            let plan = found.plan.filter(|_| whole)?;
+            Some((name, Arc::new(Text { plan, program: found.program })))
+        };
+        let aside = aside.into_iter().filter_map(of).collect();
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                running: running.clone(),
-                ready: None,
-                switching: None,
-                draining,
-                aside: Vec::new(),
-            }),
+            state: Mutex::new(State { running: running.clone(), ready: None, switching: None, draining, aside }),
             watching: watching.clone(),
             bell: Bell::default(),
             over: AtomicBool::new(false),
@@ -203,6 +214,8 @@ impl Reloads for Shared {
 
     fn ready(&self, session: &Session) -> Option<Handover> {
         let mut state = self.state();
+        // What was put aside for too long is not offered any more.
+        state.aside.retain(|(name, _)| session.has_aside(name));
         let (handover, switching) = match state.ready.take() {
             Some(Ready { what, text }) => match what.at_switch(text, session) {
                 Ok(ready) => ready,

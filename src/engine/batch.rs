@@ -303,7 +303,7 @@ impl Program {
             }
         }
         let Means { clock, stop, .. } = *work.means;
-        durable.commit(&changed, clock, stop).map_err(at(usize::MAX))
+        durable.commit(changed, clock, stop).map_err(at(usize::MAX))
     }
 
     /// Sinks make it visible; what they refuse comes in again.

@@ -34,6 +34,7 @@ pub(super) use recovered::Recovered;
 pub(super) use snapshots::Pace;
 use snapshots::{Retention, Snapshots};
 
+use crate::engine::aside;
 use crate::engine::clock::Clock;
 use crate::engine::room::ColdPlace;
 use crate::engine::snapshot::{Head, refused};
@@ -58,6 +59,9 @@ const START: u8 = 5;
 /// Microseconds between two tries while the disk is full.
 const PAUSE: i64 = 500_000;
 
+/// Where little state may be in memory, snapshots are made after so many bytes of changes all the same.
+const LEAST: u64 = 4 << 20;
+
 /// So many bytes of a batch are put into a record.
 const RECORD: usize = 8 << 20;
 
@@ -72,6 +76,9 @@ pub struct Checkpoint {
     /// For state that does not fit into memory.
     pub(super) cold: Option<ColdPlace>,
 }
+
+/// Texts by the name of what they are kept for.
+pub type Texts = Vec<(String, Vec<u8>)>;
 
 /// What a run begins with where it has a checkpoint.
 pub struct Start {
@@ -92,6 +99,10 @@ pub(super) struct Durable {
     snapshots: Snapshots,
     /// Of sources that things are pushed at.
     logs: Logs,
+    /// What the next commit says beside what became of its batch.
+    also: Vec<(Owner, String, Changes)>,
+    /// Operators whose state is put aside.
+    aside: BTreeSet<String>,
 }
 
 /// The head of a commit.
@@ -175,16 +186,31 @@ impl Checkpoint {
         folder.join("about").is_file() && folder.join("journal").is_dir()
     }
 
-    /// The text that the last batch was run by, without opening the checkpoint: somebody may be using it.
-    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Option<Vec<u8>>, Trouble> {
+    /// [`Checkpoint::text`] and [`Checkpoint::aside`] without opening the checkpoint: somebody may be using it.
+    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<(Option<Vec<u8>>, Texts), Trouble> {
         let reader = Journal::look(disk, folder)?;
-        let found = Recovered::of((reader.entries(), reader.first()), &reader.records(), &reader.snapshots(), None)?;
-        Ok(found.text)
+        let all = (reader.entries(), reader.first());
+        let mut found = Recovered::of(all, &reader.records(), &reader.snapshots(), None)?;
+        let aside = texts_aside(&mut found)?;
+        Ok((found.text, aside))
     }
 
     /// The text that the last batch was run by, as it was given; none where there was no batch.
     pub fn text(&self) -> Option<&[u8]> {
         self.recovered.text.as_deref()
+    }
+
+    /// State that was put aside: of what operators, by identity, and the texts in which their stages stood.
+    pub fn aside(&self) -> Result<Texts, Trouble> {
+        match &self.journal {
+            Some(journal) if !self.recovered.head.aside.is_empty() => texts_aside(&mut Recovered::of(
+                (journal.entries(), journal.first()),
+                &journal.records(),
+                &journal.snapshots(),
+                None,
+            )?),
+            _ => Ok(Texts::new()),
+        }
     }
 
     /// How many batches were committed.
@@ -206,7 +232,8 @@ impl Checkpoint {
         let undelivered = recovered.undelivered.iter().map(|(first, of)| (of.batch.number, *first)).collect();
         let snapshots = Snapshots::new(journal.snapshots(), &recovered, (pace, retention));
         journal.append(START, &[])?;
-        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs };
+        let aside = recovered.head.aside.clone();
+        let durable = Durable { journal, told: Told::new(), undelivered, snapshots, logs, also: Vec::new(), aside };
         Ok((Some(durable), recovered))
     }
 }
@@ -216,11 +243,18 @@ impl Durable {
     pub(super) fn say_all(
         &mut self,
         text: &[u8],
-        all: &Changed,
+        mut all: Changed,
         clock: &dyn Clock,
         stop: &Stopping,
     ) -> Result<(), TaskError> {
-        self.keep_when_there_is_room(all, Some(text), clock, stop)?;
+        self.also.clear();
+        let aside = all.tables.iter().filter_map(|(owner, ..)| match owner {
+            Owner::Aside(identity) => Some(identity.clone()),
+            _ => None,
+        });
+        self.aside = aside.collect();
+        all.head.aside.clone_from(&self.aside);
+        self.keep_when_there_is_room(&all, Some(text), clock, stop)?;
         // A batch from here on that was committed before is taken back.
         self.undelivered.retain(|(number, _)| *number < all.batch.number);
         Ok(())
@@ -238,17 +272,30 @@ impl Durable {
         format!("checkpoint {}", self.journal.id())
     }
 
+    /// So many bytes of state may be in memory.
+    pub(super) fn limit(&mut self, state: Option<u64>) {
+        self.snapshots.at_most(state.map_or(u64::MAX, |bytes| (bytes / 8).max(LEAST)));
+    }
+
     /// What was last said of sources.
     pub(super) fn told(&mut self) -> &mut Told {
         &mut self.told
     }
 
+    /// What was put aside of an operator is gone; the next commit says so.
+    pub(super) fn forgets(&mut self, aside: String) {
+        self.aside.remove(&aside);
+        self.also.push((Owner::Aside(aside), String::new(), Changes::All(Vec::new())));
+    }
+
     /// Commits a batch: when this comes back, it counts.
-    pub(super) fn commit(&mut self, changed: &Changed, clock: &dyn Clock, stop: &Stopping) -> Result<(), TaskError> {
+    pub(super) fn commit(&mut self, mut changed: Changed, clock: &dyn Clock, stop: &Stopping) -> Result<(), TaskError> {
         if changed.is_nothing() {
             return Ok(());
         }
-        let first = self.keep_when_there_is_room(changed, None, clock, stop)?;
+        changed.tables.append(&mut self.also);
+        changed.head.aside.clone_from(&self.aside);
+        let first = self.keep_when_there_is_room(&changed, None, clock, stop)?;
         if !changed.prepared.is_empty() {
             self.undelivered.push_back((changed.batch.number, first));
         }
@@ -344,6 +391,19 @@ impl Durable {
         let waited = self.snapshots.wait(&mut self.journal, needed);
         waited.and_then(|()| self.journal.close()).map_err(|trouble| failed(&trouble))
     }
+}
+
+/// Reads all that there is for the little that is wanted, so only where there is some.
+fn texts_aside(found: &mut Recovered) -> Result<Texts, Trouble> {
+    if found.head.aside.is_empty() {
+        return Ok(Texts::new());
+    }
+    let rest = found.but_operators(&mut |_| Ok(()))?;
+    let aside = rest.into_iter().filter_map(|(owner, (_, tables))| match owner {
+        Owner::Aside(identity) => Some((identity, aside::text_of(&tables)?)),
+        _ => None,
+    });
+    Ok(aside.collect())
 }
 
 /// Does what a full disk refuses once there is room.

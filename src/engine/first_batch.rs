@@ -35,6 +35,11 @@ impl FirstBatch {
     ) -> Self {
         FirstBatch { old, carry, last, taking, text, told }
     }
+
+    /// The old program, its text, and what was taken over from it.
+    pub(super) fn before(&self) -> (&Program, &[u8], &Taking) {
+        (&self.old, &self.text, &self.taking)
+    }
 }
 
 impl Session {
@@ -67,13 +72,13 @@ impl Session {
     /// The first batch is delivered: nothing is taken back any more.
     pub(super) fn stays(&mut self) {
         let Some(first) = self.first.take() else { return };
-        let FirstBatch { old, taking, .. } = *first;
+        let FirstBatch { old, taking, text, .. } = *first;
         for step in &mut self.program.steps {
             if let Step::Sink(_, outlet, _) = step {
                 outlet.settle();
             }
         }
-        self.put_aside(old, &taking);
+        self.put_aside(old, &text, &taking);
         let aside = self.aside.keys().cloned().collect();
         self.outcome = Some(Ok(Switched { notes: Vec::new(), aside }));
         self.forget_logs();

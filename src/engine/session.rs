@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::RecordBatch;
 
 use crate::engine::accounts::BatchReport;
+use crate::engine::aside::Aside;
 use crate::engine::batch::{Carry, Input, Means};
 use crate::engine::clock::{Clock, ManualClock};
 use crate::engine::durable::Durable;
 use crate::engine::failure::{EngineError, Failure, at};
 use crate::engine::first_batch::FirstBatch;
-use crate::engine::keyed::Keyed;
 use crate::engine::pool::Pool;
 use crate::engine::program::{Held, Program, Setup, Step, Watch, prepare};
 use crate::engine::queue::Inlet;
@@ -94,8 +94,8 @@ pub struct Session {
     pub(super) carry: Carry,
     pub(super) opening: Opening,
     pub(super) stopping: Stopping,
-    /// State that nobody took over, for a while: by identity, and since when.
-    pub(super) aside: BTreeMap<String, (Keyed, i64)>,
+    /// State that nobody took over, for a while: by identity.
+    pub(super) aside: BTreeMap<String, Aside>,
     /// How much state may be in memory, and where the rest lies.
     room: Option<Arc<Room>>,
     /// Where batches are committed, so that nothing is lost with the process.
@@ -336,6 +336,7 @@ impl Session {
     }
 
     fn run(&mut self, time: i64, input: Input, close: bool) -> Result<Stepped, Failure> {
+        self.forget_aside();
         let started = self.opening.clock.ticks();
         let batch = BatchTime { number: self.number, micros: time };
         let mut carry = std::mem::take(&mut self.carry);
@@ -433,6 +434,7 @@ impl Session {
                 snapshot.states.insert(node.identity.clone(), State { word: node.word.clone(), tables });
             }
         }
+        snapshot.aside = self.saved_aside().map_err(at(usize::MAX))?.into_iter().collect();
         for (node, rows) in &self.carry.rejected {
             snapshot.rejected.insert(self.program.nodes[*node].identity.clone(), rows.clone());
         }
@@ -443,7 +445,7 @@ impl Session {
     /// it is wanted `whole`.
     pub(super) fn go_on_from(&mut self, snapshot: Snapshot, whole: bool) -> Result<(), Failure> {
         let Program { steps, nodes, .. } = &mut self.program;
-        let Head { number, last, marks, settled, rates } = snapshot.head;
+        let Head { number, last, marks, settled, rates, .. } = snapshot.head;
         for step in steps {
             match step {
                 Step::Source(node, intake) => {
@@ -475,7 +477,8 @@ impl Session {
         let rejected = snapshot.rejected.iter().filter_map(|(id, rows)| Some((place(id)?, rows.clone())));
         self.carry.rejected = rejected.collect();
         (self.number, self.last) = (number, last);
-        Ok(())
+        let found = self.find_aside(snapshot.aside);
+        found.map_err(|why| at(usize::MAX)(TaskError::Stop(format!("the checkpoint cannot be read: {why}"))))
     }
 }
 

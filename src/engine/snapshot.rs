@@ -5,7 +5,7 @@
 //! As bytes of their own (for tests, and programs that keep them elsewhere) these are the magic line, the frames of
 //! [`image`](super::durable::image), and the xxh3 hash of everything before it (8 bytes, little-endian).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use arrow::array::RecordBatch;
@@ -34,6 +34,8 @@ pub(super) struct Snapshot {
     pub(super) sources: BTreeMap<String, SourceState>,
     /// By the operator's identity.
     pub(super) states: BTreeMap<String, State>,
+    /// The same of stages that an edit took away.
+    pub(super) aside: BTreeMap<String, State>,
     /// Rows that sinks refused and that come in again, by the sink's identity.
     pub(super) rejected: BTreeMap<String, Vec<RecordBatch>>,
 }
@@ -49,6 +51,9 @@ pub(super) struct Head {
     pub(super) marks: BTreeMap<String, i64>,
     /// By source: the watermark behind everything delivered.
     pub(super) settled: BTreeMap<String, i64>,
+    /// Identities of operators whose state is put aside.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) aside: BTreeSet<String>,
     /// By source: how many rows a second it may give, as far as that was learnt.
     pub(super) rates: BTreeMap<String, f64>,
 }
@@ -113,6 +118,9 @@ impl Snapshot {
         for (identity, state) in &self.states {
             owned.insert(Owner::State(identity.clone()), (state.word.clone(), state.tables.clone()));
         }
+        for (identity, state) in &self.aside {
+            owned.insert(Owner::Aside(identity.clone()), (state.word.clone(), state.tables.clone()));
+        }
         for (identity, rows) in &self.rejected {
             owned.insert(Owner::Rejected(identity.clone()), (String::new(), vec![refused(rows.clone())]));
         }
@@ -129,6 +137,9 @@ impl Snapshot {
                 }
                 Owner::State(identity) => {
                     found.states.insert(identity, State { word, tables });
+                }
+                Owner::Aside(identity) => {
+                    found.aside.insert(identity, State { word, tables });
                 }
                 Owner::Rejected(identity) => {
                     found.rejected.insert(identity, tables.into_iter().flat_map(|table| table.rows).collect());
@@ -172,11 +183,13 @@ mod tests {
             marks: [("totals".into(), 4)].into(),
             settled: [("orders".into(), -3)].into(),
             rates: [("orders".into(), 12.5)].into(),
+            aside: ["older".into()].into(),
         };
         Snapshot {
             head,
             sources: [("orders".into(), source)].into(),
-            states: [("totals".into(), State { word: "aggregate".into(), tables })].into(),
+            states: [("totals".into(), State { word: "aggregate".into(), tables: tables.clone() })].into(),
+            aside: [("older".into(), State { word: "fold".into(), tables })].into(),
             rejected: [("sink".into(), vec![rows])].into(),
         }
     }

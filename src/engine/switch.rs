@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_dsl::Span;
 
+use crate::engine::aside::What;
 use crate::engine::failure::{EngineError, Failure, Refusal, at};
 use crate::engine::first_batch::FirstBatch;
 use crate::engine::keyed::Keyed;
@@ -15,9 +16,6 @@ use crate::plan::graph::Work;
 use crate::plan::memory::Taking;
 use crate::plan::operator::NotRunnable;
 use crate::plan::{Operator, Plan};
-
-/// How long state is kept that nobody took over, in microseconds.
-const ASIDE: i64 = 3_600_000_000;
 
 /// Where tasks are that go on.
 enum Old {
@@ -75,7 +73,10 @@ impl Session {
         for (new, old) in tasks {
             let old = match &old {
                 Old::Running(node) => keyed_at(&mut self.program, *node),
-                Old::Aside(identity) => self.aside.get_mut(identity).map(|(keyed, _)| keyed),
+                Old::Aside(identity) => self.aside.get_mut(identity).and_then(|aside| match &mut aside.what {
+                    What::Tasks(tasks) => Some(tasks),
+                    What::Tables(_) => None,
+                }),
             };
             if let (Some(new), Some(old)) = (keyed_at(&mut next, new), old) {
                 new.take_over(old);
@@ -93,7 +94,9 @@ impl Session {
             let (text, told) = (self.text.clone(), self.told.clone());
             self.try_first(FirstBatch::new(old, (carry, last), taking.clone(), text, told));
         } else {
-            self.put_aside(old, taking);
+            let text = std::mem::take(&mut self.text);
+            self.put_aside(old, &text, taking);
+            self.text = text;
         }
         switched.aside = self.aside.keys().cloned().collect();
         Ok(switched)
@@ -201,51 +204,50 @@ impl Session {
             let mut before = self.program.keyed();
             let running = before.find(|(old, _)| self.program.nodes[*old].identity == *from);
             let running = running.map(|(old, tasks)| (Old::Running(old), tasks));
-            let aside = || self.aside.get(from).map(|(tasks, _)| (Old::Aside(from.clone()), tasks));
-            let Some((old, tasks)) = running.or_else(aside) else { continue };
-            if moved.is_none() && *from == of.identity && keyed.remembers_like(tasks) && matches!(old, Old::Running(_))
+            let aside = self.aside.get(from).filter(|_| running.is_none());
+            let tasks = running.or_else(|| match &aside?.what {
+                What::Tasks(tasks) => Some((Old::Aside(from.clone()), tasks)),
+                What::Tables(_) => None,
+            });
+            if let Some((Old::Running(_), tasks)) = &tasks
+                && moved.is_none()
+                && *from == of.identity
+                && keyed.remembers_like(tasks)
             {
                 carried.as_before.insert(of.identity.clone());
             }
-            if moved.is_none() && keyed.is_like(tasks) && !copied {
-                carried.tasks.push((*node, old));
-                continue;
-            }
+            let tasks = match tasks {
+                Some((old, tasks)) if moved.is_none() && keyed.is_like(tasks) && !copied => {
+                    carried.tasks.push((*node, old));
+                    continue;
+                }
+                tasks => tasks.map(|(_, tasks)| tasks),
+            };
             if !stateful {
                 continue;
             }
             let failed = |failure| (of.place(), failure);
             let op = operators.get(of.identity.as_str());
-            let mut handed = tasks.each_saved(&mut |tables| {
+            let mut hand = |tables| {
                 let tables = match (moved, op) {
                     (Some(moved), Some(op)) => op.migrated(moved, tables)?,
                     _ => tables,
                 };
                 let mut tables = tables.into_iter();
                 tables.try_for_each(|table| keyed.arrive(&table.name, table.identity, table.rows))
-            });
+            };
+            let mut handed = match (tasks, aside) {
+                (Some(tasks), _) => tasks.each_saved(&mut hand),
+                (None, Some(aside)) => aside.tables().and_then(hand),
+                // It was put aside for too long, or never remembered anything.
+                (None, None) => continue,
+            };
             if handed.is_ok() {
                 handed = keyed.arrived(&self.pool);
             }
             handed.map_err(at(*node)).map_err(failed)?;
         }
         Ok(carried)
-    }
-
-    /// Keeps state that nobody took over, for an hour: its stage may come again.
-    pub(super) fn put_aside(&mut self, old: Program, taking: &Taking) {
-        let now = self.now();
-        let taken = |identity: &String| taking.states.values().any(|(from, _)| from == identity);
-        self.aside.retain(|identity, (_, since)| now.saturating_sub(*since) < ASIDE && !taken(identity));
-        let Program { steps, nodes, .. } = old;
-        for (node, keyed) in steps.into_iter().flat_map(Step::into_keyed) {
-            if !taken(&nodes[node].identity)
-                && !taking.over.contains(&nodes[node].identity)
-                && keyed.held() != <_>::default()
-            {
-                self.aside.insert(nodes[node].identity.clone(), (keyed, now));
-            }
-        }
     }
 
     /// With another interval ticks are counted from here on: those that it would have had before were never due.

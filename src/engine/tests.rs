@@ -1,5 +1,6 @@
 //! Runs hand-made plans on a manual clock.
 
+mod aside;
 mod crashes;
 mod hand;
 

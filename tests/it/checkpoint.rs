@@ -1,5 +1,6 @@
 //! The verbs over a checkpoint: what is in it is looked at, verified, made smaller, taken elsewhere and gone back in.
 
+mod aside;
 mod versions;
 
 use std::fs;

@@ -20,7 +20,7 @@ use crate::engine::Checkpoint;
 use crate::journal::RealDisk;
 use crate::plan::Plan;
 use crate::plan::graph::Work;
-use crate::reload::{Changes, compare};
+use crate::reload::{Changes, compare_with};
 
 /// What is compared with.
 enum Old {
@@ -28,8 +28,8 @@ enum Old {
     File(PathBuf),
     /// What a process runs.
     Running(Recorded),
-    /// What ran last by a checkpoint.
-    Checkpoint(Kept),
+    /// What ran last by a checkpoint, and what is put aside there.
+    Checkpoint(Kept, Vec<(String, Kept)>),
 }
 
 /// Checks both texts, compares, prints.
@@ -39,7 +39,7 @@ pub(super) fn against(old: &Path, args: &args::Plan, terminal: &mut Terminal) ->
     let set: Overrides = args.set.iter().cloned().collect();
     // A saved edit is read with the parameters of the run.
     let overrides = match &old {
-        Old::Running(Recorded { kept, .. }) | Old::Checkpoint(kept) => {
+        Old::Running(Recorded { kept, .. }) | Old::Checkpoint(kept, _) => {
             kept.set().clone().into_iter().chain(set.clone()).collect()
         }
         Old::File(_) => set.clone(),
@@ -48,13 +48,20 @@ pub(super) fn against(old: &Path, args: &args::Plan, terminal: &mut Terminal) ->
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
+    let mut aside: Vec<(String, Plan)> = Vec::new();
     let (before, file) = match old {
         Old::File(file) => (findings::find(&file, &catalog, &set), file),
         Old::Running(recorded) => {
             terminal.aside(&told_of(&recorded));
             (recorded.kept.find(&recorded.file, &catalog), recorded.file)
         }
-        Old::Checkpoint(kept) => (kept.find(&args.file, &catalog), args.file.clone()),
+        Old::Checkpoint(kept, left) => {
+            aside = left
+                .into_iter()
+                .filter_map(|(name, text)| Some((name, text.find(&args.file, &catalog).plan?)))
+                .collect();
+            (kept.find(&args.file, &catalog), args.file.clone())
+        }
     };
     let mut before = match before.plan_or_complain(terminal) {
         Ok(plan) => plan,
@@ -62,7 +69,9 @@ pub(super) fn against(old: &Path, args: &args::Plan, terminal: &mut Terminal) ->
     };
     at_home(&mut new, folder(&args.file), folder(&args.file));
     at_home(&mut before, folder(&file), folder(&args.file));
-    let text = told(&compare(&before, &new));
+    aside.iter_mut().for_each(|(_, plan)| at_home(plan, folder(&file), folder(&args.file)));
+    let aside: Vec<_> = aside.iter().map(|(name, plan)| (name.as_str(), plan)).collect();
+    let text = told(&compare_with(&before, &new, &aside));
     terminal.out().write_all(text.as_bytes())?;
     Ok(Exit::Clean)
 }
@@ -79,11 +88,10 @@ fn found(old: &Path, new: &Path) -> Result<Old, Failure> {
         return Ok(running.map_or_else(|| Old::File(old.to_owned()), Old::Running));
     }
     if Checkpoint::is_at(old) {
-        let text = Checkpoint::look(Arc::new(RealDisk), old).map_err(|trouble| Failure::new(trouble.to_string()))?;
+        let looked = Checkpoint::look(Arc::new(RealDisk), old);
+        let (text, aside) = looked.map_err(|trouble| Failure::new(trouble.to_string()))?;
         let text = text.ok_or_else(|| Failure::new(format!("no batch was committed to `{}` yet", old.display())))?;
-        let kept = Kept::decode(&text);
-        let unread = |why| Failure::new(format!("the text in `{}` cannot be read: {why}", old.display()));
-        return kept.map(Old::Checkpoint).map_err(unread);
+        return Ok(Old::Checkpoint(Kept::of_checkpoint(&text, old)?, Kept::all_aside(aside)));
     }
     let home = if old.file_name().is_some_and(|name| name == FOLDER) { folder(old) } else { old };
     let home = if home.as_os_str().is_empty() { Path::new(".") } else { home };

@@ -13,13 +13,13 @@ use crate::cli::state::is_checkpoint;
 use crate::cli::table::aligned;
 use crate::cli::terminal::Terminal;
 use crate::cli::watch::draining::Draining;
-use crate::cli::watch::{on_change, waiting::Desk};
+use crate::cli::watch::{Before, on_change, waiting::Desk};
 use crate::cli::{Exit, Failure};
 use crate::engine::{Checkpoint, Copied, Start};
 use crate::journal::{Disk, RealDisk};
 use crate::optimize::optimize;
 use crate::plan::Plan;
-use crate::reload::{Answers, compare, drain};
+use crate::reload::{Answers, Taking, compare_with, drain, identities};
 
 /// What is run, and from where on.
 pub(super) struct Begun {
@@ -29,8 +29,8 @@ pub(super) struct Begun {
     /// The values its parameters were given.
     pub(super) set: Overrides,
     pub(super) start: Option<Start>,
-    /// Windows of a text before that are still open.
-    pub(super) draining: Option<Draining>,
+    /// What edits left behind.
+    pub(super) before: Before,
 }
 
 /// Opens the pipeline's checkpoint, where it has one, and finds out what became of the text since. `waits`: a decision
@@ -45,7 +45,7 @@ pub(super) fn begin(
     let home = file.parent().unwrap_or(Path::new(""));
     let folder = plan.header.checkpoint.as_ref().map(|folder| home.join(folder));
     let (checkpoint, folder) = match (folder, snapshot) {
-        (None, None) => return Ok(Ok(Begun { plan, program, set, start: None, draining: None })),
+        (None, None) => return Ok(Ok(Begun { plan, program, set, start: None, before: Before::default() })),
         (None, Some(snapshot)) => {
             let checkpoint = copied(snapshot, &plan)?.alone();
             (checkpoint.map_err(|why| Failure::new(format!("`{}`: {why}", snapshot.display())))?, snapshot.to_owned())
@@ -60,18 +60,17 @@ pub(super) fn begin(
         }
     };
     let text = Kept::of(&program, &set).encode();
+    let aside = Kept::all_aside(checkpoint.aside().map_err(|trouble| Failure::new(trouble.to_string()))?);
     let Some(before) = checkpoint.text().filter(|before| *before != text) else {
         return Ok(Ok(Begun {
             plan,
             program,
             set,
             start: Some(Start { checkpoint, text, changed: None }),
-            draining: None,
+            before: Before { draining: None, aside },
         }));
     };
-    let before = Kept::decode(before);
-    let before =
-        before.map_err(|why| Failure::new(format!("the text in `{}` cannot be read: {why}", folder.display())))?;
+    let before = Kept::of_checkpoint(before, &folder)?;
     let old = before.find(file, &builtins::catalog());
     if old.counts().errors > 0 {
         terminal.complain(&format!(
@@ -83,10 +82,13 @@ pub(super) fn begin(
         return Ok(Err(Exit::Mistakes));
     }
     let Some(old_plan) = old.plan else { return Ok(Err(Exit::Unreadable)) };
-    let changes = compare(&old_plan, &plan);
+    let found = |(name, kept): &(String, Kept)| Some((name.clone(), kept.find(file, &builtins::catalog()).plan?));
+    let stood: Vec<(String, Plan)> = aside.iter().filter_map(found).collect();
+    let stood: Vec<_> = stood.iter().map(|(name, plan)| (name.as_str(), plan)).collect();
+    let changes = compare_with(&old_plan, &plan, &stood);
     if before.before().is_some() {
         let now = (changes.same || waits).then_some(old.program);
-        return still_draining(file, before, now, (checkpoint, changes.same), terminal);
+        return still_draining(file, before, now, (checkpoint, changes.same, aside), terminal);
     }
     if changes.same {
         return Ok(Ok(Begun {
@@ -94,7 +96,7 @@ pub(super) fn begin(
             program,
             set,
             start: Some(Start { checkpoint, text, changed: None }),
-            draining: None,
+            before: Before { draining: None, aside },
         }));
     }
     let desk = Desk::of(file);
@@ -112,15 +114,18 @@ pub(super) fn begin(
                 "{} has changed since the last run, and goes on by the new text\n{rows}",
                 file.display()
             ));
+            let aside = left(aside, (&old_plan, &before), &taking);
             let changed = Some((optimize(old_plan).plan, taking));
-            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed }), draining: None }))
+            let start = Some(Start { checkpoint, text, changed });
+            Ok(Ok(Begun { plan, program, set, start, before: Before { draining: None, aside } }))
         }
         // Who drains begins with windows that are open: the old text runs, and is switched from as in any other run.
         Ok(_) | Err(_) if waits => {
             let text = before.encode();
             let (plan, program, set) = (old_plan, old.program, before.set().clone());
             terminal.aside(&format!("{} has changed since the last run: the old text goes on\n", file.display()));
-            Ok(Ok(Begun { plan, program, set, start: Some(Start { checkpoint, text, changed: None }), draining: None }))
+            let start = Some(Start { checkpoint, text, changed: None });
+            Ok(Ok(Begun { plan, program, set, start, before: Before { draining: None, aside } }))
         }
         Ok(_) => {
             terminal.complain(&format!(
@@ -141,6 +146,16 @@ pub(super) fn begin(
             Ok(Err(Exit::Mistakes))
         }
     }
+}
+
+/// What is put aside when the run begins: what was before and nobody takes, and what nobody takes of the old text.
+fn left(mut aside: Vec<(String, Kept)>, (plan, text): (&Plan, &Kept), taking: &Taking) -> Vec<(String, Kept)> {
+    let is_free = |name: &String| !taking.states.values().any(|(from, _)| from == name);
+    let mut gone = identities(plan);
+    gone.retain(|name| is_free(name) && !taking.over.contains(name));
+    aside.retain(|(name, _)| is_free(name) && !gone.contains(name));
+    aside.extend(gone.into_iter().map(|name| (name, text.clone().alone())));
+    aside
 }
 
 /// What a run is to begin with instead of nothing.
@@ -169,7 +184,7 @@ fn still_draining(
     file: &Path,
     kept: Kept,
     now: Option<Program>,
-    (checkpoint, same): (Checkpoint, bool),
+    (checkpoint, same, aside): (Checkpoint, bool, Vec<(String, Kept)>),
     terminal: &mut Terminal,
 ) -> Result<Result<Begun, Exit>, Failure> {
     let catalog = builtins::catalog();
@@ -192,5 +207,6 @@ fn still_draining(
     draining.told().iter().for_each(|sentence| terminal.aside(&format!("{}: {sentence}\n", file.display())));
     let plan = drain::resumed(older, new, &before.until).map_err(Failure::new)?;
     let start = Some(Start { checkpoint, text: kept.encode(), changed: None });
-    Ok(Ok(Begun { plan, program, set: kept.set().clone(), start, draining: Some(draining) }))
+    let before = Before { draining: Some(draining), aside };
+    Ok(Ok(Begun { plan, program, set: kept.set().clone(), start, before }))
 }

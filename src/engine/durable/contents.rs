@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine::aside;
 use crate::engine::durable::image::{Owner, Prepared};
 use crate::engine::durable::past::Past;
 use crate::engine::durable::recovered::Recovered;
@@ -148,6 +149,10 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
                 let mark = found.head.settled.get(&name).copied();
                 let positions = at.positions.into_iter().map(|(split, at)| (split.id, at.0)).collect();
                 sources.push(SourceAt { name, positions, newest, mark });
+            }
+            Owner::Aside(name) => {
+                let (tables, _) = aside::of_tables(tables);
+                remembered.push(Remembered { name: format!("{name} (put aside)"), word, tables, changed });
             }
             Owner::State(name) => remembered.push(Remembered { name, word, tables, changed }),
             Owner::Rejected(name) => remembered.push(Remembered { name, word: REFUSED.into(), tables, changed }),

@@ -49,6 +49,8 @@ pub(in crate::engine) enum Owner {
     State(String),
     /// A sink, by its identity: rows that it refused and that come in again.
     Rejected(String),
+    /// An operator whose stage an edit took away, by its identity.
+    Aside(String),
 }
 
 /// What follows a frame with the owner.

@@ -55,7 +55,7 @@ impl Outdated {
         match owner {
             Owner::Rejected(_) if self.refused => false,
             Owner::State(identity) => self.all_but.as_ref().is_none_or(|still| still.contains(identity)),
-            Owner::Source(_) | Owner::Rejected(_) => self.all_but.is_none(),
+            Owner::Source(_) | Owner::Rejected(_) | Owner::Aside(_) => self.all_but.is_none(),
         }
     }
 }
@@ -173,7 +173,7 @@ impl Recovered {
             }
             self.since.retain(|owner, _| match owner {
                 Owner::State(identity) => !head.all || head.as_before.contains(identity),
-                Owner::Source(_) => !head.all,
+                Owner::Source(_) | Owner::Aside(_) => !head.all,
                 Owner::Rejected(_) => false,
             });
         }

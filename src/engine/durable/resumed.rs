@@ -12,8 +12,9 @@ use crate::engine::failure::{EngineError, Failure, at};
 use crate::engine::pool::Pool;
 use crate::engine::program::Program;
 use crate::engine::session::{Opening, Session, before_start};
+use crate::engine::snapshot::State;
 use crate::plan::Plan;
-use crate::plan::operator::TaskError;
+use crate::plan::operator::{Changes, TaskError};
 
 impl Session {
     /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
@@ -52,6 +53,7 @@ impl Session {
             .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes));
         resumed.map_err(|failure| session.failed(failure))?;
         session.opening = opening;
+        session.text = recovered.text.take().unwrap_or_default();
         let taking = taking.anew();
         notes.extend(session.switch(plan, &taking)?.notes);
         // The old text only told what there was: it cannot be gone back to.
@@ -93,12 +95,17 @@ impl Session {
         let Some(mut durable) = durable else { return Ok(()) };
         // A log must be known before anything is in it.
         let (clock, stop) = (&*self.opening.clock, &self.stopping);
+        durable.limit(self.program.state_limit);
         let has_new_logs = self.program.keep_received(&mut durable.logs, clock, stop)?;
         if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);
             let as_before = std::mem::take(&mut self.told);
-            let all = self.program.everything(head, &self.carry, durable.told(), as_before)?;
-            durable.say_all(text, &all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;
+            let mut all = self.program.everything(head, &self.carry, durable.told(), as_before)?;
+            let aside = self.saved_aside().map_err(at(usize::MAX))?.into_iter();
+            all.tables.extend(
+                aside.map(|(identity, State { word, tables })| (Owner::Aside(identity), word, Changes::All(tables))),
+            );
+            durable.say_all(text, all, &*self.opening.clock, &self.stopping).map_err(at(usize::MAX))?;
         }
         self.program.track();
         self.told = self.program.keyed().map(|(node, _)| self.program.nodes[node].identity.clone()).collect();

@@ -47,7 +47,10 @@ pub fn entry() -> SourceEntry {
         doc: Doc::new("kafka", "reads topics of a Kafka cluster, each message once", "kafka(\"TOPIC\") { brokers: \"HOST:PORT\", OPTIONS }")
             .details(
                 "The range of offsets of a batch is fixed before it is read and recorded with the batch's commit, so that a \
-                 restart reads the same messages. Partitions and topics that appear while running are taken in.",
+                 restart reads the same messages. Partitions and topics that appear while running are taken in. Offsets \
+                 are committed to `group` once a batch is delivered, for those who watch it; what counts is the \
+                 checkpoint. `read: group`, `min_rows`, `split_rows`, a schema registry, TLS and SCRAM can be checked, \
+                 but not run yet.",
             )
             .example("source orders = kafka(\"orders\") { brokers: \"localhost:9092\", format: json, schema: { id: string, amount: float64 } }")
             .alias("createDirectStream"),

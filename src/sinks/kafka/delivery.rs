@@ -74,7 +74,17 @@ impl Brokers {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.marked, 0);
         let marks = self.marks()?;
-        let found = marks.committed_offsets(asked, WAIT).map_err(|e| failed("read the mark in kafka", &e))?;
+        let started = Instant::now();
+        let found = loop {
+            match marks.committed_offsets(asked.clone(), WAIT) {
+                Ok(found) => break found,
+                // The first use of a group makes the topic in which offsets are kept.
+                Err(error) if is_settling(&error) && started.elapsed() < WAIT => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                Err(error) => return Err(failed("read the mark in kafka", &error)),
+            }
+        };
         let elements = found.elements();
         let Some(element) = elements.first() else { return Ok(None) };
         match element.offset() {
@@ -234,4 +244,17 @@ impl Brokers {
             _ => failed("write to kafka", error),
         }
     }
+}
+
+/// Whether brokers have yet to agree on who keeps the offsets of a group.
+fn is_settling(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::WaitingForCoordinator
+        )
+    )
 }

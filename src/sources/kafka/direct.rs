@@ -241,27 +241,41 @@ impl Direct {
         }
         let mut list = TopicPartitionList::new();
         let placed = list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(from));
-        let known = partition.queue.take().is_some();
+        let is_assigned = partition.queue.is_some();
+        if !is_assigned {
+            // Before it is assigned: what is fetched until a partition has its queue goes to the common one.
+            partition.queue = self.consumer.split_partition_queue(&partition.topic, partition.number);
+        }
+        if partition.queue.is_none() {
+            return Err(TaskError::Retry(format!("`{id}` has no queue")));
+        }
         let assigned = placed.and_then(|()| {
-            if known {
+            if is_assigned {
                 self.consumer.incremental_unassign(&list)?;
             }
             self.consumer.incremental_assign(&list)
         });
+        partition.next = None;
         assigned.map_err(|e| failed(&format!("read `{id}`"), &e))?;
-        partition.queue = self.consumer.split_partition_queue(&partition.topic, partition.number);
         partition.next = Some(from);
-        if partition.queue.is_none() {
-            return Err(TaskError::Retry(format!("`{id}` has no queue")));
-        }
         Ok(())
+    }
+
+    /// What concerns no partition is told to the library itself, which looks for lost brokers again. A message in the
+    /// common queue has missed its own: its partition is read anew from where it was.
+    fn serve(&mut self) {
+        while let Some(told) = self.consumer.poll(Duration::ZERO) {
+            let Ok(message) = told else { continue };
+            if let Some(partition) = self.partitions.get_mut(&format!("{}/{}", message.topic(), message.partition())) {
+                partition.next = None;
+            }
+        }
     }
 
     /// Messages of a range, as many as a batch may have.
     fn gather(&mut self, id: &str, from: i64, end: i64, limits: &Limits) -> Result<(Vec<Got>, i64), TaskError> {
+        self.serve();
         self.seek(id, from)?;
-        // What concerns no partition is told here: brokers that are lost are looked for by the library itself.
-        let _ = self.consumer.poll(Duration::ZERO);
         let Some(partition) = self.partitions.get_mut(id) else { return Ok((Vec::new(), from)) };
         let Some(queue) = &partition.queue else { return Ok((Vec::new(), from)) };
         let (mut got, mut at, mut bytes, mut heard) = (Vec::new(), from, 0, Instant::now());

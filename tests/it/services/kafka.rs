@@ -219,7 +219,9 @@ fn copied(server: &Server, name: &str, folder: &Path, sums: &BTreeMap<String, i6
         by_key.entry(key.unwrap()).or_default().push(value["id"].as_u64().unwrap());
         count += 1;
     }
-    assert_eq!(count, MESSAGES, "{what}");
+    let all: std::collections::BTreeSet<u64> = by_key.values().flatten().copied().collect();
+    let missing: Vec<u64> = (0..MESSAGES).filter(|id| !all.contains(id)).collect();
+    assert!(count == MESSAGES && missing.is_empty(), "{what}: {count} messages, without {missing:?}");
     assert!(by_key.values().all(|ids| ids.is_sorted_by(|a, b| a < b)), "{what}: {by_key:?}");
     let mut files: Vec<_> = fs::read_dir(folder.join("sums")).unwrap().flatten().map(|file| file.path()).collect();
     files.sort();
@@ -238,10 +240,10 @@ fn killed_at_random_every_message_is_written_once_and_in_order() {
     let Some(server) = shared("kafka") else { return };
     let (kills, first) = (number("KAFKA_KILLS", 10), number("KILL_SEED", 1));
     let (mut seed, mut killed) = (first, 0);
+    let (plain, sums) = copying(server, "plain", 0);
+    let (_, took) = timed(|| to_its_end(plain.path(), &[]));
+    copied(server, "plain", plain.path(), &sums, "undisturbed");
     while killed < kills {
-        let (plain, sums) = copying(server, &format!("plain{seed}"), seed);
-        let (_, took) = timed(|| to_its_end(plain.path(), &[]));
-        copied(server, &format!("plain{seed}"), plain.path(), &sums, "undisturbed");
         let name = format!("killed{seed}");
         let (folder, sums) = copying(server, &name, seed);
         let mut draw = Draw(seed);

@@ -7,6 +7,7 @@ pub mod kafka;
 pub mod net;
 pub mod postgres;
 pub mod programs;
+pub mod redis;
 pub mod secrets;
 #[cfg(test)]
 pub(crate) mod tests;

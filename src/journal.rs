@@ -106,6 +106,11 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The random number by which it is unlike every other checkpoint, its copies excepted.
+    pub fn id(&self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.page.id))
+    }
+
     /// Opens a checkpoint, or makes it where there is none: locks it, checks the whole chain of records, and makes its
     /// end fit to be written, which takes a few syncs.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, about: &About, tuning: Tuning) -> Result<Journal, Trouble> {

@@ -68,7 +68,8 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("watermark_seconds", "gauge", "the watermark of a source, in seconds since 1970"),
     ("watermark_held_by", "gauge", "1 for the partition that holds the watermark back"),
     ("state_rows", "gauge", "keys or rows that a stage remembers"),
-    ("state_bytes", "gauge", "bytes that a stage remembers, about"),
+    ("state_bytes", "gauge", "bytes of memory that a stage remembers, about"),
+    ("state_disk_bytes", "gauge", "bytes that a stage remembers on disk, beyond `state_limit`"),
     ("state_expired_total", "counter", "keys, rows or windows that a stage forgot, because their time was over"),
     ("source_lag", "gauge", "what was not read yet, by unit"),
     ("source_rate", "gauge", "rows a second that backpressure lets pass"),
@@ -119,6 +120,7 @@ impl Metrics {
                 numbers.add("state_expired_total", &of, stage.expired as f64);
                 numbers.set("state_rows", &of, stage.held.keys as f64);
                 numbers.set("state_bytes", &of, stage.held.bytes as f64);
+                numbers.set("state_disk_bytes", &of, stage.held.on_disk as f64);
             }
         }
         for sink in &batch.sinks {

@@ -14,6 +14,7 @@ mod publish;
 pub mod redis;
 pub mod tcp;
 pub mod text_files;
+mod texts;
 
 use crate::plan::catalog::{Changes, Endpoint};
 use crate::plan::operator::NotRunnable;

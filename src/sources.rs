@@ -1,6 +1,7 @@
 //! Where rows come from: one file each, one list. A source knows no operator, no sink and no batch.
 
 mod clients;
+mod conform;
 mod cutter;
 pub mod exec;
 pub mod files;
@@ -53,4 +54,13 @@ fn nothing_extra(_: &Settings) -> Vec<Column> {
 /// For sources whose rows stay.
 fn appends(_: &Settings) -> Mode {
     Mode::Append
+}
+
+/// A table whose source cannot tell when it has changed, and that nobody says how often to read.
+fn untold(settings: &Settings) -> Option<Conflict> {
+    let is_told = settings.duration("refresh").is_some() || settings.text("refresh") != Some("on_change");
+    (!is_told).then(|| {
+        let help = "say how often it is read anew:\n  refresh: 5min";
+        Conflict::between("refresh", "this source cannot tell when its rows have changed", help)
+    })
 }

@@ -51,7 +51,11 @@ pub static HEADER_OPTIONS: LazyLock<Vec<OptionSpec>> = LazyLock::new(|| {
             OptionKind::AnyOf(vec![OptionKind::Duration, OptionKind::Size]),
             "how much of the checkpoint is kept for `millstream rewind`: `7d`, or `1gb` of it",
         ),
-        OptionSpec::optional("state_limit", OptionKind::Size, "the pipeline stops before its state grows beyond this"),
+        OptionSpec::optional(
+            "state_limit",
+            OptionKind::Size,
+            "how much state may be in memory: with a `checkpoint` the rest lies on disk, else the pipeline stops",
+        ),
         OptionSpec::with_default(
             "on_overrun",
             OptionKind::Symbol(OVERRUN),

@@ -72,6 +72,7 @@ impl Checker<'_> {
         let schema = self.source_schema(&entry, call, &settings, format.as_ref(), &what)?;
         let mode = (entry.mode)(&settings);
         let schema = with_op(schema, &mode);
+        let changes = mode != Mode::Append;
         let guarantee = if entry.rewinds { Guarantee::Replayable } else { Guarantee::AtMostOnce };
         let mut edge = Edge { mode, guarantee, ..Edge::append(schema.clone()) };
         self.check_column_options(&call.options.entries, &specs, &edge, &what);
@@ -92,6 +93,7 @@ impl Checker<'_> {
             settings,
             format,
             schema,
+            changes,
             pipeline: self.header.name.clone(),
             base: self.base_of(statement.file),
         };

@@ -67,6 +67,7 @@ impl Checker<'_> {
             settings,
             format,
             schema: place.edge.schema.clone(),
+            changes: place.edge.mode != Mode::Append,
             pipeline: self.header.name.clone(),
             base: self.base_of(chain.file),
         };

@@ -1,8 +1,14 @@
 //! Options of Kafka's source and sink alike, and the cargo feature both need.
 
+#[cfg(feature = "kafka")]
+mod client;
+
 use crate::connect::net;
 use crate::plan::catalog::Feature;
 use crate::plan::{OptionKind, OptionSpec};
+
+#[cfg(feature = "kafka")]
+pub(crate) use client::{WAIT, config, failed};
 
 /// What brings the client.
 pub const FEATURE: Feature = Feature { name: "kafka", built: cfg!(feature = "kafka") };

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::connect::secrets::Secret;
 use crate::plan::catalog::Endpoint;
@@ -121,6 +122,15 @@ impl ClientTls {
         Ok(Arc::new(config))
     }
 
+    /// The same for a server that is not asked who it is: what is sent cannot be overheard, but whoever is in between
+    /// could be the server.
+    pub(crate) fn config_for_anyone(&self) -> Result<Arc<ClientConfig>, String> {
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder =
+            builder.map_err(|e| e.to_string())?.dangerous().with_custom_certificate_verifier(Arc::new(Anyone));
+        Ok(Arc::new(builder.with_no_client_auth()))
+    }
+
     /// The certificates that are trusted.
     pub(crate) fn trusted(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         self.trusted.as_deref().map_or_else(|| Ok(native().to_vec()), certificates)
@@ -134,6 +144,47 @@ impl ClientTls {
     pub(crate) fn shown_in_pem(&self) -> Result<Option<(Vec<CertificateDer<'static>>, String)>, String> {
         let read = |shown: &Shown| Ok((certificates(&shown.certificates)?, shown.key.value()));
         self.shown.as_ref().map(read).transpose()
+    }
+}
+
+/// Takes every certificate; that the server has its key is tested.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

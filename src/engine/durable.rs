@@ -64,6 +64,9 @@ const GIVEN_UP: u8 = 6;
 /// Microseconds between two tries while the disk is full.
 const PAUSE: i64 = 500_000;
 
+/// Where little state may be in memory, snapshots are made after so many bytes of changes all the same.
+const LEAST: u64 = 4 << 20;
+
 /// So many bytes of a batch are put into a record.
 const RECORD: usize = 8 << 20;
 
@@ -267,6 +270,16 @@ impl Durable {
     pub(super) fn found(&self) -> Result<Recovered, Trouble> {
         let journal = &self.journal;
         Recovered::of((journal.entries(), journal.first()), &journal.records(), &journal.snapshots(), None)
+    }
+
+    /// What its batches are numbered in, for the marks of sinks.
+    pub(super) fn history(&self) -> String {
+        format!("checkpoint {}", self.journal.id())
+    }
+
+    /// So many bytes of state may be in memory.
+    pub(super) fn limit(&mut self, state: Option<u64>) {
+        self.snapshots.at_most(state.map_or(u64::MAX, |bytes| (bytes / 8).max(LEAST)));
     }
 
     /// What was last said of sources.

@@ -17,7 +17,7 @@ use crate::engine::room::Room;
 use crate::plan::catalog::{Endpoint, EndpointEntry};
 use crate::plan::graph::{NodeId, Work};
 use crate::plan::operator::{NotRunnable, Task, TaskError};
-use crate::plan::seams::{Limits, Position, Positions, Read, Sink, Source, Split};
+use crate::plan::seams::{Giver, Limits, Position, Positions, Read, Sink, Source, Split};
 use crate::plan::{Operator, Plan, Port, RowFate};
 
 /// An output of a node.
@@ -58,6 +58,8 @@ pub(super) struct Setup {
     pub(super) one_at_a_time: bool,
     /// Sinks are left closed: nobody wants what they would write.
     pub(super) without_sinks: bool,
+    /// In what batches are numbered, for sinks that note it.
+    pub(super) history: String,
     /// Which named outputs are looked at from outside.
     pub(super) watch: Watch,
     /// Sources, tables and sinks that are open already and will be put in: they are not opened.
@@ -313,7 +315,7 @@ impl Draft<'_> {
             Work::Sink(endpoint) => {
                 let rejected = self.plan.edge(id, &Port::Rejected).filter(|_| self.is_read(id, &Port::Rejected));
                 let held = self.setup.held.sinks.contains(&self.plan.node(id).identity);
-                let sink = if self.setup.without_sinks || held { None } else { Some(open_sink(endpoint)?) };
+                let sink = if self.setup.without_sinks || held { None } else { Some(self.open_sink(id, endpoint)?) };
                 let outlet = Outlet::new(&endpoint.settings, sink, rejected);
                 let input = self.inputs(id).into_iter().next();
                 let input = input.ok_or_else(|| NotRunnable(format!("sink `{}` has no input", endpoint.word)))?;
@@ -321,6 +323,10 @@ impl Draft<'_> {
             }
         };
         Ok(Some(Placed::Done(Box::new(step))))
+    }
+
+    fn open_sink(&self, id: NodeId, endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+        open_sink(endpoint, &self.plan.node(id).identity, &self.setup.history)
     }
 
     fn intake(&mut self, id: NodeId, endpoint: &Endpoint) -> Result<Intake, NotRunnable> {
@@ -501,10 +507,14 @@ fn open_source(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
     }
 }
 
-/// Opens a sink.
-pub(super) fn open_sink(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+/// Opens a sink, which learns whose batches it is given.
+pub(super) fn open_sink(endpoint: &Endpoint, identity: &str, history: &str) -> Result<Box<dyn Sink>, NotRunnable> {
     match &endpoint.entry {
-        EndpointEntry::Sink(entry) => (entry.open)(endpoint),
+        EndpointEntry::Sink(entry) => {
+            let mut sink = (entry.open)(endpoint)?;
+            sink.given_by(&Giver { name: format!("{}/{identity}", endpoint.pipeline), history: history.to_owned() });
+            Ok(sink)
+        }
         EndpointEntry::Source(_) => Err(NotRunnable(format!("`{}` is a source, not a sink", endpoint.word))),
     }
 }

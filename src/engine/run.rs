@@ -91,6 +91,7 @@ pub fn run_from(
         stop: Arc::clone(&settings.stop),
         grace: settings.drain,
         cold: None,
+        history: String::new(),
     };
     let mut session = match start {
         Some(start) => {

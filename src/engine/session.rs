@@ -50,6 +50,8 @@ pub struct Opening {
     pub one_at_a_time: bool,
     /// Sinks are opened and written to.
     pub sinks: bool,
+    /// In what batches are numbered, where sinks are to find their marks again: empty for a run by itself.
+    pub history: String,
     /// Which named outputs [`Stepped::streams`] holds.
     pub watch: Watch,
     /// A row that is not accounted for fails the batch.
@@ -74,6 +76,7 @@ impl Default for Opening {
             handed: BTreeSet::new(),
             one_at_a_time: false,
             sinks: false,
+            history: String::new(),
             watch: Watch::All,
             strict: true,
             clock: Arc::new(ManualClock::default()),
@@ -129,7 +132,10 @@ impl Session {
     }
 
     /// The same without some of it.
-    pub(super) fn open_but(plan: &Plan, opening: Opening, held: Held) -> Result<Self, EngineError> {
+    pub(super) fn open_but(plan: &Plan, mut opening: Opening, held: Held) -> Result<Self, EngineError> {
+        if opening.history.is_empty() {
+            opening.history = format!("run {:032x}", fastrand::u128(..));
+        }
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
         let mut room = None;
         make_room(&mut room, plan, &opening).map_err(|error| before_start(plan, error))?;
@@ -494,6 +500,7 @@ fn setup(plan: &Plan, opening: &Opening, pool: &Pool, room: Option<&Arc<Room>>) 
         handed: opening.handed.clone(),
         one_at_a_time: opening.one_at_a_time,
         without_sinks: !opening.sinks,
+        history: opening.history.clone(),
         watch: opening.watch.clone(),
         held: Held::default(),
     }

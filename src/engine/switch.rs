@@ -67,7 +67,7 @@ impl Session {
         let Carried { tasks, as_before } = self.carry_state(plan, taking, &mut next, tried).map_err(failed)?;
         if self.opens_sinks() {
             self.finish_but(taking).map_err(failed)?;
-            open_sinks(&mut next, &sinks, taking)?;
+            open_sinks(&mut next, &sinks, taking, &self.opening.history)?;
             knock(&mut next).map_err(failed)?;
         }
         for (new, old) in tasks {
@@ -309,6 +309,7 @@ fn open_sinks(
     next: &mut Program,
     sinks: &BTreeMap<&str, (&Endpoint, Span)>,
     taking: &Taking,
+    history: &str,
 ) -> Result<(), EngineError> {
     let mut refused = Vec::new();
     let Program { steps, nodes, .. } = next;
@@ -318,7 +319,7 @@ fn open_sinks(
         let Some((endpoint, span)) = sinks.get(identity).filter(|_| !taking.sinks.contains_key(identity)) else {
             continue;
         };
-        match open_sink(endpoint) {
+        match open_sink(endpoint, identity, history) {
             Ok(sink) => outlet.put(sink),
             Err(NotRunnable(message)) => refused.push(Refusal { span: *span, message }),
         }

@@ -3,12 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt8Array};
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
-use datafusion_common::HashMap;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::model::key_groups::key_groups;
 use crate::operators::keys::canonical;
@@ -18,17 +20,57 @@ use crate::plan::operator::TaskError;
 /// The keys that are remembered.
 pub(super) struct Known {
     codec: RowBytes,
-    numbers: HashMap<Arc<[u8]>, u32>,
-    keys: Vec<Option<Arc<[u8]>>>,
+    hashing: DefaultHashBuilder,
+    /// Numbers, by the hash of their keys.
+    numbers: HashTable<u32>,
+    slots: Vec<Slot>,
+    /// The bytes of keys, one behind the other.
+    bytes: Vec<u8>,
+    /// How many of them are of keys that were forgotten.
+    dead: usize,
     free: Vec<u32>,
-    bytes: usize,
+}
+
+/// The key that has a number.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// Where its bytes begin.
+    at: u64,
+    /// How many there are; [`NOBODY`] where the number is free.
+    length: u32,
+    /// Of the key's hash, so that the table can grow without looking at keys.
+    hash: u32,
+}
+
+const NOBODY: u32 = u32::MAX;
+
+/// Bytes of forgotten keys are not cleared away before they are so many.
+const CLUTTER: usize = 16 << 10;
+
+impl Slot {
+    fn is_somebodys(&self) -> bool {
+        self.length != NOBODY
+    }
+
+    /// Which bytes are its key's.
+    fn range(&self) -> std::ops::Range<usize> {
+        let at = self.at as usize;
+        at..at + if self.is_somebodys() { self.length as usize } else { 0 }
+    }
 }
 
 impl Known {
     /// For keys of these types; without any there is one key.
     pub(super) fn new(types: &[DataType]) -> Result<Self, TaskError> {
-        let codec = RowBytes::new(types)?;
-        Ok(Known { codec, numbers: HashMap::default(), keys: Vec::new(), free: Vec::new(), bytes: 0 })
+        Ok(Known {
+            codec: RowBytes::new(types)?,
+            hashing: DefaultHashBuilder::default(),
+            numbers: HashTable::new(),
+            slots: Vec::new(),
+            bytes: Vec::new(),
+            dead: 0,
+            free: Vec::new(),
+        })
     }
 
     /// The number of each row's key; a key that is not remembered is from now on.
@@ -44,37 +86,62 @@ impl Known {
     pub(super) fn find(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Option<u32>>, TaskError> {
         let columns: Vec<_> = columns.iter().map(canonical).collect();
         let mut numbers = Vec::with_capacity(rows);
-        self.codec.encode(&columns, rows)?.for_each(|key| numbers.push(self.numbers.get(key).copied()));
+        self.codec.encode(&columns, rows)?.for_each(|key| numbers.push(self.number_of(key)));
         Ok(numbers)
     }
 
     fn number(&mut self, key: &[u8]) -> u32 {
-        if let Some(number) = self.numbers.get(key) {
-            return *number;
+        let Known { slots, bytes, numbers, .. } = self;
+        let hash = widened(self.hashing.hash_one(key));
+        let is_it = |number: &u32| {
+            let slot = &slots[*number as usize];
+            slot.hash == hash as u32 && &bytes[slot.range()] == key
+        };
+        let entry = match numbers.entry(hash, is_it, |number| widened(slots[*number as usize].hash.into())) {
+            Entry::Occupied(entry) => return *entry.get(),
+            Entry::Vacant(entry) => entry,
+        };
+        let number = self.free.pop().unwrap_or(slots.len() as u32);
+        entry.insert(number);
+        let slot = Slot { at: bytes.len() as u64, length: key.len() as u32, hash: hash as u32 };
+        bytes.extend_from_slice(key);
+        match slots.get_mut(number as usize) {
+            Some(free) => *free = slot,
+            None => slots.push(slot),
         }
-        let key: Arc<[u8]> = Arc::from(key);
-        self.bytes += key.len() + OVERHEAD;
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.keys.push(None);
-            self.keys.len() as u32 - 1
-        });
-        self.keys[number as usize] = Some(key.clone());
-        self.numbers.insert(key, number);
         number
     }
 
     /// Forgets a key.
     pub(super) fn forget(&mut self, number: u32) {
-        if let Some(key) = self.keys[number as usize].take() {
-            self.numbers.remove(&key);
-            self.bytes -= key.len() + OVERHEAD;
-            self.free.push(number);
+        let slot = &mut self.slots[number as usize];
+        if !slot.is_somebodys() {
+            return;
         }
+        self.dead += slot.length as usize;
+        slot.length = NOBODY;
+        if let Ok(entry) = self.numbers.find_entry(widened(slot.hash.into()), |other| *other == number) {
+            entry.remove();
+        }
+        self.free.push(number);
+        if self.dead > CLUTTER && self.dead > self.bytes.len() / 2 {
+            self.clear_up();
+        }
+    }
+
+    fn clear_up(&mut self) {
+        let mut living = Vec::with_capacity(self.bytes.len() - self.dead);
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_somebodys()) {
+            let at = living.len() as u64;
+            living.extend_from_slice(&self.bytes[slot.range()]);
+            slot.at = at;
+        }
+        (self.bytes, self.dead) = (living, 0);
     }
 
     /// Every number is below this one.
     pub(super) fn end(&self) -> usize {
-        self.keys.len()
+        self.slots.len()
     }
 
     /// How many keys are remembered.
@@ -84,22 +151,32 @@ impl Known {
 
     /// Memory, about.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        // A place in the table is a number and a byte of its hash.
+        self.bytes.capacity()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.numbers.capacity() * 8 / 7 * (size_of::<u32>() + 1)
+            + self.free.capacity() * size_of::<u32>()
     }
 
     /// The bytes of a key, which are ordered as keys are: for an order that depends on keys alone.
     pub(super) fn key(&self, number: u32) -> &[u8] {
-        self.keys[number as usize].as_deref().unwrap_or_default()
+        &self.bytes[self.slots[number as usize].range()]
     }
 
     /// The number of a key by its bytes.
     pub(super) fn number_of(&self, key: &[u8]) -> Option<u32> {
-        self.numbers.get(key).copied()
+        let hash = widened(self.hashing.hash_one(key));
+        let is_it = |number: &u32| {
+            let slot = &self.slots[*number as usize];
+            slot.hash == hash as u32 && &self.bytes[slot.range()] == key
+        };
+        self.numbers.find(hash, is_it).copied()
     }
 
     /// The bytes of a key, to be kept beyond its time.
     pub(super) fn shared(&self, number: u32) -> Option<Arc<[u8]>> {
-        self.keys[number as usize].clone()
+        let slot = &self.slots[number as usize];
+        slot.is_somebodys().then(|| Arc::from(&self.bytes[slot.range()]))
     }
 
     /// Keys as columns, of bytes that were theirs.
@@ -113,8 +190,10 @@ impl Known {
     }
 }
 
-/// What a key costs beside its bytes: its place in the map and in the list, and the counts of its owner.
-const OVERHEAD: usize = 64;
+/// The half of a hash that is kept, spread over a whole one: the table looks at both ends.
+fn widened(hash: u64) -> u64 {
+    (hash & u64::from(u32::MAX)).wrapping_mul(0x9e37_79b9_0000_0001)
+}
 
 /// The key groups of keys, for saving; without columns there is one key, of group 0.
 pub(super) fn groups(keys: &[ArrayRef], rows: usize) -> Result<UInt8Array, TaskError> {

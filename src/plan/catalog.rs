@@ -403,6 +403,8 @@ pub struct Endpoint {
     pub format: Option<FormatCall>,
     /// The rows that come out of a source or go into a sink.
     pub schema: crate::model::Schema,
+    /// Whether rows take back earlier ones: the last column ([`OP`](crate::plan::edge::OP)) says which come and which go.
+    pub changes: bool,
     /// The pipeline it belongs to, by its name.
     pub pipeline: String,
     /// Relative paths start here: the folder of the file that declares it.

@@ -250,8 +250,21 @@ impl BadRow {
     }
 }
 
+/// Whose batches a sink is given: what a mark beside the rows, in the target, must say to be known again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Giver {
+    /// The pipeline and the sink in it, unlike every other sink of the pipeline.
+    pub name: String,
+    /// In what the batches are numbered: a checkpoint, or a run without one. Numbers of another history say nothing.
+    pub history: String,
+}
+
 /// A sink at work: takes batches by their number, idempotently. Batches come in order.
 pub trait Sink: Send {
+    /// Whose batches follow. Called once, before anything else is.
+    fn given_by(&mut self, giver: &Giver) {
+        let _ = giver;
+    }
     /// Prepares a batch's rows so that delivering them cannot fail for lack of anything of ours.
     fn stage(&mut self, batch: &BatchTime, rows: &[RecordBatch]) -> Result<Artifact, TaskError>;
     /// Makes them visible, once, however often it is called.

@@ -1,9 +1,17 @@
 //! `kafka`: writes messages, with the batch's number in the same transaction.
 
+#[cfg(feature = "kafka")]
+mod delivery;
+#[cfg(feature = "kafka")]
+mod messages;
+#[cfg(feature = "kafka")]
+mod writing;
+
 use crate::connect::{kafka, texts, tls};
 use crate::model::Type;
-use crate::plan::catalog::Changes;
+use crate::plan::catalog::{Changes, Endpoint};
 use crate::plan::operator::NotRunnable;
+use crate::plan::seams::Sink;
 use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SinkEntry};
 use crate::sinks::columns_of;
 
@@ -32,6 +40,13 @@ pub fn entry() -> SinkEntry {
             "writes messages to a topic of a Kafka cluster",
             "kafka(\"TOPIC\") { brokers: \"HOST:PORT\", OPTIONS }",
         )
+        .details(
+            "The messages of a batch and a mark are one transaction. The mark is an offset of the group \
+             `millstream-delivered/PIPELINE/SINK`, in which nobody is; brokers forget it after \
+             `offsets.retention.minutes` without a batch. Who reads must do so with `read_committed`. A second process \
+             with the same `transactional_id` takes over and the first one stops. Where the topic is an expression, \
+             `topics` names all there may be. TLS, SCRAM and a schema registry are not there yet.",
+        )
         .example("from orders |> into kafka(\"orders\") { brokers: \"localhost:9092\", key: user_id, format: json }"),
         args: vec![OptionSpec::required(
             "topic",
@@ -48,7 +63,7 @@ pub fn entry() -> SinkEntry {
         target: |_| None,
         feature: Some(kafka::FEATURE),
         conflicts: |endpoint| tls::client_conflicts(&endpoint.settings),
-        open: SinkEntry::by(|_| Err(NotRunnable::not_yet("sink", "kafka"))),
+        open: SinkEntry::by(open),
     }
 }
 
@@ -86,4 +101,14 @@ fn takes_changes(settings: &Settings) -> Changes {
         Some("changes") => Changes::Any,
         _ => Changes::AppendOnly,
     }
+}
+
+#[cfg(feature = "kafka")]
+fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+    writing::open(endpoint)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn open(_: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
+    Err(NotRunnable("sink `kafka` is not part of this build: build it with `--features kafka`".into()))
 }

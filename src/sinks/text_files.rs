@@ -135,6 +135,7 @@ mod tests {
             settings,
             format: Some(FormatCall { entry: Arc::new(crate::formats::text::entry()), settings: Settings::default() }),
             schema: schema(),
+            changes: false,
             pipeline: "p".into(),
             base: base.into(),
         })

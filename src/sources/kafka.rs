@@ -1,9 +1,15 @@
 //! `kafka`: topics, read by offset. Everything that `check` needs; the client comes with the feature.
 
+#[cfg(feature = "kafka")]
+mod direct;
+#[cfg(feature = "kafka")]
+mod messages;
+
 use crate::connect::{COUNT, kafka, texts, tls};
 use crate::model::{Column, Slot, Type};
-use crate::plan::catalog::RowsFrom;
+use crate::plan::catalog::{Endpoint, RowsFrom};
 use crate::plan::operator::NotRunnable;
+use crate::plan::seams::Source;
 use crate::plan::{Doc, OptionKind, OptionSpec, Settings, SourceEntry};
 use crate::sources::{appends, sole_records};
 
@@ -54,7 +60,7 @@ pub fn entry() -> SourceEntry {
         feature: Some(kafka::FEATURE),
         conflicts: |endpoint| sole_records(endpoint).into_iter().chain(tls::client_conflicts(&endpoint.settings)).collect(),
         sample: None,
-        open: SourceEntry::by(|_| Err(NotRunnable::not_yet("source", "kafka"))),
+        open: SourceEntry::by(open),
     }
 }
 
@@ -128,4 +134,17 @@ fn metadata_columns(settings: &Settings) -> Vec<Column> {
         Some(Column::new(name, slot))
     };
     settings.texts("metadata").into_iter().filter_map(column).collect()
+}
+
+#[cfg(feature = "kafka")]
+use direct::Direct;
+
+#[cfg(feature = "kafka")]
+fn open(endpoint: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
+    Direct::open(endpoint)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn open(_: &Endpoint) -> Result<Box<dyn Source>, NotRunnable> {
+    Err(NotRunnable("source `kafka` is not part of this build: build it with `--features kafka`".into()))
 }

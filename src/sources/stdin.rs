@@ -99,6 +99,7 @@ mod tests {
             settings,
             format: Some(FormatCall { entry: text.into(), settings: Settings::default() }),
             schema: crate::model::Schema::new(columns),
+            changes: false,
             pipeline: "p".into(),
             base: Path::new(".").into(),
         };

@@ -1,6 +1,6 @@
 //! How long the engine takes for a batch: `cargo bench --bench engine`. Input is made before the clock starts and read
 //! from the page cache; every result is checked against a count made without the engine. Fails where a batch takes
-//! longer than was promised.
+//! longer than was promised. Behind that, what a row costs in single stages: nothing is promised there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -43,6 +43,30 @@ stream revenue =
 from revenue |> into discard
 "#;
 
+/// A stage or two by themselves: a name, the rows it is given, the text behind `from`, the rows that come out.
+const KERNELS: [(&str, Given, &str, usize); 8] = [
+    ("lines", Given::Lines, "|> where line == \"\"", 0),
+    ("lines, split, explode", Given::Lines, "|> explode split(line, \" \") as word |> where word == \"\"", 0),
+    (
+        "JSON, all columns",
+        Given::Orders,
+        "|> where note == user or category == region or amount < 0 or order_id < 0",
+        0,
+    ),
+    ("JSON, two columns", Given::Orders, "|> where category == \"\" and quantity > 0", 0),
+    ("JSON, count by a number", Given::Orders, "|> aggregate count() as n by order_id % 1000 as key per batch", 1_000),
+    ("JSON, count by a text", Given::Orders, "|> aggregate count() as n by category per batch", 200),
+    ("JSON, sum by two texts", Given::Orders, "|> aggregate sum(amount) as sum by category, region per batch", 2_400),
+    ("JSON, running sum", Given::Orders, "|> aggregate sum(amount) as sum by category running ttl 1d", 200),
+];
+
+/// What a kernel reads.
+#[derive(Clone, Copy, PartialEq)]
+enum Given {
+    Lines,
+    Orders,
+}
+
 fn main() {
     let folder = tempfile::tempdir().expect("a folder for the input");
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
@@ -55,7 +79,30 @@ fn main() {
         let took = measure(ORDERS, folder.path(), threads, &["revenue"], |streams| check_orders(streams, orders));
         report("orders-window, 400k JSON", threads, took, ORDERS_LIMIT, &mut broken);
     }
+    kernels(folder.path());
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// What a row costs on one thread, stage by stage.
+fn kernels(base: &Path) {
+    for (name, given, stages, rows) in KERNELS {
+        let (source, from) = match given {
+            Given::Lines => ("source lines = files(\"words.txt\")\n", "lines"),
+            Given::Orders => {
+                let after = ORDERS.split_once('\n').map_or("", |(_, rest)| rest);
+                (after.split("stream ").next().unwrap_or_default(), "orders")
+            }
+        };
+        let text = format!(
+            "pipeline kernel {{ every: 1s }}\n{source}stream found =\n  from {from}\n  {stages}\nfrom found |> into discard\n"
+        );
+        let took = measure(&text, base, 1, &["found"], |streams| {
+            let found: usize = streams["found"].iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(found, rows, "{name}");
+        });
+        let best = took.into_iter().min().unwrap_or_default();
+        show(&format!("{name}: {:.0} ns a line", best.as_secs_f64() * 1e9 / LINES as f64));
+    }
 }
 
 fn report(name: &str, threads: usize, mut took: Vec<Duration>, limit: Duration, broken: &mut Vec<String>) {

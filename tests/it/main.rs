@@ -29,6 +29,7 @@ mod plans;
 mod program;
 mod reload;
 mod run;
+mod services;
 mod stages;
 mod trials;
 mod verbs;

@@ -113,11 +113,12 @@ fn a_row_that_cannot_be_read_is_found_again_by_its_bytes_wherever_batches_end() 
 
 #[test]
 fn what_cannot_be_run_yet_is_refused_before_anything_happens() {
-    let pipeline = "pipeline p { every: 1s, time_zone: \"Europe/Berlin\" }\nsource lines = files(\"in/*.txt\")\n\
-                    from lines |> into redis(line) { url: env(\"REDIS_URL\"), write: publish }\n";
+    let pipeline = "pipeline p { every: 1s, time_zone: \"Europe/Berlin\" }\n\
+                    source rows = postgres(\"t\") { url: env(\"PG_URL\"), read: changes, key: id, schema: { id: int64 } }\n\
+                    from rows |> into console\n";
     let ran = once(&folder(pipeline, &[("in/a.txt", "1\n")]), "");
     assert_ne!(ran.code, 0);
-    let refusals = ["a pipeline with `time_zone`", "sink `redis`"];
+    let refusals = ["a pipeline with `time_zone`", "source `postgres` with `read: changes`"];
     for refusal in refusals {
         assert!(ran.err.contains(&format!("{refusal} can be checked, but not run yet")), "{}", ran.err);
     }

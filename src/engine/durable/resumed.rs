@@ -21,14 +21,17 @@ impl Session {
     /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
     pub(in crate::engine) fn resume(
         plan: &Plan,
-        opening: Opening,
+        mut opening: Opening,
         start: Start,
     ) -> Result<(Self, Vec<String>), EngineError> {
         let Start { checkpoint, text, changed } = start;
         let retention = Retention::of(&plan.header.settings);
-        let opening = Opening { cold: checkpoint.cold.clone(), ..opening };
+        opening.cold.clone_from(&checkpoint.cold);
         let (mut durable, mut recovered) =
             checkpoint.begin(retention).map_err(|trouble| before_start(plan, failed(&trouble)))?;
+        if let Some(durable) = &durable {
+            opening.history = durable.history();
+        }
         let same = recovered.text.as_ref() == Some(&text);
         let undelivered = recovered.undelivered();
         let mut notes = Vec::new();
@@ -93,6 +96,7 @@ impl Session {
         let Some(mut durable) = durable else { return Ok(()) };
         // A log must be known before anything is in it.
         let (clock, stop) = (&*self.opening.clock, &self.stopping);
+        durable.limit(self.program.state_limit);
         let has_new_logs = self.program.keep_received(&mut durable.logs, clock, stop)?;
         if !same || has_new_logs {
             let head = self.program.head(self.number, self.last, &self.carry.marks);

@@ -71,6 +71,9 @@ pub(super) struct Snapshots {
     synced: u64,
     micros: i64,
     retention: Retention,
+    /// After so many bytes one is due, however large the last one is: what changed since is in memory while the next is
+    /// made, and when a run begins.
+    most: u64,
     running: Option<JoinHandle<Made>>,
 }
 
@@ -80,7 +83,12 @@ impl Snapshots {
         let (synced, micros) = (recovered.sequence, recovered.head.last.unwrap_or_default());
         // One whose size cannot be told is made anew somewhat early.
         let last = kept.last().and_then(|number| files.bytes(*number).ok()).unwrap_or_default();
-        Snapshots { files, pace, grown, batches, last, kept, synced, micros, retention, running: None }
+        Snapshots { files, pace, grown, batches, last, kept, synced, micros, retention, most: u64::MAX, running: None }
+    }
+
+    /// So many bytes of changes may be in memory.
+    pub(super) fn at_most(&mut self, bytes: u64) {
+        self.most = bytes;
     }
 
     /// A batch of that time wrote so many bytes, up to that record, and they are on the disk.
@@ -97,7 +105,8 @@ impl Snapshots {
         if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
             self.clear_up(journal, needed)?;
         }
-        let is_due = self.grown >= self.last.max(self.pace.bytes) || self.batches >= self.pace.batches;
+        let enough = self.last.max(self.pace.bytes).min(self.most);
+        let is_due = self.grown >= enough || self.batches >= self.pace.batches;
         if is_due && self.running.is_none() {
             self.begin(journal);
             if !self.pace.beside {

@@ -176,7 +176,9 @@ fn is_remembered(session: &Session, mut found: Recovered) {
     for (node, keyed) in session.program.keyed() {
         let identity = &session.program.nodes[node].identity;
         let held = states.remove(&Owner::State(identity.clone())).map(|(_, tables)| tables).unwrap_or_default();
-        if let Err(why) = equal(&held, &keyed.save().unwrap()) {
+        // What lies on disk may not be readable.
+        let Ok(saved) = keyed.save() else { continue };
+        if let Err(why) = equal(&held, &saved) {
             panic!("behind batch {}: `{identity}`: {why}", session.number);
         }
     }
@@ -194,6 +196,8 @@ fn lives(seed: u64) -> u64 {
     loop {
         // Some of the lives go by another text, which means the same.
         let text = if rng.bool() { TEXT.to_owned() } else { TEXT.replace("from numbers |> into each\n", EDITED) };
+        // All that is known by key lies on disk, or nothing does.
+        let text = if rng.u8(0..3) > 0 { text } else { text.replace("every: 1s", "every: 1s, state_limit: 1b") };
         if rng.u8(0..10) > 0 {
             disk.fail(rng.u64(1..60), rng.u64(1..4), fault(&mut rng));
         }

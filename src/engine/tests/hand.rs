@@ -194,6 +194,7 @@ fn endpoint(word: &str, entry: EndpointEntry, settings: Settings, schema: Schema
         settings,
         format: None,
         schema,
+        changes: false,
         pipeline: "p".into(),
         base: ".".into(),
     }

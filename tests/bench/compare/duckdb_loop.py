@@ -86,6 +86,14 @@ def orders_join(number, file):
              GROUP BY ALL""", number)
 
 
+def keys(keys):
+    def batch(number, file):
+        copy(f"""SELECT count(*) AS keys, max(n) AS most FROM
+                 (SELECT count(*) AS n FROM {orders(file, 'order_id')} GROUP BY order_id % {keys})""", number)
+
+    return batch, None
+
+
 def main(workload, cores):
     con.execute(f"SET threads = {cores}")
     con.execute("SET preserve_insertion_order = false")
@@ -99,6 +107,8 @@ def main(workload, cores):
         "pane-cost-tumbling": windows("region", 1_000_000, 1_000_000),
         "orders-filter": (orders_filter, None),
         "orders-join": (orders_join, None),
+        "few-keys": keys(100),
+        "many-keys": keys(100_000),
     }[workload]
     files = sorted(glob.glob("in/*"))
     with open("out/batches.txt", "w") as times:

@@ -25,7 +25,7 @@ def counts(file):
 def orders(file, *names):
     rows = pl.scan_ndjson(file, schema={name: TYPES[name] for name in names})
     # Polars does not read decimals from JSON; sums must be exact all the same.
-    return rows.with_columns(pl.col("amount").cast(pl.Decimal(12, 2)))
+    return rows.with_columns(pl.col("amount").cast(pl.Decimal(12, 2))) if "amount" in names else rows
 
 
 def time_of(column):
@@ -100,6 +100,14 @@ def orders_join(number, file):
     write(rows.collect(engine="streaming"), number)
 
 
+def keys(keys):
+    def batch(number, file):
+        counts = orders(file, "order_id").group_by(pl.col("order_id") % keys).agg(pl.len().alias("n"))
+        write(counts.select(pl.len().alias("keys"), pl.max("n").alias("most")).collect(engine="streaming"), number)
+
+    return batch, None
+
+
 def main(workload):
     batch, close = {
         "wordcount": (wordcount, None),
@@ -110,6 +118,8 @@ def main(workload):
         "pane-cost-tumbling": windows("region", 1_000_000, 1_000_000),
         "orders-filter": (orders_filter, None),
         "orders-join": (orders_join, None),
+        "few-keys": keys(100),
+        "many-keys": keys(100_000),
     }[workload]
     files = sorted(glob.glob("in/*"))
     with open("out/batches.txt", "w") as times:

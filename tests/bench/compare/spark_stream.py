@@ -49,6 +49,11 @@ def joined():
     return orders().join(tables["blacklist"], "user", "left_anti").join(tables["users"], "user")
 
 
+def keys(keys):
+    count_of_keys = [F.count("*").alias("keys"), F.max("n").alias("most")]
+    return orders(), "append", lambda rows: rows.groupBy(F.col("order_id") % keys).agg(count).agg(*count_of_keys)
+
+
 # What a batch computes for itself is computed within foreachBatch; totals and windows are the stream's own.
 def per_batch(keys, *aggregates):
     return lambda rows: rows.groupBy(*keys).agg(*aggregates)
@@ -63,6 +68,8 @@ stream, mode, of_batch = {
     "pane-cost": lambda: (windows("region", 600, 1), "append", None),
     "pane-cost-tumbling": lambda: (windows("region", 1, 1), "append", None),
     "orders-filter": lambda: (filtered(), "append", None),
+    "few-keys": lambda: keys(100),
+    "many-keys": lambda: keys(100_000),
     "orders-join": lambda: (joined(), "append", per_batch(["country", "tier"], revenue, count)),
 }[workload]()
 

@@ -11,7 +11,7 @@ use crate::expect;
 use crate::figures::{Figure, Run, table};
 use crate::generate::{self, Size};
 use crate::limit::files_of;
-use crate::measure::measure;
+use crate::measure::{Line, measure};
 use crate::programs::{self, Places, Program};
 use crate::workload::Workload;
 
@@ -28,6 +28,8 @@ pub struct Plan {
     pub runs: usize,
     /// With how much input.
     pub size: Size,
+    /// Seconds over which idleness is measured, where it is.
+    pub idle: Option<u64>,
     /// Where input is kept.
     pub data: PathBuf,
     /// Where everything is.
@@ -119,6 +121,25 @@ fn run(plan: &Plan, workload: &Workload, input: &Path, program: Program, cores: 
     Ok(Run { needed, told })
 }
 
+/// What Millstream needs while there is nothing to do: its share of a core, and bytes of memory.
+pub fn idle(plan: &Plan, seconds: u64) -> io::Result<(f64, u64)> {
+    let folder = plan.places.results.join("idle");
+    fs::create_dir_all(folder.join("in"))?;
+    fs::copy(plan.places.home.join("workloads/idle.stream"), folder.join("idle.stream"))?;
+    let words = [&plan.places.millstream.display().to_string(), "run", "idle.stream", "--no-reload", "--for"];
+    let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    words.push(format!("{seconds}s"));
+    let [short, long] = [1, seconds + 1].map(|seconds| {
+        let last = words.len() - 1;
+        words[last] = format!("{seconds}s");
+        measure(&plan.places.own, &Line { words: words.clone(), env: Vec::new(), folder: folder.clone() }, 2)
+    });
+    // What starting costs is in both.
+    let (short, long) = (short?, long?);
+    let share = (long.cpu_seconds - short.cpu_seconds) / ((long.millis - short.millis) / 1000.0);
+    Ok((share.max(0.0), long.peak_bytes))
+}
+
 /// How many rows and bytes a batch has.
 fn weight(input: &Path) -> io::Result<(f64, f64)> {
     let files = files_of(input)?;
@@ -133,7 +154,7 @@ fn weight(input: &Path) -> io::Result<(f64, f64)> {
 }
 
 /// Everything as JSON, with the machine's size.
-pub fn json(plan: &Plan, outcomes: &[Outcome]) -> Value {
+pub fn json(plan: &Plan, outcomes: &[Outcome], idle: Option<(f64, u64)>) -> Value {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -153,6 +174,7 @@ pub fn json(plan: &Plan, outcomes: &[Outcome]) -> Value {
         },
         "input": {"files": plan.size.files, "lines": plan.size.lines},
         "runs": plan.runs,
+        "idle": idle.map(|(share, bytes)| json!({"share_of_a_core": share, "peak_bytes": bytes})),
         "workloads": outcomes.iter().map(outcome).collect::<Vec<_>>(),
     })
 }

@@ -32,6 +32,8 @@ pub fn digest(workload: &Workload, input: &Path, closed: bool) -> io::Result<Dig
         "pane-cost-tumbling" => windows(input, "region", 1_000_000, 1_000_000, closed)?,
         "orders-filter" => filtered(input)?,
         "orders-join" => joined(input)?,
+        "few-keys" => keys(input, 100)?,
+        "many-keys" => keys(input, 100_000)?,
         other => return Err(io::Error::other(format!("nobody knows what `{other}` must give"))),
     };
     fs::write(kept, format!("{} {}", digest.rows, digest.sum))?;
@@ -131,6 +133,20 @@ fn joined(input: &Path) -> io::Result<Digest> {
             let (country, tier) = of.split_once(',').unwrap_or_default();
             digest.add(&[country.to_owned(), tier.to_owned(), shown(sum), n.to_string()]);
         }
+    }
+    Ok(digest)
+}
+
+/// How many keys each file has, and how many orders the most frequent one.
+fn keys(input: &Path, keys: u64) -> io::Result<Digest> {
+    let mut digest = Digest::default();
+    for file in files_of(input)? {
+        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+        each_order_of(&file, |order| {
+            *counts.entry(order["order_id"].as_u64().unwrap_or_default() % keys).or_default() += 1
+        })?;
+        let most = counts.values().max().copied().unwrap_or_default();
+        digest.add(&[counts.len().to_string(), most.to_string()]);
     }
     Ok(digest)
 }

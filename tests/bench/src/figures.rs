@@ -124,14 +124,14 @@ pub fn shown(value: f64, unit: &str) -> String {
 /// A line of a table for each figure, how much slower than the limit of as many cores among it.
 pub fn table(figures: &[Figure]) -> String {
     let mut text = format!(
-        "{:<20} {:>5} {:>10} {:>17} {:>9} {:>10} {:>10} {:>8} {:>8} {:>9}\n",
-        "", "cores", "ms a batch", "least - most", "of limit", "rows", "bytes", "CPU s", "peak", "whole ms"
+        "{:<20} {:>5} {:>10} {:>17} {:>9} {:>10} {:>10} {:>8} {:>8} {:>9} {:>9}\n",
+        "", "cores", "ms a batch", "least - most", "of limit", "rows", "bytes", "CPU s", "peak", "whole ms", "first ms"
     );
     for figure in figures {
         let limit = figures.iter().find(|other| other.program == Program::Limit && other.cores == figure.cores);
         let of_limit = limit.map(|limit| format!("{:.0} %", limit.millis / figure.millis * 100.0)).unwrap_or_default();
         text.push_str(&format!(
-            "{:<20} {:>5} {:>10.2} {:>17} {of_limit:>9} {:>10} {:>10} {:>8.2} {:>8} {:>9.0}\n",
+            "{:<20} {:>5} {:>10.2} {:>17} {of_limit:>9} {:>10} {:>10} {:>8.2} {:>8} {:>9.0} {:>9}\n",
             figure.program.name(),
             figure.cores,
             figure.millis,
@@ -141,6 +141,7 @@ pub fn table(figures: &[Figure]) -> String {
             figure.cpu_seconds,
             shown(figure.peak_bytes as f64, "B"),
             figure.whole,
+            figure.first.map(|first| format!("{first:.0}")).unwrap_or_default(),
         ));
     }
     text

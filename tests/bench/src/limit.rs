@@ -27,6 +27,8 @@ pub fn run(workload: &str, input: &Path, out: &Path, threads: usize) -> io::Resu
         "orders-window" => Box::new(orders::Windows::new(threads, &orders::BY_CATEGORY)),
         "pane-cost" => Box::new(orders::Windows::new(threads, &orders::LONG)),
         "pane-cost-tumbling" => Box::new(orders::Windows::new(threads, &orders::SHORT)),
+        "few-keys" => Box::new(orders::Keys::new(threads, 100)),
+        "many-keys" => Box::new(orders::Keys::new(threads, 100_000)),
         "orders-filter" => Box::new(orders::Filter::new(threads)),
         "orders-join" => Box::new(orders::Join::new(threads, input)?),
         other => return Err(io::Error::other(format!("there is no hand-written `{other}`"))),

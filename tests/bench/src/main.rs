@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use millstream_bench::chart;
-use millstream_bench::compare::{Plan, compare, json};
+use millstream_bench::compare::{Plan, compare, idle, json};
+use millstream_bench::figures::shown;
 use millstream_bench::generate::{self, Kind, Size};
 use millstream_bench::limit;
 use millstream_bench::measure::wrapped;
@@ -61,7 +62,11 @@ fn measured(words: &[String]) -> io::Result<i32> {
     let plan = plan(words)?;
     fs::create_dir_all(&plan.places.results)?;
     let outcomes = compare(&plan, say)?;
-    let figures = json(&plan, &outcomes);
+    let idle = plan.idle.map(|seconds| idle(&plan, seconds)).transpose()?;
+    if let Some((share, bytes)) = idle {
+        say(&format!("\nidle: {:.2} % of a core, {} of memory\n", share * 100.0, shown(bytes as f64, "B")));
+    }
+    let figures = json(&plan, &outcomes, idle);
     let machine = &figures["machine"];
     let machine = format!("{} cores, {}", machine["cores"], machine["memory"].as_str().unwrap_or("memory unknown"));
     fs::write(plan.places.results.join("figures.json"), format!("{figures:#}\n"))?;
@@ -90,9 +95,11 @@ fn plan(words: &[String]) -> io::Result<Plan> {
         cores: Vec::new(),
         runs: 5,
         size: Size::FULL,
+        idle: None,
         data: target.join("bench/data"),
         places,
     };
+    let mut idle = false;
     let mut words = words.iter();
     while let Some(word) = words.next() {
         if word == "--small" {
@@ -103,6 +110,7 @@ fn plan(words: &[String]) -> io::Result<Plan> {
         let value = words.next().ok_or_else(usage)?;
         let number = || value.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(usage);
         match word.as_str() {
+            "--workload" if value == "idle" => idle = true,
             "--workload" => plan.workloads.push(of_name(value)?),
             "--program" => plan.programs.push(Program::named(value).ok_or_else(usage)?),
             "--runs" => plan.runs = number()?,
@@ -116,7 +124,10 @@ fn plan(words: &[String]) -> io::Result<Plan> {
             _ => return Err(usage()),
         }
     }
-    if plan.workloads.is_empty() {
+    if idle || plan.workloads.is_empty() {
+        plan.idle = Some(if plan.size == Size::SMALL { 1 } else { 10 });
+    }
+    if plan.workloads.is_empty() && !idle {
         plan.workloads = workload::ALL.iter().collect();
     }
     if plan.programs.is_empty() {

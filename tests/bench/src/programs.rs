@@ -111,7 +111,8 @@ pub fn missing(program: Program, workload: &Workload, places: &Places) -> Option
                 return Some("Flink is not installed".into());
             }
             let sql = script("flink").join(format!("{}.sql", workload.name));
-            (!sql.is_file()).then(|| format!("no {}", sql.display()))
+            let why = "it has no batches, and what this gives follows from them";
+            (!sql.is_file()).then(|| why.to_owned())
         }
     }
 }

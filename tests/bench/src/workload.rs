@@ -109,7 +109,17 @@ pub const ALL: &[Workload] = &[
         columns: BY_REGION,
         closes: true,
     },
+    Workload {
+        name: "few-keys",
+        does: "orders of each file counted by 100 keys",
+        input: Kind::Orders,
+        columns: KEYS,
+        closes: false,
+    },
+    Workload { name: "many-keys", does: "the same by 100,000 keys", input: Kind::Orders, columns: KEYS, closes: false },
 ];
+
+const KEYS: &[Column] = &[("keys", Holds::Whole), ("most", Holds::Whole)];
 
 /// The workload of a name.
 pub fn named(name: &str) -> Option<&'static Workload> {

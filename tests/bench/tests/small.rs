@@ -1,6 +1,8 @@
 //! The measuring tools with little input and the binary at hand: whether they work, and whether every program finds what
 //! must come out. Times mean nothing here.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -46,6 +48,7 @@ fn millstream_and_the_hand_written_programs_find_what_must_come_out() {
             assert!(figure["peak_bytes"].as_u64().unwrap() > 1_000_000, "{name:?}");
         }
     }
+    assert!(figures["idle"]["share_of_a_core"].as_f64().unwrap() < 0.5, "{:#}", figures["idle"]);
     let chart = std::fs::read_to_string(results.join("chart.svg")).unwrap();
     assert_eq!(chart.matches("<rect").count(), 1 + 3 * workloads.len(), "a bar for each program, and the paper");
 }
@@ -92,7 +95,8 @@ fn every_query_of_nexmark_and_every_workload_is_without_mistakes() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 23 + 1 + millstream_bench::workload::ALL.len(), "q0 to q22, to_arrow and the workloads");
+    let workloads = millstream_bench::workload::ALL.len();
+    assert_eq!(checked, 23 + 1 + workloads + 1, "q0 to q22, to_arrow, the workloads and idle");
 }
 
 /// DuckDB computes the same over all events where `compare/run --nexmark` is run; here queries whose results are plain.

@@ -48,6 +48,7 @@ fn with(
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema: schema(),
+        changes: false,
         pipeline: "p".into(),
         base: folder.into(),
     })

@@ -37,6 +37,7 @@ fn endpoint(
         settings,
         format: Some(FormatCall { entry: Arc::new(format), settings: Settings::default() }),
         schema,
+        changes: false,
         pipeline: "p".into(),
         base: folder.into(),
     }

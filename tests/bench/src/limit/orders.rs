@@ -216,6 +216,37 @@ impl Work for Filter {
     }
 }
 
+/// How many keys a file has, and how many orders the most frequent one.
+pub(super) struct Keys {
+    workers: Vec<(Vec<u8>, HashMap<u64, u64>)>,
+    keys: u64,
+}
+
+impl Keys {
+    pub(super) fn new(threads: usize, keys: u64) -> Self {
+        Keys { workers: workers(threads, HashMap::new), keys }
+    }
+}
+
+impl Work for Keys {
+    fn batch(&mut self, file: &Path) -> io::Result<Vec<u8>> {
+        let keys = self.keys;
+        in_parts(file, &mut self.workers, |lines, counts| {
+            counts.clear();
+            each_line(lines, |line| {
+                let [id] = fields(line, &[b"order_id"]);
+                *counts.entry(whole(id) % keys).or_insert(0) += 1;
+            });
+        })?;
+        let (first, others) = self.workers.split_first_mut().ok_or_else(|| io::Error::other("nobody works"))?;
+        for (key, n) in others.iter().flat_map(|(_, counts)| counts) {
+            *first.1.entry(*key).or_insert(0) += n;
+        }
+        let most = first.1.values().max().copied().unwrap_or_default();
+        Ok(format!("{{\"keys\":{},\"most\":{most}}}\n", first.1.len()).into_bytes())
+    }
+}
+
 /// Revenue by what a table says of the user.
 pub(super) struct Join {
     workers: Vec<(Vec<u8>, ())>,

@@ -260,7 +260,8 @@ impl<R: Read> Reader<R> {
                 let mut tables = Vec::new();
                 while let Some(bytes) = self.frame_if(TABLE)? {
                     let Named { name, identity } = json(&bytes)?;
-                    let gone = self.all_rows(GONE, identity)?;
+                    // What is gone may be told by fewer columns.
+                    let gone = self.all_rows(GONE, identity.min(1))?;
                     let rows = self.all_rows(ROWS, identity)?;
                     tables.push(TableChange { name, identity, gone, rows });
                 }

@@ -43,7 +43,7 @@ fn rows() -> RecordBatch {
 /// What a commit consists of, frame by frame.
 fn genuine() -> Vec<(u8, Vec<u8>)> {
     let change =
-        TableChange { name: "t".into(), identity: 2, gone: vec![rows().project(&[0, 1]).unwrap()], rows: vec![rows()] };
+        TableChange { name: "t".into(), identity: 2, gone: vec![rows().project(&[0]).unwrap()], rows: vec![rows()] };
     let table = SavedTable { name: "t".into(), identity: 2, rows: vec![rows(), rows().slice(0, 0)] };
     let mut writer = Writer::begin(Vec::new(), &"head").unwrap();
     writer.text(b"text").unwrap();

@@ -38,8 +38,8 @@ pub use accounts::{
 };
 pub use clock::{Clock, ManualClock, RealClock};
 pub use durable::{
-    Checkpoint, Compacted, Contents, Copied, Differs, Due, Remembered, Rewound, SourceAt, Start, Texts, Verified,
-    Versions,
+    Checkpoint, Compacted, Contents, Copied, Differs, Due, GivenUp, Remembered, Rewound, SourceAt, Staged, Start,
+    Texts, Verified, Versions,
 };
 pub use failure::{EngineError, Refusal};
 pub use program::{Watch, runnable};

@@ -8,10 +8,10 @@
 
 #[path = "../../src"]
 mod source {
-    #[allow(dead_code, unused_imports, reason = "the target uses a part of it")]
+    #[expect(dead_code, unused_imports, reason = "the target uses a part of it")]
     pub mod journal;
 }
-#[allow(dead_code, unused_imports, reason = "the target uses a part of it")]
+#[expect(dead_code, reason = "the target uses a part of it")]
 #[path = "../../src/journal/simulated.rs"]
 mod simulated;
 

@@ -293,6 +293,24 @@ pub(crate) enum CheckpointVerb {
         /// A new file
         file: PathBuf,
     },
+    /// Give up batches that were committed for a sink which will never take them; nothing may run. Without --yes it is
+    /// only said what is lost
+    GiveUp {
+        /// The checkpoint
+        dir: PathBuf,
+        /// The sink's name, as `checkpoint info` tells it, or how only that one begins
+        #[arg(long, value_name = "NAME")]
+        sink: String,
+        /// Only this batch
+        #[arg(long, value_name = "BATCH")]
+        batch: Option<u64>,
+        /// Write what was staged into a new file first
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
     /// Make a checkpoint of such a file
     Import {
         /// What export wrote

@@ -1,19 +1,22 @@
 //! `millstream checkpoint`: whether one is sound, what is in it, and how to make it smaller or take it elsewhere.
 
+pub(super) mod give_up;
+
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use self::give_up::What;
 use super::args::{CheckpointVerb, ReportFormat};
 use super::run::grouped;
 use super::state::{ago, batch, contents, disk, due, is_checkpoint, undelivered};
 use super::table::aligned;
 use super::terminal::Terminal;
 use super::{Exit, Failure, Outcome};
-use crate::engine::{Checkpoint, Contents, Copied, Verified};
+use crate::engine::{Checkpoint, Contents, Copied, GivenUp, Verified};
 use crate::model::size::show_bytes;
 use crate::model::time::show_moment;
 use crate::plan::operator::BatchTime;
@@ -26,6 +29,9 @@ pub(crate) fn checkpoint(what: &CheckpointVerb, terminal: &mut Terminal) -> Outc
         CheckpointVerb::Compact { dir } => compact(dir, terminal),
         CheckpointVerb::Export { dir, file } => export(dir, file, terminal),
         CheckpointVerb::Import { file, dir } => import(file, dir, terminal),
+        CheckpointVerb::GiveUp { dir, sink, batch, to, yes } => {
+            give_up::give_up(dir, &What { sink, batch: *batch, to: to.as_deref(), yes: *yes }, terminal)
+        }
     }
 }
 
@@ -78,6 +84,7 @@ fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
             "rewinds_to": reach,
             "rewound_to": contents.rewound,
             "undelivered": due(&contents),
+            "given_up": contents.given_up.iter().map(given_up).collect::<Vec<_>>(),
         });
         writeln!(terminal.out(), "{object}")?;
         return Ok(Exit::Clean);
@@ -101,10 +108,19 @@ fn info(dir: &Path, format: ReportFormat, terminal: &mut Terminal) -> Outcome {
     ];
     let received = (logs.0 > 0).then(|| row("received", format!("{} in {} logs", show_bytes(logs.1), logs.0)));
     let back = contents.rewound.map(|batch| row("gone back", format!("to the state behind batch {batch}")));
-    let table: Vec<_> = table.into_iter().chain(received).chain(back).collect();
+    let lost = |of: &GivenUp| {
+        let (rows, when) = (grouped(of.rows as u64), show_moment(of.micros));
+        row("given up", format!("batch {} for `{}`: {rows} rows, on {when}", of.number, of.sink))
+    };
+    let table: Vec<_> =
+        table.into_iter().chain(received).chain(back).chain(contents.given_up.iter().map(lost)).collect();
     let text = aligned(&table, "") + &undelivered(&contents);
     terminal.out().write_all(text.as_bytes())?;
     Ok(Exit::Clean)
+}
+
+fn given_up(of: &GivenUp) -> Value {
+    json!({ "batch": of.number, "sink": of.sink, "rows": of.rows, "time": show_moment(of.micros) })
 }
 
 fn compact(dir: &Path, terminal: &mut Terminal) -> Outcome {

@@ -54,6 +54,15 @@ fn plan(dir: &Path, contents: &Contents) -> Option<Plan> {
     kept.find(&file, &builtins::catalog()).plan
 }
 
+/// What a sink of the text that ran last promises.
+pub(super) fn promise_of(dir: &Path, contents: &Contents, sink: &str) -> Option<String> {
+    let plan = plan(dir, contents)?;
+    let node = plan.ordered().into_iter().map(|id| plan.node(id)).find(|node| node.identity == sink)?;
+    let Work::Sink(endpoint) = &node.work else { return None };
+    let catalog = builtins::catalog();
+    Some((find(&catalog.sinks, &endpoint.word)?.guarantee)(&endpoint.settings))
+}
+
 /// What becomes of each source and each sink.
 fn meaning(plan: &Plan, catalog: &Catalog, (behind, last): (u64, u64), contents: &Contents) -> String {
     let since = if last == behind + 1 { format!("batch {last}") } else { format!("batches {} to {last}", behind + 1) };

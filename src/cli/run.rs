@@ -24,6 +24,7 @@ use profile::Profile;
 use progress::Progress;
 
 use super::args::{LogFormat, Run};
+use super::checkpoint::give_up::say_what_is_due;
 use super::findings::{self, Counts, Findings};
 use super::terminal::Terminal;
 use super::watch::Before;
@@ -131,6 +132,8 @@ fn one(
     };
     let Begun { plan, program, set, start, before } = begun;
     let pipeline = plan.header.name.clone();
+    let home = file.parent().unwrap_or(Path::new(""));
+    let dir = plan.header.checkpoint.as_ref().map(|folder| home.join(folder));
     around.metrics.is(&pipeline, State::Starting);
     let metrics = args.metrics.is_some().then(|| around.metrics.clone());
     let progress = args.progress.as_deref().map(|to| progress(to, &pipeline)).transpose()?;
@@ -179,7 +182,9 @@ fn one(
         }
         Err(error) => {
             around.metrics.is(&pipeline, State::Failed);
-            failed(&error, &watch.as_ref().map_or(sources, Watch::sources), terminal)
+            let exit = failed(&error, &watch.as_ref().map_or(sources, Watch::sources), terminal);
+            dir.iter().for_each(|dir| say_what_is_due(dir, terminal));
+            exit
         }
     }
 }

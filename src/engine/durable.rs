@@ -4,6 +4,7 @@
 pub(super) mod changed;
 mod contents;
 mod copied;
+mod given_up;
 pub(super) mod image;
 mod ingest;
 mod merging;
@@ -17,6 +18,7 @@ mod verified;
 
 pub use contents::{Contents, Due, Remembered, SourceAt};
 pub use copied::Copied;
+pub use given_up::{GivenUp, Staged};
 pub use rewound::{Compacted, Differs, Rewound, Versions};
 pub use verified::Verified;
 
@@ -55,6 +57,9 @@ const DONE: u8 = 4;
 
 /// Somebody goes on with the checkpoint: pieces before it that were not committed belong to no batch.
 const START: u8 = 5;
+
+/// A sink will not get what a batch has for it.
+const GIVEN_UP: u8 = 6;
 
 /// Microseconds between two tries while the disk is full.
 const PAUSE: i64 = 500_000;

@@ -127,14 +127,20 @@ pub struct Stepped {
 
 impl Session {
     /// Opens everything; everything that cannot be run is said at once.
-    pub fn open(plan: &Plan, mut opening: Opening) -> Result<Self, EngineError> {
+    pub fn open(plan: &Plan, opening: Opening) -> Result<Self, EngineError> {
+        Self::open_but(plan, opening, Held::default())
+    }
+
+    /// The same without some of it.
+    pub(super) fn open_but(plan: &Plan, mut opening: Opening, held: Held) -> Result<Self, EngineError> {
         if opening.history.is_empty() {
             opening.history = format!("run {:032x}", fastrand::u128(..));
         }
         let pool = Pool::new(opening.threads).map_err(|error| before_start(plan, error))?;
         let mut room = None;
         make_room(&mut room, plan, &opening).map_err(|error| before_start(plan, error))?;
-        let program = prepare(plan, &setup(plan, &opening, &pool, room.as_ref())).map_err(EngineError::Refused)?;
+        let setup = Setup { held, ..setup(plan, &opening, &pool, room.as_ref()) };
+        let program = prepare(plan, &setup).map_err(EngineError::Refused)?;
         let stopping = Stopping::new(Arc::clone(&opening.stop), opening.grace);
         Ok(Session {
             program,

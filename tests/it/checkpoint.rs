@@ -1,6 +1,7 @@
 //! The verbs over a checkpoint: what is in it is looked at, verified, made smaller, taken elsewhere and gone back in.
 
 mod aside;
+mod give_up;
 mod versions;
 
 use std::fs;

@@ -5,6 +5,7 @@
 //! long form. Seeds of several runs add up.
 
 mod mishaps;
+mod places;
 
 use std::collections::BTreeMap;
 use std::fs;

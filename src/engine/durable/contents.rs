@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::aside;
+use crate::engine::durable::given_up::{GivenUp, given_up};
 use crate::engine::durable::image::{Owner, Prepared};
 use crate::engine::durable::past::Past;
 use crate::engine::durable::recovered::Recovered;
@@ -46,6 +47,8 @@ pub struct Contents {
     pub remembered: Vec<Remembered>,
     /// What was committed and not delivered yet.
     pub undelivered: Vec<Due>,
+    /// What sinks never got, because somebody gave it up; as far as the journal reaches back.
+    pub given_up: Vec<GivenUp>,
     /// The text that the last batch was run by.
     pub text: Option<Vec<u8>>,
 }
@@ -181,6 +184,7 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
         sources,
         remembered,
         undelivered,
+        given_up: given_up(reader.entries(), &reader.records())?,
         text: found.text,
     })
 }

@@ -13,17 +13,18 @@
 //! | 8 | a piece of the pipeline's text |
 //! | 0 | the end |
 
+mod packed;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Read, Write};
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::operator::{Changes, SavedTable, TableChange};
+use packed::{decoded, encoded};
 
 /// About how many bytes of rows are put into a frame, and how many of other things.
 const FRAME: usize = 4 << 20;
@@ -259,8 +260,9 @@ impl<R: Read> Reader<R> {
                 let mut tables = Vec::new();
                 while let Some(bytes) = self.frame_if(TABLE)? {
                     let Named { name, identity } = json(&bytes)?;
-                    let gone = self.all_rows(GONE)?;
-                    let rows = self.all_rows(ROWS)?;
+                    // What is gone may be told by fewer columns.
+                    let gone = self.all_rows(GONE, identity.min(1))?;
+                    let rows = self.all_rows(ROWS, identity)?;
                     tables.push(TableChange { name, identity, gone, rows });
                 }
                 let changes = if all { Changes::All(whole(tables)?) } else { Changes::Some(tables) };
@@ -297,6 +299,7 @@ impl<R: Read> Reader<R> {
         &mut self,
         mut to: impl FnMut(Piece) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut columns = 0;
         loop {
             match self.frame()? {
                 (END, _) => return Ok(()),
@@ -306,9 +309,10 @@ impl<R: Read> Reader<R> {
                 },
                 (TABLE, bytes) => {
                     let Named { name, identity } = json(&bytes)?;
+                    columns = identity;
                     to(Piece::Table(name, identity))?;
                 }
-                (ROWS, bytes) => decoded(&bytes)?.into_iter().try_for_each(|rows| to(Piece::Rows(rows)))?,
+                (ROWS, bytes) => told_apart(&bytes, columns)?.into_iter().try_for_each(|rows| to(Piece::Rows(rows)))?,
                 _ => return Err(misplaced().into()),
             }
         }
@@ -350,10 +354,10 @@ impl<R: Read> Reader<R> {
         Ok(owned)
     }
 
-    fn all_rows(&mut self, tag: u8) -> Result<Vec<RecordBatch>, Unread> {
+    fn all_rows(&mut self, tag: u8, identity: usize) -> Result<Vec<RecordBatch>, Unread> {
         let mut rows = Vec::new();
         while let Some(bytes) = self.frame_if(tag)? {
-            rows.extend(decoded(&bytes)?);
+            rows.extend(told_apart(&bytes, identity)?);
         }
         Ok(rows)
     }
@@ -413,15 +417,14 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
     serde_json::from_slice(bytes).map_err(Unread::wrong)
 }
 
-fn encoded(rows: &RecordBatch) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut writer = StreamWriter::try_new(&mut bytes, &rows.schema()).map_err(io::Error::other)?;
-    writer.write(rows).and_then(|()| writer.finish()).map_err(io::Error::other)?;
-    drop(writer);
-    Ok(bytes)
+/// Rows of a table, which has so many columns that tell them apart.
+fn told_apart(bytes: &[u8], identity: usize) -> Result<Vec<RecordBatch>, Unread> {
+    let rows = decoded(bytes).map_err(Unread::Wrong)?;
+    match rows.iter().all(|rows| rows.num_columns() >= identity) {
+        true => Ok(rows),
+        false => Err(Unread::wrong("rows have fewer columns than tell them apart")),
+    }
 }
 
-fn decoded(bytes: &[u8]) -> Result<Vec<RecordBatch>, Unread> {
-    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(Unread::wrong)?;
-    reader.collect::<Result<_, _>>().map_err(Unread::wrong)
-}
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
+use crate::engine::durable::given_up::by_batch;
 use crate::engine::durable::image::{Owned, Owner, Part, Piece, Reader, Unread, Writer};
 use crate::engine::durable::merging::{Failed, Merging, Since, To};
 use crate::engine::durable::{COMMIT, CommitHead, DONE, DoneHead, PART, TEXT, Undelivered};
@@ -68,6 +69,14 @@ struct SnapshotHead {
     head: Head,
 }
 
+/// What need not be delivered any more.
+struct Done {
+    /// Batches, by number.
+    batches: BTreeSet<u64>,
+    /// What sinks will not get of a batch.
+    given_up: BTreeSet<(u64, String)>,
+}
+
 /// The records of a batch.
 struct Batch<'a> {
     text: Option<&'a Entry>,
@@ -84,7 +93,7 @@ impl Recovered {
     ) -> Result<Self, Trouble> {
         let mut found = Recovered::newest((entries, first), records, snapshots, until)?;
         let base = found.sequence;
-        let done = delivered(entries, records)?;
+        let done = Done { batches: delivered(entries, records)?, given_up: by_batch(entries, records)? };
         let mut text = None;
         let mut start = 0;
         for (i, entry) in entries.iter().enumerate() {
@@ -155,13 +164,13 @@ impl Recovered {
     }
 
     /// Takes a batch in. `base`: what came up to that record is in the snapshot.
-    fn commit(&mut self, batch: &Batch<'_>, records: &Records, done: &BTreeSet<u64>, base: u64) -> Result<(), Trouble> {
+    fn commit(&mut self, batch: &Batch<'_>, records: &Records, done: &Done, base: u64) -> Result<(), Trouble> {
         let (Some(first), Some(last)) = (batch.pieces.first(), batch.pieces.last()) else { return Ok(()) };
         let mut reader = Pieces::of(batch.pieces, records);
         let (head, mut reader) =
             Reader::begin::<CommitHead>(&mut reader).map_err(|why| unread(records, Some(first), why))?;
         let is_new = last.sequence > base;
-        let is_done = head.prepared == 0 || done.contains(&head.number);
+        let is_done = head.prepared == 0 || done.batches.contains(&head.number);
         if !is_new && is_done {
             return Ok(());
         }
@@ -192,7 +201,9 @@ impl Recovered {
                     known.0 = word;
                     known.1.push(change);
                 }
-                Part::Artifact(one) if !is_done => prepared.push(one),
+                Part::Artifact(one) if !is_done && !done.given_up.contains(&(head.number, one.sink.clone())) => {
+                    prepared.push(one);
+                }
                 Part::Owner(..) | Part::Artifact(_) | Part::Text(_) => {}
             }
         }

@@ -10,10 +10,11 @@ use crate::engine::durable::snapshots::Retention;
 use crate::engine::durable::{Durable, Recovered, Start, Undelivered, failed};
 use crate::engine::failure::{EngineError, Failure, at};
 use crate::engine::pool::Pool;
-use crate::engine::program::Program;
+use crate::engine::program::{Held, Program};
 use crate::engine::session::{Opening, Session, before_start};
 use crate::engine::snapshot::State;
 use crate::plan::Plan;
+use crate::plan::graph::Work;
 use crate::plan::operator::{Changes, TaskError};
 
 impl Session {
@@ -47,7 +48,7 @@ impl Session {
         };
         // By the old text only what was committed is delivered; nothing is read.
         let before = Opening { queued: true, sinks: !undelivered.is_empty(), ..opening.clone() };
-        let mut session = Session::open(&old, before)?;
+        let mut session = Session::open_but(&old, before, idle_sinks(&old, &undelivered))?;
         let resumed = session
             .go_on_from_checkpoint(&mut recovered, true)
             .and_then(|()| session.catch_up(undelivered, durable.as_mut(), &mut notes));
@@ -183,4 +184,16 @@ impl Loading<'_> {
         }
         Ok(())
     }
+}
+
+/// The sinks of an old text that have nothing to deliver: they are not opened, should they not be there any more.
+fn idle_sinks(old: &Plan, undelivered: &[Undelivered]) -> Held {
+    let due: BTreeSet<&str> =
+        undelivered.iter().flat_map(|of| &of.prepared).map(|prepared| prepared.sink.as_str()).collect();
+    let sink = |id| match &old.node(id).work {
+        Work::Sink(_) => Some(old.node(id).identity.clone()),
+        Work::Source(_) | Work::Table(_) | Work::Operator(_) => None,
+    };
+    let sinks = old.ordered().into_iter().filter_map(sink).filter(|sink| !due.contains(sink.as_str()));
+    Held { sinks: sinks.collect(), ..Held::default() }
 }

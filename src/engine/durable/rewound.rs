@@ -127,7 +127,7 @@ impl Checkpoint {
 }
 
 /// Whose checkpoint it is.
-fn pipeline(disk: &Arc<dyn Disk>, folder: &Path) -> Result<String, Trouble> {
+pub(super) fn pipeline(disk: &Arc<dyn Disk>, folder: &Path) -> Result<String, Trouble> {
     Ok(Journal::look(disk.clone(), folder)?.about().pipeline.clone())
 }
 

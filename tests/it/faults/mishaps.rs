@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use crate::program::{Ran, command, millstream_in};
 
-const PIPELINE: &str = "pipeline p { every: 50ms, checkpoint: \"state\" }\n\
+pub(super) const PIPELINE: &str = "pipeline p { every: 50ms, checkpoint: \"state\" }\n\
     source lines = files(\"in/*.txt\") { settle: 0ms, poll: 50ms }\n\
     stream counts = from lines |> aggregate count() as n by line running ttl 30d emit all\n\
     from counts |> into files(\"out\") { format: json }\n";
 
-fn folder(pipeline: &str) -> TempDir {
+pub(super) fn folder(pipeline: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("p.stream"), pipeline).unwrap();
     fs::create_dir(folder.path().join("in")).unwrap();
@@ -22,12 +22,12 @@ fn folder(pipeline: &str) -> TempDir {
     folder
 }
 
-fn once(folder: &Path) -> Ran {
+pub(super) fn once(folder: &Path) -> Ran {
     millstream_in(folder, &["run", "p.stream", "--once"], "")
 }
 
 /// The last totals.
-fn totals(folder: &Path) -> String {
+pub(super) fn totals(folder: &Path) -> String {
     let mut files: Vec<_> = fs::read_dir(folder.join("out"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

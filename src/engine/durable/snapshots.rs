@@ -102,7 +102,9 @@ impl Snapshots {
     /// Makes one where it is due, and clears up behind one that is done. `needed`: the first record that is needed
     /// whatever snapshots there are.
     pub(super) fn tend(&mut self, journal: &mut Journal, needed: Option<u64>) -> Result<(), Trouble> {
-        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
+        // Where memory is short changes must not gather while a snapshot is made: the next one looks at all of them.
+        let is_too_much = self.grown >= self.most.saturating_mul(2);
+        if self.running.as_ref().is_some_and(|running| is_too_much || running.is_finished()) {
             self.clear_up(journal, needed)?;
         }
         let enough = self.last.max(self.pace.bytes).min(self.most);

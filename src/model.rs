@@ -2,6 +2,7 @@
 
 pub mod hollow;
 pub mod key_groups;
+pub mod numbers;
 pub mod size;
 pub mod time;
 pub mod types;

@@ -279,7 +279,7 @@ impl Durable {
 
     /// So many bytes of state may be in memory.
     pub(super) fn limit(&mut self, state: Option<u64>) {
-        self.snapshots.at_most(state.map_or(u64::MAX, |bytes| (bytes / 8).max(LEAST)));
+        self.snapshots.at_most(state.map_or(u64::MAX, |bytes| (bytes / 12).max(LEAST)));
     }
 
     /// What was last said of sources.

@@ -9,9 +9,10 @@ pub(crate) use following::equal;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
-use datafusion_common::HashMap;
+use arrow::row::Rows;
 
 use crate::engine::tables::keys::{Gone, Keys, bug};
+use crate::model::numbers::Numbers;
 use crate::plan::operator::{Changes, SavedTable, TableChange, TaskError};
 
 /// So many rows of a base are looked at at a time: their identities are bytes beside them.
@@ -61,11 +62,15 @@ pub(crate) fn merged_all(
 /// The last of what was written under an identity.
 struct Written {
     /// Which of the batches that were written, and which of its rows.
-    at: (usize, usize),
-    /// How many identities had been written before it.
-    order: usize,
+    at: (u32, u32),
     /// It stands in the place of a row of the base.
     in_place: bool,
+}
+
+impl Written {
+    fn place(&self) -> (usize, usize) {
+        (self.at.0 as usize, self.at.1 as usize)
+    }
 }
 
 fn with_changes(
@@ -86,7 +91,10 @@ fn with_changes(
 pub(crate) struct Merge {
     keys: Keys,
     gone: Gone,
-    written: HashMap<Box<[u8]>, Written>,
+    /// Of identities that were written, in the order in which they first were.
+    numbers: Numbers,
+    identities: Rows,
+    written: Vec<Written>,
     sources: Vec<RecordBatch>,
 }
 
@@ -101,7 +109,7 @@ impl Merge {
         let Some(like) = like.or(sources.first()) else { return Ok(None) };
         let keys = Keys::new(like, identity)?;
         let gone = Gone::of(&keys, changes)?;
-        let mut written: HashMap<Box<[u8]>, Written> = HashMap::default();
+        let (mut numbers, mut identities, mut written) = (Numbers::default(), keys.none(), Vec::<Written>::new());
         let mut batch = 0;
         for (step, change) in changes.iter().enumerate() {
             for rows in &change.rows {
@@ -111,22 +119,25 @@ impl Merge {
                     if last_gone.as_ref().is_some_and(|last| last[row].is_some_and(|gone| gone > step)) {
                         continue;
                     }
-                    let (at, order) = ((batch, row), written.len());
-                    match written.get_mut(key.data()) {
+                    let (at, next) = ((batch, row as u32), written.len());
+                    let number = numbers.of(key.data(), next, |number| identities.row(number).data() == key.data());
+                    match written.get_mut(number) {
                         Some(known) => known.at = at,
                         None => {
-                            written.insert(key.data().into(), Written { at, order, in_place: false });
+                            identities.push(key);
+                            written.push(Written { at, in_place: false });
                         }
                     }
                 }
                 batch += 1;
             }
         }
-        Ok(Some(Merge { keys, gone, written, sources }))
+        Ok(Some(Merge { keys, gone, numbers, identities, written, sources }))
     }
 
     /// Of rows of the base those that are still there, with what was written in the place of some.
     pub(crate) fn base(&mut self, rows: RecordBatch) -> Result<RecordBatch, TaskError> {
+        let Merge { numbers, identities, written, .. } = self;
         let mut places = Vec::with_capacity(rows.num_rows());
         let (mut left_out, mut replaced) = (Vec::new(), false);
         for start in (0..rows.num_rows()).step_by(ROWS) {
@@ -136,9 +147,13 @@ impl Merge {
             for (row, key) in encoded.iter().enumerate() {
                 if last_gone.as_ref().is_some_and(|last| last[row].is_some()) {
                     left_out.push(start + row);
-                } else if let Some(written) = self.written.get_mut(key.data()) {
+                } else if let Some(number) =
+                    numbers.find(key.data(), |number| identities.row(number).data() == key.data())
+                {
+                    let written = &mut written[number];
                     (written.in_place, replaced) = (true, true);
-                    places.push((written.at.0 + 1, written.at.1));
+                    let (batch, row) = written.place();
+                    places.push((batch + 1, row));
                 } else {
                     places.push((0, start + row));
                 }
@@ -159,9 +174,8 @@ impl Merge {
 
     /// The rows that are new, once all of the base came by.
     pub(crate) fn rest(self) -> Result<Option<RecordBatch>, TaskError> {
-        let mut new: Vec<&Written> = self.written.values().filter(|written| !written.in_place).collect();
-        new.sort_unstable_by_key(|written| written.order);
-        let places: Vec<_> = new.into_iter().map(|written| written.at).collect();
+        let new = self.written.iter().filter(|written| !written.in_place);
+        let places: Vec<_> = new.map(Written::place).collect();
         if places.is_empty() {
             return Ok(None);
         }

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringBuilder};
+use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, PrimitiveArray, StringBuilder};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, Rows, SortField};
-use datafusion_common::HashMap;
 
+use crate::model::numbers::Numbers;
 use crate::operators::values::bug;
 use crate::plan::operator::TaskError;
 
 /// The keys seen so far.
 pub(super) struct KeyTable {
-    numbers: HashMap<Vec<u8>, usize>,
+    numbers: Numbers,
     form: Form,
 }
 
@@ -28,7 +28,6 @@ enum Form {
 struct TextKeys {
     texts: StringBuilder,
     null: Option<usize>,
-    count: usize,
 }
 
 impl KeyTable {
@@ -42,7 +41,7 @@ impl KeyTable {
             let known = converter.empty_rows(0, 0);
             Form::Rows { converter, known }
         };
-        Ok(KeyTable { numbers: HashMap::default(), form })
+        Ok(KeyTable { numbers: Numbers::default(), form })
     }
 
     /// The number of each row's key; new keys get the next numbers.
@@ -58,8 +57,8 @@ impl KeyTable {
                 let rows = converter.convert_columns(&columns).map_err(bug)?;
                 let mut numbers = Vec::with_capacity(rows.num_rows());
                 for row in &rows {
-                    let next = self.numbers.len();
-                    let number = *self.numbers.entry_ref(row.data()).or_insert(next);
+                    let next = known.num_rows();
+                    let number = self.numbers.of(row.data(), next, |number| known.row(number).data() == row.data());
                     if number == next {
                         known.push(row);
                     }
@@ -87,8 +86,8 @@ impl KeyTable {
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         match &self.form {
-            Form::Text(keys) => keys.count,
-            Form::Rows { .. } => self.numbers.len(),
+            Form::Text(keys) => keys.texts.len(),
+            Form::Rows { known, .. } => known.num_rows(),
         }
     }
 
@@ -102,15 +101,18 @@ impl KeyTable {
 }
 
 impl TextKeys {
-    fn number(&mut self, text: Option<&str>, numbers: &mut HashMap<Vec<u8>, usize>) -> usize {
-        let next = self.count;
+    fn number(&mut self, text: Option<&str>, numbers: &mut Numbers) -> usize {
+        let next = self.texts.len();
         let number = match text {
-            Some(text) => *numbers.entry_ref(text.as_bytes()).or_insert(next),
+            Some(text) => {
+                let (offsets, bytes) = (self.texts.offsets_slice(), self.texts.values_slice());
+                let of = |number: usize| &bytes[offsets[number] as usize..offsets[number + 1] as usize];
+                numbers.of(text.as_bytes(), next, |number| of(number) == text.as_bytes())
+            }
             None => *self.null.get_or_insert(next),
         };
         if number == next {
             self.texts.append_option(text);
-            self.count += 1;
         }
         number
     }

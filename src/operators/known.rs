@@ -13,6 +13,7 @@ use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::model::key_groups::key_groups;
+use crate::model::numbers::widened;
 use crate::operators::keys::canonical;
 use crate::operators::values::bug;
 use crate::plan::operator::TaskError;
@@ -92,18 +93,18 @@ impl Known {
 
     fn number(&mut self, key: &[u8]) -> u32 {
         let Known { slots, bytes, numbers, .. } = self;
-        let hash = widened(self.hashing.hash_one(key));
+        let hash = self.hashing.hash_one(key) as u32;
         let is_it = |number: &u32| {
             let slot = &slots[*number as usize];
-            slot.hash == hash as u32 && &bytes[slot.range()] == key
+            slot.hash == hash && &bytes[slot.range()] == key
         };
-        let entry = match numbers.entry(hash, is_it, |number| widened(slots[*number as usize].hash.into())) {
+        let entry = match numbers.entry(widened(hash), is_it, |number| widened(slots[*number as usize].hash)) {
             Entry::Occupied(entry) => return *entry.get(),
             Entry::Vacant(entry) => entry,
         };
         let number = self.free.pop().unwrap_or(slots.len() as u32);
         entry.insert(number);
-        let slot = Slot { at: bytes.len() as u64, length: key.len() as u32, hash: hash as u32 };
+        let slot = Slot { at: bytes.len() as u64, length: key.len() as u32, hash };
         bytes.extend_from_slice(key);
         match slots.get_mut(number as usize) {
             Some(free) => *free = slot,
@@ -120,7 +121,7 @@ impl Known {
         }
         self.dead += slot.length as usize;
         slot.length = NOBODY;
-        if let Ok(entry) = self.numbers.find_entry(widened(slot.hash.into()), |other| *other == number) {
+        if let Ok(entry) = self.numbers.find_entry(widened(slot.hash), |other| *other == number) {
             entry.remove();
         }
         self.free.push(number);
@@ -165,12 +166,12 @@ impl Known {
 
     /// The number of a key by its bytes.
     pub(super) fn number_of(&self, key: &[u8]) -> Option<u32> {
-        let hash = widened(self.hashing.hash_one(key));
+        let hash = self.hashing.hash_one(key) as u32;
         let is_it = |number: &u32| {
             let slot = &self.slots[*number as usize];
-            slot.hash == hash as u32 && &self.bytes[slot.range()] == key
+            slot.hash == hash && &self.bytes[slot.range()] == key
         };
-        self.numbers.find(hash, is_it).copied()
+        self.numbers.find(widened(hash), is_it).copied()
     }
 
     /// The bytes of a key, to be kept beyond its time.
@@ -188,11 +189,6 @@ impl Known {
     pub(super) fn columns(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>, TaskError> {
         self.codec.decode(numbers.iter().map(|number| self.key(*number)))
     }
-}
-
-/// The half of a hash that is kept, spread over a whole one: the table looks at both ends.
-fn widened(hash: u64) -> u64 {
-    (hash & u64::from(u32::MAX)).wrapping_mul(0x9e37_79b9_0000_0001)
 }
 
 /// The key groups of keys, for saving; without columns there is one key, of group 0.

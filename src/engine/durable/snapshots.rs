@@ -103,7 +103,7 @@ impl Snapshots {
     /// whatever snapshots there are.
     pub(super) fn tend(&mut self, journal: &mut Journal, needed: Option<u64>) -> Result<(), Trouble> {
         // Where memory is short changes must not gather while a snapshot is made: the next one looks at all of them.
-        let is_too_much = self.grown >= self.most.saturating_mul(2);
+        let is_too_much = self.grown >= self.most;
         if self.running.as_ref().is_some_and(|running| is_too_much || running.is_finished()) {
             self.clear_up(journal, needed)?;
         }

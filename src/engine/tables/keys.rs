@@ -28,6 +28,11 @@ impl Keys {
         Ok(Keys { converters: converters.collect::<Result<_, _>>().map_err(bug)?, types })
     }
 
+    /// No identities.
+    pub(super) fn none(&self) -> Rows {
+        self.converters[self.converters.len() - 1].empty_rows(0, 0)
+    }
+
     /// The identities of rows.
     pub(super) fn of(&self, rows: &RecordBatch) -> Result<Rows, TaskError> {
         self.leading(rows, self.types.len())

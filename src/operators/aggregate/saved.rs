@@ -160,7 +160,10 @@ impl Lasting {
             self.pace.load(last.is_valid(0).then(|| last.value(0)));
         }
         let mut cells = Loaded::default();
-        of("cells").iter().try_for_each(|rows| self.load_cells(rows, &mut cells))?;
+        // Most states have no row that names a cell, and cells may be millions.
+        let names_cells = |table: &SavedTable| table.name == "shown" || table.name.starts_with("rows_");
+        let is_named = tables.iter().any(|table| names_cells(table) && table.rows.iter().any(|r| r.num_rows() > 0));
+        of("cells").iter().try_for_each(|rows| self.load_cells(rows, is_named.then_some(&mut cells)))?;
         let kept: Vec<usize> = self.store.kept().map(|(i, _)| i).collect();
         for i in kept {
             self.load_rows(i, &of(&format!("rows_{i}")), &cells)?;
@@ -170,7 +173,7 @@ impl Lasting {
         Ok(())
     }
 
-    fn load_cells(&mut self, rows: &RecordBatch, known: &mut Loaded) -> Result<(), TaskError> {
+    fn load_cells(&mut self, rows: &RecordBatch, mut known: Option<&mut Loaded>) -> Result<(), TaskError> {
         let keys = self.store.grouping.key_types().len();
         let keys = self.store.known.assign(&rows.columns()[OF_CELL..OF_CELL + keys], rows.num_rows())?;
         let (number, start, end) = (numbers(rows, "cell")?, numbers(rows, "start")?, numbers(rows, "end")?);
@@ -184,7 +187,9 @@ impl Lasting {
             if head.changed {
                 self.changed.push(cell);
             }
-            known.insert((groups.value(i), number.value(i)), cell);
+            if let Some(known) = &mut known {
+                known.insert((groups.value(i), number.value(i)), cell);
+            }
             cells.push(cell as usize);
         }
         let first = rows.schema().index_of("changed").map_err(bug)? + 1;

@@ -46,13 +46,9 @@ impl Aside {
     }
 
     /// From such tables.
-    fn of(State { word, mut tables }: State) -> Result<Self, String> {
-        let note = tables.pop_if(|last| last.name == NOTE);
-        let note = note.or_else(|| {
-            let at = tables.iter().position(|table| table.name == NOTE)?;
-            Some(tables.remove(at))
-        });
-        let (since, text) = note.as_ref().and_then(read).ok_or("nobody knows since when state is put aside")?;
+    fn of(State { word, tables }: State) -> Result<Self, String> {
+        let (tables, noted) = parted(tables);
+        let (since, text) = noted.ok_or("nobody knows since when state is put aside")?;
         Ok(Aside { word, what: What::Tables(tables), since, text: text.into() })
     }
 
@@ -69,15 +65,12 @@ impl Aside {
     }
 }
 
-/// The tables of something that was put aside, without what is noted of it, and since when.
-pub(super) fn of_tables(mut tables: Vec<SavedTable>) -> (Vec<SavedTable>, Option<i64>) {
+/// The tables of something that was put aside, and what is noted of it: since when, and the text in which its stage
+/// stood.
+pub(super) fn parted(mut tables: Vec<SavedTable>) -> (Vec<SavedTable>, Option<(i64, Vec<u8>)>) {
     let note = tables.iter().position(|table| table.name == NOTE).map(|at| tables.remove(at));
-    (tables, note.as_ref().and_then(read).map(|(since, _)| since))
-}
-
-/// The text in which the stage stood whose state these tables are.
-pub(super) fn text_of(tables: &[SavedTable]) -> Option<Vec<u8>> {
-    tables.iter().find(|table| table.name == NOTE).and_then(read).map(|(_, text)| text)
+    let noted = note.as_ref().and_then(read);
+    (tables, noted)
 }
 
 fn note(since: i64, text: &[u8]) -> Result<SavedTable, TaskError> {

@@ -405,7 +405,7 @@ fn texts_aside(found: &mut Recovered) -> Result<Texts, Trouble> {
     }
     let rest = found.but_operators(&mut |_| Ok(()))?;
     let aside = rest.into_iter().filter_map(|(owner, (_, tables))| match owner {
-        Owner::Aside(identity) => Some((identity, aside::text_of(&tables)?)),
+        Owner::Aside(identity) => Some((identity, aside::parted(tables).1?.1)),
         _ => None,
     });
     Ok(aside.collect())

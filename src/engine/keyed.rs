@@ -14,6 +14,7 @@ use crate::engine::flow::Parts;
 use crate::engine::part::Part;
 use crate::engine::pool::Pool;
 use crate::engine::room::Room;
+use crate::engine::tables::add;
 use crate::model::key_groups::partition_of;
 use crate::plan::Operator;
 use crate::plan::Port;
@@ -144,12 +145,7 @@ impl Keyed {
     pub(super) fn save(&self) -> Result<Vec<SavedTable>, TaskError> {
         let mut saved: Vec<SavedTable> = Vec::new();
         for i in 0..self.parts.len() {
-            for table in self.saved_part(i)? {
-                match saved.iter_mut().find(|known| known.name == table.name) {
-                    Some(known) => known.rows.extend(table.rows),
-                    None => saved.push(table),
-                }
-            }
+            self.saved_part(i)?.into_iter().for_each(|table| add(&mut saved, table));
         }
         Ok(saved)
     }
@@ -225,12 +221,9 @@ impl Keyed {
     }
 
     /// Takes over state piece by piece: rows of a table, behind those that came before.
-    pub(super) fn arrive(&mut self, name: &str, identity: usize, rows: Vec<RecordBatch>) -> Result<(), TaskError> {
-        self.arriving.bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-        match self.arriving.tables.iter_mut().find(|table| table.name == name) {
-            Some(table) => table.rows.extend(rows),
-            None => self.arriving.tables.push(SavedTable { name: name.to_owned(), identity, rows }),
-        }
+    pub(super) fn arrive(&mut self, more: SavedTable) -> Result<(), TaskError> {
+        self.arriving.bytes += more.rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        add(&mut self.arriving.tables, more);
         if self.arriving.bytes > AT_ONCE && self.may_be_cold() { self.deal_out() } else { Ok(()) }
     }
 

@@ -37,6 +37,14 @@ struct Shared {
     told: usize,
 }
 
+impl Shared {
+    /// So many bytes are in memory now. Gives whether all of it together is too much.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let before = std::mem::replace(&mut self.told, bytes);
+        self.room.now_takes(before, bytes)
+    }
+}
+
 impl Part {
     /// Remembers nothing yet. Without a room it is always warm.
     pub(super) fn new(operator: &Arc<dyn Operator>, room: Option<&Arc<Room>>) -> Result<Self, NotRunnable> {
@@ -135,8 +143,7 @@ impl Part {
     fn make_room(&mut self) -> Result<(), TaskError> {
         let (Some(shared), Some(task)) = (&mut self.shared, &mut self.task) else { return Ok(()) };
         let held = task.held();
-        let is_too_much = shared.room.now_takes(shared.told, held.bytes);
-        shared.told = held.bytes;
+        let is_too_much = shared.takes(held.bytes);
         if !is_too_much || held == Held::default() {
             // What lies on disk is outdated.
             self.file = None;
@@ -151,16 +158,15 @@ impl Part {
         self.task = None;
         let on_disk = self.file.as_ref().map_or(0, ColdFile::bytes);
         self.held = Held { keys: held.keys, bytes: 0, on_disk };
-        shared.room.now_takes(shared.told, 0);
-        shared.told = 0;
+        shared.takes(0);
         Ok(())
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if let Some(shared) = &self.shared {
-            shared.room.now_takes(shared.told, 0);
+        if let Some(shared) = &mut self.shared {
+            shared.takes(0);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::engine::durable::image::{Owner, Part, Piece, Reader, Writer};
+use crate::engine::tables::add;
 use crate::journal::{Disk, DiskBytes, DiskFile, Trouble};
 use crate::plan::Plan;
 use crate::plan::operator::{Changes, SavedTable, TaskError};
@@ -144,7 +145,13 @@ impl ColdFile {
         let from = io::BufReader::with_capacity(BUFFER, Read { file, at: 0 });
         let read = Reader::begin::<()>(from).and_then(|((), mut reader)| reader.next());
         match read {
-            Ok(Some(Part::Owner(_, _, Changes::All(tables)))) => Ok(together(tables)),
+            // A table may have been written in several turns.
+            Ok(Some(Part::Owner(_, _, Changes::All(tables)))) => {
+                Ok(tables.into_iter().fold(Vec::new(), |mut all, table| {
+                    add(&mut all, table);
+                    all
+                }))
+            }
             Ok(_) => Err(lost(&self.path, "it holds something else")),
             Err(why) => Err(lost(&self.path, &why.to_string())),
         }
@@ -157,18 +164,6 @@ impl Drop for ColdFile {
             tracing::warn!(file = %self.path.display(), %error, "what is no longer needed cannot be removed");
         }
     }
-}
-
-/// Each table once: it may have been written in several turns.
-fn together(tables: Vec<SavedTable>) -> Vec<SavedTable> {
-    let mut all: Vec<SavedTable> = Vec::new();
-    for table in tables {
-        match all.iter_mut().find(|known| known.name == table.name) {
-            Some(known) => known.rows.extend(table.rows),
-            None => all.push(table),
-        }
-    }
-    all
 }
 
 fn stopped(trouble: &Trouble) -> TaskError {

@@ -234,7 +234,7 @@ impl Session {
                     _ => tables,
                 };
                 let mut tables = tables.into_iter();
-                tables.try_for_each(|table| keyed.arrive(&table.name, table.identity, table.rows))
+                tables.try_for_each(|table| keyed.arrive(table))
             };
             let mut handed = match (tasks, aside) {
                 (Some(tasks), _) => tasks.each_saved(&mut hand),

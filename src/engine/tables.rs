@@ -18,6 +18,14 @@ use crate::plan::operator::{Changes, SavedTable, TableChange, TaskError};
 /// So many rows of a base are looked at at a time: their identities are bytes beside them.
 const ROWS: usize = 8_192;
 
+/// Puts a table to others: its rows behind those of the one with its name.
+pub(crate) fn add(tables: &mut Vec<SavedTable>, more: SavedTable) {
+    match tables.iter_mut().find(|table| table.name == more.name) {
+        Some(table) => table.rows.extend(more.rows),
+        None => tables.push(more),
+    }
+}
+
 /// What was saved, with what changed since. Rows that stay keep their order, changed ones their place; new ones come
 /// behind, and so do those that went and came again.
 pub(crate) fn merged(base: Vec<SavedTable>, changes: Changes) -> Result<Vec<SavedTable>, TaskError> {

@@ -105,6 +105,14 @@ impl Settings {
         }
     }
 
+    /// An expression over the rows.
+    pub fn expr(&self, name: &str) -> Option<&TypedExpr> {
+        match self.get(name)? {
+            OptionValue::Expr(expr) => Some(expr),
+            _ => None,
+        }
+    }
+
     /// Whether a switch is on; off where not given.
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.get(name), Some(OptionValue::Bool(true)))

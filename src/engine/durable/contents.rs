@@ -154,7 +154,7 @@ fn contents(reader: &Reader, past: &Past, mut found: Recovered) -> Result<Conten
                 sources.push(SourceAt { name, positions, newest, mark });
             }
             Owner::Aside(name) => {
-                let (tables, _) = aside::of_tables(tables);
+                let (tables, _) = aside::parted(tables);
                 remembered.push(Remembered { name: format!("{name} (put aside)"), word, tables, changed });
             }
             Owner::State(name) => remembered.push(Remembered { name, word, tables, changed }),

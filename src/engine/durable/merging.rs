@@ -169,7 +169,10 @@ impl Table {
         if self.merge.is_none() {
             self.merge = Merge::of(self.identity, Some(&rows), &self.changes)?;
         }
-        self.merge.as_mut().map_or(Ok(rows.clone()), |merge| merge.base(rows))
+        match &mut self.merge {
+            Some(merge) => merge.base(rows),
+            None => Ok(rows),
+        }
     }
 
     /// Hands rows on in batches that are not too small.

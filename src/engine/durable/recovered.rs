@@ -1,6 +1,6 @@
 //! What a journal says that a pipeline remembers: the newest snapshot, and on it what every later batch changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
@@ -73,8 +73,25 @@ struct SnapshotHead {
 struct Done {
     /// Batches, by number.
     batches: BTreeSet<u64>,
+    /// By the record that says so, what sinks refused.
+    refused: BTreeMap<u64, Vec<Part>>,
     /// What sinks will not get of a batch.
     given_up: BTreeSet<(u64, String)>,
+}
+
+impl Done {
+    fn of(entries: &[Entry], records: &Records) -> Result<Self, Trouble> {
+        let given_up = by_batch(entries, records)?;
+        let mut done = Done { batches: BTreeSet::new(), refused: BTreeMap::new(), given_up };
+        for entry in entries.iter().filter(|entry| entry.kind == DONE) {
+            let (head, refused) = parts::<DoneHead>(std::slice::from_ref(entry), records)?;
+            done.batches.insert(head.number);
+            if !refused.is_empty() {
+                done.refused.insert(entry.sequence, refused);
+            }
+        }
+        Ok(done)
+    }
 }
 
 /// The records of a batch.
@@ -93,7 +110,7 @@ impl Recovered {
     ) -> Result<Self, Trouble> {
         let mut found = Recovered::newest((entries, first), records, snapshots, until)?;
         let base = found.sequence;
-        let done = Done { batches: delivered(entries, records)?, given_up: by_batch(entries, records)? };
+        let mut done = Done::of(entries, records)?;
         let mut text = None;
         let mut start = 0;
         for (i, entry) in entries.iter().enumerate() {
@@ -108,8 +125,7 @@ impl Recovered {
                     found.commit(&batch, records, &done, base)?;
                 }
                 DONE if entry.sequence > base => {
-                    let (_, parts) = parts::<DoneHead>(std::slice::from_ref(entry), records)?;
-                    for part in parts {
+                    for part in done.refused.remove(&entry.sequence).unwrap_or_default() {
                         if let Part::Owner(owner, word, all) = part {
                             found.since.insert(owner, (word, vec![all]));
                         }
@@ -312,7 +328,11 @@ impl Gathered {
             (Piece::Table(name, identity), Some(tables)) => {
                 tables.push(SavedTable { name, identity, rows: Vec::new() });
             }
-            (Piece::Rows(rows), Some(tables)) => tables.last_mut().into_iter().for_each(|t| t.rows.push(rows.clone())),
+            (Piece::Rows(rows), Some(tables)) => {
+                if let Some(table) = tables.last_mut() {
+                    table.rows.push(rows);
+                }
+            }
             (_, None) => {}
         }
     }
@@ -333,12 +353,6 @@ pub(super) fn made_at(snapshots: &Snapshots, number: u64) -> Result<Option<i64>,
     let said = |why: Unread| troubled((snapshots.path(number), None), why);
     let (head, _) = Reader::begin::<SnapshotHead>(snapshots.read(number)?).map_err(said)?;
     Ok(head.head.last)
-}
-
-/// Numbers of the batches that were delivered.
-fn delivered(entries: &[Entry], records: &Records) -> Result<BTreeSet<u64>, Trouble> {
-    let done = entries.iter().filter(|entry| entry.kind == DONE);
-    done.map(|entry| parts::<DoneHead>(std::slice::from_ref(entry), records).map(|(head, _)| head.number)).collect()
 }
 
 pub(super) fn parts<T: serde::de::DeserializeOwned>(

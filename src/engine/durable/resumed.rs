@@ -15,7 +15,7 @@ use crate::engine::session::{Opening, Session, before_start};
 use crate::engine::snapshot::State;
 use crate::plan::Plan;
 use crate::plan::graph::Work;
-use crate::plan::operator::{Changes, TaskError};
+use crate::plan::operator::{Changes, SavedTable, TaskError};
 
 impl Session {
     /// Opens a plan to go on where a checkpoint ends, and to commit every batch there.
@@ -172,7 +172,7 @@ impl Loading<'_> {
     fn rows(&mut self, rows: Vec<RecordBatch>) -> Result<(), TaskError> {
         let Some((owner, table, identity)) = &self.now else { return Ok(()) };
         let Some(keyed) = self.program.keyed_named(owner) else { return Ok(()) };
-        keyed.arrive(table, *identity, rows)
+        keyed.arrive(SavedTable { name: table.clone(), identity: *identity, rows })
     }
 
     /// All of somebody's was read.

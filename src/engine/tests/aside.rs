@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::SECOND;
 use super::crashes::{Had, TEXT, opening, plan};
-use crate::engine::aside::of_tables;
+use crate::engine::aside::parted;
 use crate::engine::durable::image::Owner;
 use crate::engine::durable::{Checkpoint, Start};
 use crate::engine::{ManualClock, Session};
@@ -77,7 +77,7 @@ impl World {
     fn totals(&self) -> [usize; 2] {
         let found = self.checkpoint().found().unwrap().owned().unwrap();
         let rows = |owner: Owner| {
-            let tables = found.get(&owner).map(|(_, tables)| of_tables(tables.clone()).0).unwrap_or_default();
+            let tables = found.get(&owner).map(|(_, tables)| parted(tables.clone()).0).unwrap_or_default();
             tables.iter().flat_map(|table| &table.rows).map(arrow::array::RecordBatch::num_rows).sum()
         };
         [rows(Owner::State(TOTALS.into())), rows(Owner::Aside(TOTALS.into()))]

@@ -47,10 +47,7 @@ pub(super) struct Writing {
 impl Writing {
     pub(super) fn of(endpoint: &Endpoint) -> Result<Self, NotRunnable> {
         let settings = &endpoint.settings;
-        let expr = |name: &str| match settings.get(name) {
-            Some(OptionValue::Expr(expr)) => Some((**expr).clone()),
-            _ => None,
-        };
+        let expr = |name: &str| settings.expr(name).cloned();
         let topic = expr("topic").ok_or_else(|| NotRunnable("`topic` is missing".into()))?;
         let (key, partition) = (expr("key"), expr("partition"));
         let (has_key, has_partition) = (key.is_some(), partition.is_some());

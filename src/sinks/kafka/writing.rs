@@ -5,7 +5,6 @@ use datafusion_common::ScalarValue;
 
 use crate::connect::kafka::config;
 use crate::expressions::constant;
-use crate::plan::OptionValue;
 use crate::plan::catalog::Endpoint;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::{Artifact, Delivered, Giver, Sink};
@@ -15,11 +14,7 @@ use crate::sinks::packed::unpacked;
 
 pub(super) fn open(endpoint: &Endpoint) -> Result<Box<dyn Sink>, NotRunnable> {
     let settings = &endpoint.settings;
-    let one = match settings.get("topic") {
-        Some(OptionValue::Expr(topic)) => constant(topic),
-        _ => None,
-    };
-    let one = match one {
+    let one = match settings.expr("topic").and_then(constant) {
         Some(ScalarValue::Utf8(topic)) => topic,
         _ => settings.texts("topics").first().map(|topic| (*topic).to_owned()),
     };

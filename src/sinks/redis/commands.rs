@@ -11,7 +11,7 @@ use crate::plan::catalog::Endpoint;
 use crate::plan::edge::OP;
 use crate::plan::operator::{BatchTime, NotRunnable, TaskError};
 use crate::plan::seams::FormatCodec;
-use crate::plan::{Conflict, OptionValue, TypedExpr};
+use crate::plan::{Conflict, TypedExpr};
 use crate::sinks::codec;
 use crate::sinks::packed::packed;
 use crate::sinks::redis::slots::slot;
@@ -65,7 +65,7 @@ pub(super) fn conflicts(endpoint: &Endpoint) -> Vec<Conflict> {
     };
     wanted("score", "zadd", "say what the members are ordered by:\n  score: amount");
     wanted("value", "incrby", "say what is added:\n  value: 1");
-    if let Some(OptionValue::Expr(value)) = settings.get("value").filter(|_| write == "incrby")
+    if let Some(value) = settings.expr("value").filter(|_| write == "incrby")
         && !value.slot.ty.is_number()
         && !value.is_unknown()
     {
@@ -94,10 +94,7 @@ pub(super) struct Writing {
 impl Writing {
     pub(super) fn of(endpoint: &Endpoint) -> Result<Self, NotRunnable> {
         let settings = &endpoint.settings;
-        let expr = |name: &str| match settings.get(name) {
-            Some(OptionValue::Expr(expr)) => Some((**expr).clone()),
-            _ => None,
-        };
+        let expr = |name: &str| settings.expr(name).cloned();
         let key = expr("key").ok_or_else(|| NotRunnable("`key` is missing".into()))?;
         let value = expr("value");
         let how = match settings.text("write") {
